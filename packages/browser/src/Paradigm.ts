@@ -1,0 +1,69 @@
+/**
+ * Paradigm's chat completions in a browser, over fetch: no cookies, no referrer, no header beyond those the endpoint needs.
+ *
+ * @since 0.1.0
+ */
+import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
+
+/**
+ * How to reach an endpoint from a browser.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends ParadigmClient.Options {
+  /**
+   * A key in a page can be read by everybody who opens it. Say `true` where that is meant: a key of the user's own, or one that is
+   * short-lived.
+   */
+  readonly allowKeyInBrowser?: boolean | undefined
+}
+
+const http = Layer.provide(
+  FetchHttpClient.layer,
+  Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual", credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store" })
+)
+
+const refused = new InvalidConfiguration({
+  option: "allowKeyInBrowser",
+  detail: "is not set: a key in a page can be read by everybody who opens it; set it to true if that is meant"
+})
+
+/**
+ * The client. Fails with `InvalidConfiguration`, also unless `allowKeyInBrowser` is `true`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
+  options.allowKeyInBrowser === true
+    ? Layer.provide(ParadigmClient.layer(options), http)
+    : Layer.effect(
+        ParadigmClient.ParadigmClient,
+        Effect.suspend(() => Effect.fail(new ParadigmError({ reason: refused })))
+      )
+
+/**
+ * The same from the `ConfigProvider` at hand, with `PARADIGM_API_KEY` and `PARADIGM_BASE_URL`. A page has no environment: whoever
+ * provides one means the key to be there.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(ParadigmClient.layerConfig, http)
+
+/**
+ * The client for people without Effect: promises and async iterables.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connect = (options: Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(layer(options))

@@ -1,0 +1,419 @@
+/**
+ * The one error of this library. A `ParadigmError` says why in its `reason`, a closed union with one member per point of failure, and
+ * carries what is known: the request's id, every attempt, and what had arrived before it failed.
+ *
+ * ```ts
+ * Effect.catchReason("ParadigmError", "RateLimited", (reason) => Effect.sleep(reason.retryAfter ?? "1 second"))
+ * ```
+ *
+ * No member holds the API key, the request's headers, or the request's body. The union is closed, so it stands in one file, long as that is.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import type { ChatCompletion, CompletionUsage } from "./ChatCompletion.ts"
+import { describeFields, type Fields } from "./internal/schemaIssue.ts"
+
+const bracketed = (fields: Fields) => (Object.keys(fields).length === 0 ? "" : ` [${describeFields(fields)}]`)
+
+const quoted = (detail: string | undefined) => (detail === undefined || detail === "" ? "" : `: ${detail}`)
+
+/**
+ * The client cannot be made: a key, base URL or option is missing or wrong. Nothing was sent. Correct `option`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InvalidConfiguration extends Data.TaggedError("InvalidConfiguration")<{
+  /** The option or environment variable at fault. */
+  readonly option: string
+  readonly detail: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `${this.option} ${this.detail}`
+  }
+}
+
+/**
+ * The request is not one the endpoint could take. Nothing was sent. Correct what `fields` names.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
+  readonly detail: string
+  /** What is wrong, by the field's path, as in `{ "messages[1].role": ["Missing key"] }`. */
+  readonly fields: Fields
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The request was not sent: ${this.detail}${bracketed(this.fields)}`
+  }
+}
+
+/**
+ * No connection: refused, unknown host, unreachable, or blocked by a browser's CORS rules. Check the base URL and that the server runs.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
+  /** The origin that was tried. */
+  readonly origin: string
+  /** The runtime's code, as in `ECONNREFUSED`, where it gives one. */
+  readonly code: string | undefined
+}> {
+  readonly isRetryable = true
+  override get message(): string {
+    return `Could not connect to ${this.origin}${this.code === undefined ? "" : ` (${this.code})`}`
+  }
+}
+
+/**
+ * The server's certificate is not trusted, or TLS could not be agreed on. Give the runtime the certificate authority.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class TlsFailed extends Data.TaggedError("TlsFailed")<{
+  readonly origin: string
+  readonly code: string | undefined
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `No trusted TLS connection to ${this.origin}${this.code === undefined ? "" : ` (${this.code})`}`
+  }
+}
+
+/**
+ * A stage took longer than its limit. Only `connect` is retried: later ones may already have cost the server work.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Timeout extends Data.TaggedError("Timeout")<{
+  readonly stage: "connect" | "headers" | "firstChunk" | "idle" | "total"
+  readonly limit: Duration.Duration
+}> {
+  readonly isRetryable: boolean = this.stage === "connect"
+  override get message(): string {
+    const what = {
+      connect: "No connection",
+      headers: "No response headers",
+      firstChunk: "No first chunk",
+      idle: "No further chunk",
+      total: "Not finished"
+    }[this.stage]
+    return `${what} within ${Duration.format(this.limit)}`
+  }
+}
+
+/**
+ * The connection broke: while waiting for `headers` (retried), or in the `body` (not retried, what had arrived is kept).
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+  readonly phase: "headers" | "body"
+  readonly code: string | undefined
+}> {
+  readonly isRetryable: boolean = this.phase === "headers"
+  override get message(): string {
+    const when = this.phase === "headers" ? "before the response began" : "in the middle of the response"
+    return `The connection was lost ${when}${this.code === undefined ? "" : ` (${this.code})`}`
+  }
+}
+
+/**
+ * The server redirected. It is not followed, since that would send the key and the conversation elsewhere. Use the final URL.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RedirectRefused extends Data.TaggedError("RedirectRefused")<{
+  /** 301 to 308, or 0 where the runtime (a browser) hides it. */
+  readonly status: number
+  /** The origin it points to, where readable. */
+  readonly origin: string | undefined
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The server redirects${this.origin === undefined ? "" : ` to ${this.origin}`}; redirects are not followed`
+  }
+}
+
+/** What every answer of the server with an error status tells. */
+interface Answer {
+  /** The HTTP status. */
+  readonly status: number
+  /** The server's own words, where it had any. */
+  readonly detail: string | undefined
+  /** The beginning of the body, at most 4096 characters. */
+  readonly excerpt: string
+}
+
+/**
+ * 401: the key is missing, unknown or expired.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unauthorized extends Data.TaggedError("Unauthorized")<Answer> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The server does not accept the API key (${this.status})${quoted(this.detail)}`
+  }
+}
+
+/**
+ * 403: the key is known but may not do this.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Forbidden extends Data.TaggedError("Forbidden")<Answer> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The API key may not do this (${this.status})${quoted(this.detail)}`
+  }
+}
+
+/**
+ * 404 for the model (or the path): no such model, or not for this key.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ModelNotFound extends Data.TaggedError("ModelNotFound")<Answer & { readonly model: string }> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The server does not know the model "${this.model}" (${this.status})${quoted(this.detail)}`
+  }
+}
+
+/**
+ * Another 4xx: the server refused the request. `fields` says what is wrong with which field, where the server tells.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RequestRejected extends Data.TaggedError("RequestRejected")<
+  Answer & {
+    /** What is wrong, by the field's path, as in `{ "messages[1].role": ["required"] }`. */
+    readonly fields: Fields
+  }
+> {
+  readonly isRetryable: boolean = this.status === 408 || this.status === 409
+  override get message(): string {
+    return `The server refused the request (${this.status})${quoted(this.detail)}${bracketed(this.fields)}`
+  }
+}
+
+/**
+ * 429: too many requests. Wait `retryAfter`, where the server tells and the runtime lets it be read.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RateLimited extends Data.TaggedError("RateLimited")<Answer & { readonly retryAfter: Duration.Duration | undefined }> {
+  readonly isRetryable = true
+  override get message(): string {
+    const wait = this.retryAfter === undefined ? "" : `; retry after ${Duration.format(this.retryAfter)}`
+    return `Too many requests (${this.status})${quoted(this.detail)}${wait}`
+  }
+}
+
+/**
+ * 503 with maintenance: the service was taken down on purpose. It is not retried.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Maintenance extends Data.TaggedError("Maintenance")<
+  Answer & {
+    readonly mode: string | undefined
+    /** When it began, as the server writes it. */
+    readonly startedAt: string | undefined
+  }
+> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The service is under maintenance (${this.status})${quoted(this.detail)}`
+  }
+}
+
+/**
+ * 5xx: the server or the model behind it failed. 502, 503 and 504 are retried.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ServerFault extends Data.TaggedError("ServerFault")<Answer & { readonly retryAfter: Duration.Duration | undefined }> {
+  readonly isRetryable: boolean = this.status >= 502 && this.status <= 504
+  override get message(): string {
+    return `The server failed (${this.status})${quoted(this.detail)}`
+  }
+}
+
+/**
+ * A success status with something else than a completion: a proxy's page, an empty body, JSON that is none or has the wrong shape.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class UnexpectedResponse extends Data.TaggedError("UnexpectedResponse")<{
+  readonly status: number
+  readonly contentType: string | undefined
+  /** What is wrong with it, and where. */
+  readonly detail: string
+  readonly excerpt: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The response (${this.status}, ${this.contentType ?? "no content type"}) is not a chat completion: ${this.detail}`
+  }
+}
+
+/**
+ * The stream ended without `[DONE]` while choices were unfinished. What had arrived is in the error's `partial`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
+  /** How many chunks had arrived. */
+  readonly chunks: number
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return this.chunks === 0
+      ? "The stream ended before its first chunk"
+      : `The stream ended after ${this.chunks} chunks, before the completion was finished`
+  }
+}
+
+/**
+ * The server answered with success and then reported an error: in the stream, or instead of the completion. What had arrived is in the
+ * error's `partial`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class StreamFault extends Data.TaggedError("StreamFault")<{
+  readonly detail: string
+  /** The server's kind of error, as in `BadRequestError`. */
+  readonly type: string | undefined
+  /** The status the server would have answered, where it tells. */
+  readonly status: number | undefined
+  readonly excerpt: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The server reported an error in its answer${quoted(this.detail)}`
+  }
+}
+
+/**
+ * An event of the stream is not a chunk: no JSON, the wrong shape, or larger than the limit. What had arrived is in the error's `partial`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class MalformedChunk extends Data.TaggedError("MalformedChunk")<{
+  /** What is wrong with it, and where. */
+  readonly detail: string
+  /** The event's text, at most 4096 characters. */
+  readonly text: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The stream holds an event that is not a chunk: ${this.detail}`
+  }
+}
+
+/**
+ * Every way a call can fail.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export type ParadigmErrorReason =
+  | InvalidConfiguration
+  | InvalidRequest
+  | ConnectFailed
+  | TlsFailed
+  | Timeout
+  | ConnectionLost
+  | RedirectRefused
+  | Unauthorized
+  | Forbidden
+  | ModelNotFound
+  | RequestRejected
+  | RateLimited
+  | Maintenance
+  | ServerFault
+  | UnexpectedResponse
+  | StreamTruncated
+  | StreamFault
+  | MalformedChunk
+
+const TypeId = "~@paradigm-effect/core/ParadigmError"
+
+/**
+ * A failed call: its `reason`, and what is known about the call.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ParadigmError extends Data.TaggedError("ParadigmError")<{
+  readonly reason: ParadigmErrorReason
+  /** The server's id of the request (`x-request-id`), to be quoted to its operator. */
+  readonly requestId?: string | undefined
+  /** What of the completion had arrived. */
+  readonly partial?: ChatCompletion | undefined
+  /** The last usage that had arrived. */
+  readonly usage?: CompletionUsage | undefined
+}> {
+  readonly [TypeId] = TypeId
+
+  /** The HTTP status of the answer, where there was one. */
+  get status(): number | undefined {
+    return "status" in this.reason ? this.reason.status : undefined
+  }
+
+  /** Whether the same call may succeed when it is made again. */
+  get isRetryable(): boolean {
+    return this.reason.isRetryable
+  }
+
+  override get message(): string {
+    return `${this.reason._tag}: ${this.reason.message}${this.requestId === undefined ? "" : ` (request ${this.requestId})`}`
+  }
+
+  /** Everything the error knows, as plain JSON. */
+  override toJSON(): unknown {
+    return {
+      _tag: this._tag,
+      message: this.message,
+      isRetryable: this.isRetryable,
+      requestId: this.requestId,
+      reason: this.reason,
+      partial: this.partial,
+      usage: this.usage
+    }
+  }
+}
+
+/**
+ * Whether a value is a `ParadigmError`, also one of another copy of this library.
+ *
+ * @category guards
+ * @since 0.1.0
+ */
+export const isParadigmError = (value: unknown): value is ParadigmError => typeof value === "object" && value !== null && TypeId in value
+
+/** The beginning of a text that an error quotes, at most 4096 characters. */
+export const excerpt = (text: string): string => (text.length <= 4096 ? text : `${text.slice(0, 4095)}…`)

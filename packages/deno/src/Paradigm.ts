@@ -1,0 +1,41 @@
+/**
+ * Paradigm's chat completions in Deno, over its fetch. It needs `--allow-net` for the endpoint's host, and nothing else.
+ *
+ * @since 0.1.0
+ */
+import "effect/schema/SchemaJITCompiler/enable"
+import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Layer from "effect/Layer"
+
+export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
+
+const http = Layer.provide(FetchHttpClient.layer, Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual" }))
+
+/**
+ * The client. Fails with `InvalidConfiguration`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
+  Layer.provide(ParadigmClient.layer(options), http)
+
+/**
+ * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL` (`--allow-env` for these two).
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(ParadigmClient.layerConfig, http)
+
+/**
+ * The client for people without Effect: promises and async iterables.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connect = (options: ParadigmClient.Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(layer(options))

@@ -1,0 +1,42 @@
+/**
+ * Paradigm's chat completions in Node, over undici.
+ *
+ * @since 0.1.0
+ */
+import "effect/schema/SchemaJITCompiler/enable"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as Layer from "effect/Layer"
+
+export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
+
+/**
+ * The client, with a connection pool of its own. Fails with `InvalidConfiguration`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
+  Layer.provide(ParadigmClient.layer(options), NodeHttpClient.layerUndici)
+
+/**
+ * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(
+  ParadigmClient.layerConfig,
+  NodeHttpClient.layerUndici
+)
+
+/**
+ * The client for people without Effect: promises and async iterables.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const connect = (options: ParadigmClient.Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(layer(options))
