@@ -17,7 +17,7 @@ const JsonObject = Schema.Record(Schema.String, Schema.Unknown)
 export type OpenString<Known extends string> = Known | (string & {})
 
 const openString = <const Known extends string>(known: ReadonlyArray<Known>): Schema.Codec<OpenString<Known>, string> =>
-  Schema.Union([Schema.Literals(known), Schema.String])
+  Schema.Union([Schema.Literals(known), Schema.String]).annotate({ expected: "string" })
 
 /** Present on the wire as a value, as `null`, or not at all: model servers do all three. */
 const nullish = <S extends Schema.Constraint>(schema: S) => Schema.optional(Schema.NullOr(schema))

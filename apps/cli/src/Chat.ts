@@ -1,0 +1,151 @@
+/**
+ * The command `chat`: one question, its answer as it comes, and a line of figures.
+ */
+import * as Paradigm from "@paradigm-effect/node/Paradigm"
+import type { ChatCompletion, ChatCompletionRequest } from "@paradigm-effect/core/ChatCompletion"
+import { ChatCompletionAccumulator } from "@paradigm-effect/core/ChatCompletionAccumulator"
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Clock from "effect/Clock"
+import * as Config from "effect/Config"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+import type { PlatformError } from "effect/PlatformError"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+
+/** Nothing was asked. */
+export class NoPrompt extends Data.TaggedError("NoPrompt")<{}> {
+  override get message(): string {
+    return 'There is nothing to ask. Give the question as words, as in `paradigm chat "Hello"`, or pipe a text in.'
+  }
+}
+
+const write = (text: string) => Effect.flatMap(Stdio.Stdio, (stdio) => Stream.run(Stream.succeed(text), stdio.stdout({ endOnDone: false })))
+
+/** Writes to standard error, where figures do not mix with an answer that is piped on. */
+export const note = (text: string) =>
+  Effect.flatMap(Stdio.Stdio, (stdio) => Stream.run(Stream.succeed(`${text}\n`), stdio.stderr({ endOnDone: false })))
+
+const dim = (text: string) =>
+  Effect.flatMap(Stdio.Stdio, (stdio) => Effect.map(stdio.stderrIsTerminal, (colours) => (colours ? `\u001b[2m${text}\u001b[22m` : text)))
+
+// What a model writes may hold escape sequences: on a terminal they could move the cursor or change its title.
+const printable = (text: string) => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd")
+
+const figures = (completion: ChatCompletion, firstTokenMillis: number | undefined, totalMillis: number) => {
+  const { usage } = completion
+  const generating = firstTokenMillis === undefined ? totalMillis : totalMillis - firstTokenMillis
+  const rate = usage === undefined || usage === null || generating <= 0 ? undefined : (usage.completion_tokens / generating) * 1000
+  return [
+    completion.model,
+    firstTokenMillis === undefined ? `${Math.round(totalMillis)} ms` : `first token ${Math.round(firstTokenMillis)} ms`,
+    rate === undefined ? undefined : `${rate.toFixed(1)} tokens/s`,
+    usage === undefined || usage === null ? "no usage" : `${usage.prompt_tokens} + ${usage.completion_tokens} tokens`,
+    completion.choices.map((choice) => choice.finish_reason ?? "unfinished").join(", ")
+  ]
+    .filter((part) => part !== undefined)
+    .join(" · ")
+}
+
+const answerOf = (completion: ChatCompletion) => completion.choices.map(({ message }) => message.content ?? "").join("\n")
+
+/**
+ * Asks, and writes the answer to standard output as its chunks come, then the figures to standard error. With `json` every chunk is a line
+ * of JSON instead.
+ */
+export const streamToTerminal = Effect.fnUntraced(function* (request: ChatCompletionRequest, json: boolean) {
+  const client = yield* Paradigm.Client
+  const stdio = yield* Stdio.Stdio
+  const isTerminal = yield* stdio.stdoutIsTerminal
+  const startedAt = yield* Clock.currentTimeMillis
+  const accumulator = new ChatCompletionAccumulator()
+  let firstTokenAt: number | undefined
+  let endsWithNewline = true
+  yield* client.streamChatCompletion({ ...request, stream_options: { include_usage: true } }).pipe(
+    Stream.runForEach((chunk) => {
+      accumulator.add(chunk)
+      if (json) return write(`${JSON.stringify(chunk)}\n`)
+      const text = chunk.choices.map((choice) => choice.delta.content ?? "").join("")
+      if (text === "") return Effect.void
+      endsWithNewline = text.endsWith("\n")
+      return Effect.andThen(
+        Effect.map(Clock.currentTimeMillis, (now) => (firstTokenAt ??= now)),
+        write(isTerminal ? printable(text) : text)
+      )
+    }),
+    Effect.ensuring(Effect.suspend(() => (endsWithNewline ? Effect.void : Effect.ignore(write("\n")))))
+  )
+  const completion = accumulator.completion
+  if (completion === undefined || json) return
+  const now = yield* Clock.currentTimeMillis
+  yield* note(yield* dim(figures(completion, firstTokenAt === undefined ? undefined : firstTokenAt - startedAt, now - startedAt)))
+})
+
+const waitForAnswer = Effect.fnUntraced(function* (request: ChatCompletionRequest, json: boolean) {
+  const client = yield* Paradigm.Client
+  const stdio = yield* Stdio.Stdio
+  const startedAt = yield* Clock.currentTimeMillis
+  const completion = yield* client.createChatCompletion(request)
+  if (json) return yield* write(`${JSON.stringify(completion)}\n`)
+  const answer = answerOf(completion)
+  yield* write(`${(yield* stdio.stdoutIsTerminal) ? printable(answer) : answer}\n`)
+  const now = yield* Clock.currentTimeMillis
+  yield* note(yield* dim(figures(completion, undefined, now - startedAt)))
+})
+
+const readStdin: Effect.Effect<string, PlatformError, Stdio.Stdio> = Effect.flatMap(Stdio.Stdio, (stdio) =>
+  Effect.flatMap(stdio.stdinIsTerminal, (isTerminal) => (isTerminal ? Effect.succeed("") : Stream.mkString(Stream.decodeText(stdio.stdin))))
+)
+
+/** The command `chat`. The key and the URL come from `PARADIGM_API_KEY` and `PARADIGM_BASE_URL`. */
+export const command = Command.make(
+  "chat",
+  {
+    words: Argument.String("words").pipe(Argument.variadic(), Argument.withDescription("The question; a text piped in is added to it")),
+    model: Flag.String("model").pipe(
+      Flag.withAlias("m"),
+      Flag.withFallbackConfig(Config.String("PARADIGM_MODEL")),
+      Flag.withDefault("alfred-4.2"),
+      Flag.withDescription("The model that answers (PARADIGM_MODEL; default alfred-4.2)")
+    ),
+    system: Flag.String("system").pipe(
+      Flag.withAlias("s"),
+      Flag.optional,
+      Flag.withDescription("What the model is told before the question")
+    ),
+    maxTokens: Flag.Int("max-tokens").pipe(Flag.optional, Flag.withDescription("The most tokens to generate")),
+    temperature: Flag.Finite("temperature").pipe(Flag.optional, Flag.withDescription("Sampling temperature, 0 to 2")),
+    baseUrl: Flag.String("base-url").pipe(Flag.optional, Flag.withDescription("Where the endpoint is (PARADIGM_BASE_URL)")),
+    json: Flag.Boolean("json").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Write JSON: a line for each chunk, or the completion with --no-stream")
+    ),
+    stream: Flag.Boolean("stream").pipe(
+      Flag.withDefault(true),
+      Flag.withDescription("Write the answer as it comes; --no-stream waits for all of it")
+    )
+  },
+  Effect.fnUntraced(function* ({ baseUrl, json, maxTokens, model, stream, system, temperature, words }) {
+    const prompt = [words.join(" "), (yield* readStdin).trim()].filter((part) => part !== "").join("\n\n")
+    if (prompt === "") return yield* new NoPrompt()
+    const request: ChatCompletionRequest = {
+      model,
+      messages: [...Option.toArray(Option.map(system, (content) => ({ role: "system", content }))), { role: "user", content: prompt }],
+      max_tokens: Option.getOrUndefined(maxTokens),
+      temperature: Option.getOrUndefined(temperature)
+    }
+    const options = yield* ParadigmClient.optionsConfig
+    const client = Paradigm.layer({ ...options, baseUrl: Option.getOrElse(baseUrl, () => options.baseUrl) })
+    return yield* (stream ? streamToTerminal(request, json) : waitForAnswer(request, json)).pipe(Effect.provide(client))
+  })
+).pipe(
+  Command.withDescription("Ask a model, and read its answer as it comes"),
+  Command.withExamples([
+    { command: 'paradigm chat "Hello"', description: "Ask, and stream the answer" },
+    { command: 'cat notes.md | paradigm chat "Summarise this" --model alfred-4.2', description: "Add a piped text to the question" }
+  ])
+)

@@ -1,0 +1,135 @@
+/**
+ * The endpoint: HTTP in, authenticate, decode, find the model, relay.
+ */
+import { ParadigmApi, path } from "@paradigm-effect/core/ParadigmApi"
+import * as ByteSize from "effect/ByteSize"
+import * as Effect from "effect/Effect"
+import * as HttpApiScalar from "effect/http-api/HttpApiScalar"
+import * as OpenApi from "effect/http-api/OpenApi"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServer } from "effect/http/HttpServer"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import { Agent, type Dispatcher } from "undici"
+import { authenticate } from "./Authentication.ts"
+import type { GatewayConfig, KeyHolder, UpstreamTarget } from "./GatewayConfig.ts"
+import { GatewayFailure, toResponse } from "./GatewayFailure.ts"
+import { relay, responseOf } from "./Relay.ts"
+import * as RequestBody from "./RequestBody.ts"
+
+// A caller's id is taken over where it is one that can stand in a log line.
+const requestIdOf = (header: string | undefined) => (header !== undefined && /^[\w.:-]{1,128}$/.test(header) ? header : crypto.randomUUID())
+
+const accepts = (accept: string | undefined) =>
+  accept === undefined ||
+  accept.trim() === "" ||
+  accept
+    .split(",")
+    .some(
+      (range) =>
+        /^\s*(\*\/\*|application\/(json|\*)|text\/(event-stream|\*))\s*(;|$)/i.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range)
+    )
+
+const readBytes = (request: HttpServerRequest.HttpServerRequest, limit: number): Effect.Effect<Uint8Array, GatewayFailure> => {
+  const tooLarge = new GatewayFailure({ status: 413, detail: `The body is larger than ${limit} bytes.`, headers: { connection: "close" } })
+  if (Number(request.headers["content-length"] ?? 0) > limit) return Effect.fail(tooLarge)
+  return request.arrayBuffer.pipe(
+    Effect.provideService(HttpServerRequest.MaxBodySize, ByteSize.bytes(limit)),
+    Effect.mapBoth({
+      onSuccess: (buffer) => new Uint8Array(buffer),
+      onFailure: (error) =>
+        typeof error.reason.cause === "object" && error.reason.cause !== null && "maxBytes" in error.reason.cause
+          ? tooLarge
+          : new GatewayFailure({ status: 400, detail: "The body could not be read." })
+    })
+  )
+}
+
+// An unknown model and one that the key may not use get the same answer, so that names do not leak.
+const findModel = (config: GatewayConfig, holder: KeyHolder, model: string): Effect.Effect<UpstreamTarget, GatewayFailure> => {
+  const target = config.models.get(model)
+  return target === undefined || holder.models?.has(model) === false
+    ? Effect.fail(new GatewayFailure({ status: 404, detail: `The model "${model}" does not exist, or this key may not use it.` }))
+    : Effect.succeed(target)
+}
+
+const chatCompletions = Effect.fnUntraced(function* (
+  config: GatewayConfig,
+  dispatcher: Dispatcher,
+  request: HttpServerRequest.HttpServerRequest,
+  requestId: string
+): Effect.fn.Return<HttpServerResponse.HttpServerResponse, GatewayFailure> {
+  if (!accepts(request.headers["accept"])) {
+    return yield* new GatewayFailure({ status: 406, detail: "The endpoint answers application/json or text/event-stream." })
+  }
+  const holder = yield* authenticate(request.headers["authorization"], config.keys)
+  const contentType = request.headers["content-type"]
+  if (contentType === undefined || !/^application\/json\s*(;|$)/i.test(contentType)) {
+    return yield* new GatewayFailure({ status: 415, detail: "The content type is not application/json." })
+  }
+  const body = yield* Effect.fromResult(RequestBody.parse(yield* readBytes(request, config.maxBodyBytes)))
+  const { model, stream } = body.request
+  const target = yield* findModel(config, holder, model)
+  const forwarded = { target, body: RequestBody.withModel(body, target.model), stream: stream === true, requestId, model }
+  const startedAt = performance.now()
+  const line = (outcome: string) =>
+    `${requestId} ${holder.name} ${model}${stream === true ? " stream" : ""}: ${outcome}, ${Math.round(performance.now() - startedAt)} ms`
+  const response = responseOf(request)
+  if (response === undefined)
+    return yield* new GatewayFailure({ status: 500, detail: "The gateway failed.", cause: "no HTTP/1.1 response" })
+  const relayed = yield* relay(dispatcher, forwarded, response).pipe(Effect.onInterrupt(() => Effect.logInfo(line("client left"))))
+  yield* relayed.failure === undefined
+    ? Effect.logInfo(line(`${relayed.status}, ${relayed.bytes} bytes`))
+    : Effect.logWarning(line(`broken off after ${relayed.bytes} bytes (${relayed.failure.cause ?? relayed.failure.detail})`))
+  // Already written; the server leaves an ended response alone.
+  return HttpServerResponse.empty()
+})
+
+const failing = (status: 404 | 405, detail: string, headers: Readonly<Record<string, string>> = {}) =>
+  toResponse(new GatewayFailure({ status, detail, headers }), crypto.randomUUID())
+
+/**
+ * The gateway's routes, on the `HttpServer` at hand.
+ */
+export const layer = (config: GatewayConfig): Layer.Layer<never, never, HttpServer> => {
+  const endpoint = HttpRouter.use((router) =>
+    Effect.gen(function* () {
+      // Model servers close an idle connection after 5 seconds: it is given up before, or a request would meet its end.
+      const dispatcher = yield* Effect.acquireRelease(
+        Effect.sync(
+          () =>
+            new Agent({ keepAliveTimeout: 4000, keepAliveMaxTimeout: 4000, headersTimeout: 600_000, bodyTimeout: 300_000, pipelining: 1 })
+        ),
+        (agent) => Effect.promise(() => agent.destroy())
+      )
+      yield* router.add("*", path, (request) => {
+        if (request.method !== "POST") return Effect.succeed(failing(405, "The endpoint takes POST only.", { allow: "POST" }))
+        const requestId = requestIdOf(request.headers["x-request-id"])
+        return chatCompletions(config, dispatcher, request, requestId).pipe(
+          Effect.catch((failure) =>
+            Effect.as(
+              Effect.logWarning(`${requestId}: ${failure.status}${failure.cause === undefined ? "" : ` (${failure.cause})`}`),
+              toResponse(failure, requestId)
+            )
+          ),
+          Effect.catchDefect((defect) =>
+            Effect.as(
+              Effect.logError(`${requestId}: the gateway failed`, defect),
+              toResponse(new GatewayFailure({ status: 500, detail: "The gateway failed." }), requestId)
+            )
+          )
+        )
+      })
+    })
+  )
+  const document = JSON.stringify(OpenApi.fromApi(ParadigmApi))
+  const routes = Layer.mergeAll(
+    endpoint,
+    HttpRouter.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" })),
+    HttpRouter.add("GET", "/openapi.json", HttpServerResponse.text(document, { contentType: "application/json" })),
+    HttpApiScalar.layer(ParadigmApi, { path: "/docs" }),
+    HttpRouter.add("*", "/*", () => Effect.sync(() => failing(404, "There is nothing at this path.")))
+  )
+  return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })
+}

@@ -1,0 +1,8 @@
+import * as ParadigmSubject from "@paradigm-effect/conformance/ParadigmSubject"
+import { describeConformance } from "@paradigm-effect/conformance/Vitest"
+import { inspect } from "node:util"
+import { Paradigm } from "../src/index.ts"
+
+describeConformance(
+  ParadigmSubject.make({ runtime: "node", layer: Paradigm.layer, inspect: (value) => inspect(value, { depth: Infinity, showHidden: true }) })
+)
