@@ -6,7 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
-import { join } from "./internal/schemaIssue.ts"
+import { add, join } from "./internal/schemaIssue.ts"
 import {
   excerpt,
   Forbidden,
@@ -46,20 +46,46 @@ const parse = (text: string): unknown => {
   }
 }
 
-const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined)
+// A server's own words, as many as fit an error's message.
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value.slice(0, 500) : undefined)
 
-const isMessages = (value: unknown): value is ReadonlyArray<string> =>
-  Array.isArray(value) && value.length > 0 && value.every(Predicate.isString)
+// Problems as servers list them: texts, or `{error, detail}` each.
+const problemOf = (value: unknown): string | undefined =>
+  text(value) ?? (Predicate.isObject(value) ? (text(value["detail"]) ?? text(value["error"])) : undefined)
 
-// `{"model": ["…"]}`, `{"messages": {"1": {"role": ["…"]}}}` or, in the v3 envelope, lists of `{error, detail}`.
-const collectFields = (value: unknown, path: string, into: Record<string, ReadonlyArray<string>>) => {
-  if (isMessages(value)) into[path] = value
-  else if (Array.isArray(value) && value.length > 0 && value.every((item) => Predicate.isObject(item) && "detail" in item)) {
-    into[path] = value.map((item) => text(item.detail) ?? text(item.error) ?? "invalid")
-  } else if (Array.isArray(value) || Predicate.isObject(value)) {
-    for (const [key, child] of Object.entries(value)) collectFields(child, join(path, key), into)
+const maxDepth = 16
+
+// `{"model": ["…"]}`, `{"messages": {"1": {"role": ["…"]}}}`, `{"model": "…"}` or, in the v3 envelope, lists of `{error, detail}`.
+const collectFields = (value: unknown, path: string, into: Map<string, Array<string>>, depth: number): void => {
+  const single = text(value)
+  if (single !== undefined) return add(into, path, single)
+  if (typeof value !== "object" || value === null || depth > maxDepth) return
+  const problems = Array.isArray(value) ? value.map(problemOf) : []
+  if (problems.length > 0 && problems.every((problem) => problem !== undefined)) {
+    for (const problem of problems) add(into, path, problem)
+    return
   }
-  return into
+  for (const [key, child] of Object.entries(value)) collectFields(child, join(path, key), into, depth + 1)
+}
+
+const fieldsIn = (value: unknown): Record<string, ReadonlyArray<string>> => {
+  const fields = new Map<string, Array<string>>()
+  if (typeof value === "object" && value !== null) {
+    for (const [key, child] of Object.entries(value)) collectFields(child, join("", key), fields, 1)
+  }
+  return Object.fromEntries(fields)
+}
+
+const statusOf = (code: unknown): number | undefined => {
+  const status = typeof code === "string" && /^\d{3}$/.test(code) ? Number(code) : code
+  return typeof status === "number" && status >= 400 && status < 600 ? status : undefined
+}
+
+const isKey = (value: unknown): value is string | number => typeof value === "number" || (typeof value === "string" && value !== "body")
+
+const locationOf = (item: Record<PropertyKey, unknown>): string => {
+  const location: ReadonlyArray<unknown> = Array.isArray(item["loc"]) ? item["loc"] : []
+  return location.filter(isKey).reduce<string>(join, "")
 }
 
 interface Reading {
@@ -67,53 +93,48 @@ interface Reading {
   readonly fields: Readonly<Record<string, ReadonlyArray<string>>>
   readonly type?: string | undefined
   readonly code?: number | undefined
-  readonly param?: string | undefined
 }
 
 const readObject = (body: Record<PropertyKey, unknown>): Reading => {
-  const error = body["error"]
+  const { code, detail, error, message, type } = body
   if (Predicate.isObject(error)) {
-    const nested = error as Record<string, unknown>
     return {
-      detail: text(nested["message"]) ?? text(nested["detail"]),
+      detail: text(error["message"]) ?? text(error["detail"]),
       fields: {},
-      type: text(nested["type"]),
-      code: typeof nested["code"] === "number" ? nested["code"] : undefined,
-      param: text(nested["param"])
+      type: text(error["type"]),
+      code: statusOf(error["code"])
     }
   }
-  const detail = body["detail"]
   if (Array.isArray(detail)) {
-    const fields: Record<string, Array<string>> = {}
+    const fields = new Map<string, Array<string>>()
     for (const item of detail) {
-      if (!Predicate.isObject(item)) continue
-      const at = "loc" in item && Array.isArray(item.loc) ? item.loc.filter((part) => part !== "body").reduce(join, "") : ""
-      ;(fields[at] ??= []).push(("msg" in item && text(item.msg)) || "invalid")
+      if (Predicate.isObject(item) && "msg" in item) add(fields, locationOf(item), text(item["msg"]) ?? "invalid")
     }
-    return { detail: undefined, fields }
+    const words = detail.filter((item) => typeof item === "string")
+    return { detail: text(words.join(" ")), fields: Object.fromEntries(fields) }
   }
-  const known = text(detail) ?? text(body["message"]) ?? text(error)
-  if (known !== undefined) {
-    return {
-      detail: known,
-      fields: collectFields(body["fields"], "", {}),
-      type: text(body["type"]) ?? text(error),
-      code: typeof body["code"] === "number" ? body["code"] : undefined,
-      param: text(body["param"])
-    }
-  }
-  const { non_field_errors: general, ...fields } = collectFields(body, "", {})
-  return { detail: general?.join(" "), fields }
+  const known = text(detail) ?? text(message) ?? text(error)
+  if (known !== undefined) return { detail: known, fields: fieldsIn(body["fields"]), type: text(type) ?? text(error), code: statusOf(code) }
+  const { non_field_errors: general, ...fields } = fieldsIn(body)
+  return { detail: text(general?.join(" ")), fields }
 }
 
 const read = (body: string): Reading => {
   const value = parse(body)
   if (Predicate.isObject(value)) return readObject(value)
-  if (typeof value === "string") return { detail: value, fields: {} }
+  if (typeof value === "string") return { detail: text(value), fields: {} }
+  if (Array.isArray(value)) {
+    const words = value.map(problemOf).filter((problem) => problem !== undefined)
+    if (words.length > 0) return { detail: text(words.join(" ")), fields: {} }
+  }
   const plain = body.trim()
   // A proxy's page says nothing that is worth a line: its beginning stays readable in the excerpt.
-  return { detail: plain === "" || plain.startsWith("<") ? undefined : plain.slice(0, 300), fields: {} }
+  return { detail: plain === "" || plain.startsWith("<") ? undefined : text(plain), fields: {} }
 }
+
+// The three forms of an HTTP date. Only the last one does not name the zone, which is always GMT.
+const httpDate =
+  /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*(, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT| [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
 
 /**
  * How long the server asks to wait: `retry-after-ms`, or `retry-after` as seconds or as an HTTP date. What is none of these is `undefined`.
@@ -127,7 +148,8 @@ export const retryAfter = (headers: Readonly<Record<string, string | undefined>>
   const value = headers["retry-after"]
   if (value === undefined) return undefined
   if (/^\d+(\.\d+)?$/.test(value)) return Duration.seconds(Number(value))
-  const date = /^[A-Za-z]{3}/.test(value) ? Date.parse(value) : Number.NaN
+  if (!httpDate.test(value)) return undefined
+  const date = Date.parse(value.endsWith("GMT") ? value : `${value} GMT`)
   return Number.isNaN(date) ? undefined : Duration.millis(Math.max(0, date - now))
 }
 
@@ -188,7 +210,7 @@ export const fromEvent = (value: unknown, source: string, event = "message"): St
   return new StreamFault({
     detail: detail ?? "the server did not say what",
     type,
-    status: code !== undefined && code >= 400 && code < 600 ? code : undefined,
+    status: code,
     excerpt: excerpt(source)
   })
 }

@@ -7,30 +7,42 @@ import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ChatCompletion, type ChatCompletionChunk, type ChatCompletionRequest } from "./ChatCompletion.ts"
+import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import * as ChatCompletionStream from "./ChatCompletionStream.ts"
 import * as ErrorBody from "./ErrorBody.ts"
+import * as Endpoint from "./internal/endpoint.ts"
+import { type Exchange, readBeginning, send, timed } from "./internal/exchange.ts"
 import { describeFields, fieldsOf } from "./internal/schemaIssue.ts"
-import { fromHttpClientError } from "./internal/transportFailure.ts"
-import {
-  excerpt,
-  InvalidConfiguration,
-  InvalidRequest,
-  ParadigmError,
-  type ParadigmErrorReason,
-  RedirectRefused,
-  UnexpectedResponse
-} from "./ParadigmError.ts"
+import { excerpt, InvalidRequest, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
 import * as RequestEncoding from "./RequestEncoding.ts"
+import * as RetryPolicy from "./RetryPolicy.ts"
+import * as Telemetry from "./Telemetry.ts"
+import * as Timeouts from "./Timeouts.ts"
+
+/**
+ * What may be said for one call; it wins over what the client was made with.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CallOptions {
+  /** What is tried again, and when. `false` makes one attempt. */
+  readonly retry?: RetryPolicy.RetryPolicy | false | undefined
+  /** How long each stage may take. */
+  readonly timeouts?: Timeouts.Timeouts | undefined
+  /** Headers to send, by lower-case name. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
 
 /**
  * How to reach an endpoint.
@@ -38,7 +50,7 @@ import * as RequestEncoding from "./RequestEncoding.ts"
  * @category options
  * @since 0.1.0
  */
-export interface Options {
+export interface Options extends CallOptions {
   /** The API key, sent as a bearer token. It appears in no error, log, span or printed object. */
   readonly apiKey: string | Redacted.Redacted
   /**
@@ -46,8 +58,21 @@ export interface Options {
    * `https://paradigm.lighton.ai` by default.
    */
   readonly baseUrl?: string | URL | undefined
-  /** Headers to send with every request, by lower-case name. */
-  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** What spans hold, and what leaves the process with a request. */
+  readonly telemetry?: Telemetry.TelemetryOptions | undefined
+}
+
+/**
+ * What the server said beside its answer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ResponseInfo {
+  readonly status: number
+  /** By lower-case name. In a browser only those that the server exposes. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly requestId: string | undefined
 }
 
 /**
@@ -59,57 +84,56 @@ export interface Options {
 export class ParadigmClient extends Context.Service<
   ParadigmClient,
   {
+    /** Asks for a completion and waits for the whole of it. Interrupting the effect closes the connection. */
+    readonly createChatCompletion: (request: ChatCompletionRequest, options?: CallOptions) => Effect.Effect<ChatCompletion, ParadigmError>
     /**
-     * Asks for a completion and waits for the whole of it. Interrupting the effect closes the connection.
+     * Asks for a completion and tells its chunks as they arrive. The stream ends when the completion is whole, and fails otherwise; leaving
+     * it closes the connection.
      */
-    readonly createChatCompletion: (request: ChatCompletionRequest) => Effect.Effect<ChatCompletion, ParadigmError>
+    readonly streamChatCompletion: (
+      request: ChatCompletionRequest,
+      options?: CallOptions
+    ) => Stream.Stream<ChatCompletionChunk, ParadigmError>
+    /** `createChatCompletion`, with what the server said beside the completion. */
+    readonly createWithResponse: (
+      request: ChatCompletionRequest,
+      options?: CallOptions
+    ) => Effect.Effect<{ readonly completion: ChatCompletion; readonly response: ResponseInfo }, ParadigmError>
     /**
-     * Asks for a completion and tells its chunks as they arrive. The stream ends when the completion is whole, and fails otherwise;
-     * leaving it closes the connection.
+     * `streamChatCompletion` in two steps: the effect succeeds when the server has accepted the request. The connection is closed with the
+     * scope.
      */
-    readonly streamChatCompletion: (request: ChatCompletionRequest) => Stream.Stream<ChatCompletionChunk, ParadigmError>
-    /**
-     * The same in two steps: the effect succeeds when the server has accepted the request, with the stream of its chunks.
-     */
-    readonly openChatCompletionStream: (
-      request: ChatCompletionRequest
-    ) => Effect.Effect<Stream.Stream<ChatCompletionChunk, ParadigmError>, ParadigmError>
+    readonly streamWithResponse: (
+      request: ChatCompletionRequest,
+      options?: CallOptions
+    ) => Effect.Effect<
+      {
+        readonly chunks: Stream.Stream<ChatCompletionChunk, ParadigmError>
+        /** What has arrived so far; `undefined` before the first chunk. */
+        readonly completion: Effect.Effect<ChatCompletion | undefined>
+        readonly response: ResponseInfo
+      },
+      ParadigmError,
+      Scope.Scope
+    >
   }
 >()("@paradigm-effect/core/ParadigmClient") {}
 
-const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
-
-const readKey = (apiKey: Options["apiKey"]): Result.Result<Redacted.Redacted, ParadigmError> => {
-  const key = Redacted.isRedacted(apiKey) ? Redacted.value(apiKey) : apiKey
-  if (typeof key !== "string" || key === "") return Result.fail(invalid("apiKey", "is missing"))
-  // The platforms' own errors for such a header quote it whole.
-  if (!/^[\x21-\x7e]+$/.test(key)) {
-    return Result.fail(invalid("apiKey", "holds a space, a line end or another character that a bearer token cannot have"))
-  }
-  return Result.succeed(Redacted.make(key))
-}
-
-const readBaseUrl = (baseUrl: string | URL): Result.Result<URL, ParadigmError> => {
-  const url = URL.parse(baseUrl)
-  if (url === null) return Result.fail(invalid("baseUrl", "is not a URL; it looks like https://paradigm.example.com"))
-  if (url.protocol !== "http:" && url.protocol !== "https:") return Result.fail(invalid("baseUrl", "must begin with http:// or https://"))
-  if (url.username !== "" || url.password !== "") return Result.fail(invalid("baseUrl", "must not hold a user name or password"))
-  const path = url.pathname.replace(/\/+$/, "")
-  url.pathname = `${/\/v\d+$/.test(path) ? path : `${path}/api/v3`}/chat/completions`
-  url.hash = ""
-  return Result.succeed(url)
-}
-
-const readHeaders = (headers: Readonly<Record<string, string>>): Result.Result<Readonly<Record<string, string>>, ParadigmError> => {
-  for (const [name, value] of Object.entries(headers)) {
-    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return Result.fail(invalid("headers", "holds a name that HTTP does not allow"))
-    if (!/^[\t\x20-\x7e]*$/.test(value)) return Result.fail(invalid(`headers["${name}"]`, "holds a character that HTTP does not allow"))
-  }
-  return Result.succeed(headers)
-}
-
 const decodeCompletion = Schema.decodeUnknownResult(ChatCompletion)
-const errorBodyLimit = 64 * 1024
+
+const responseInfo = ({ requestId, response }: Exchange): ResponseInfo => ({
+  status: response.status,
+  headers: response.headers,
+  requestId
+})
+
+const contradicts = (request: ChatCompletionRequest, stream: boolean): InvalidRequest | undefined =>
+  request.stream === undefined || request.stream === stream
+    ? undefined
+    : new InvalidRequest({
+        detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
+        fields: { stream: [`Expected ${stream}`] }
+      })
 
 /**
  * Makes a client on the `HttpClient` at hand. Fails with `InvalidConfiguration`.
@@ -121,117 +145,109 @@ export const make = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ParadigmClient["Service"], ParadigmError, HttpClient.HttpClient> {
   const http = yield* HttpClient.HttpClient
-  const apiKey = yield* Effect.fromResult(readKey(options.apiKey))
-  const url = yield* Effect.fromResult(readBaseUrl(options.baseUrl ?? "https://paradigm.lighton.ai"))
-  const headers = yield* Effect.fromResult(readHeaders(options.headers ?? {}))
-  const template = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bearerToken(apiKey))
+  const endpoint = yield* Effect.fromResult(Endpoint.make(options))
+  const telemetry = options.telemetry ?? {}
 
-  // A server may answer with what it was sent.
-  const withoutKey = (text: string) => text.replaceAll(Redacted.value(apiKey), "<redacted>")
-
-  const send = (request: ChatCompletionRequest, stream: boolean): Effect.Effect<HttpClientResponse, ParadigmError> => {
-    if (request.stream !== undefined && request.stream !== stream) {
-      const fields = { stream: [stream ? "Expected true" : "Expected false"] }
-      const detail = stream ? "this call streams" : "this call does not stream; use streamChatCompletion"
-      return Effect.fail(new ParadigmError({ reason: new InvalidRequest({ detail, fields }) }))
-    }
-    const body = RequestEncoding.encodeJson(stream ? { ...request, stream } : request)
-    if (Result.isFailure(body)) return Effect.fail(new ParadigmError({ reason: body.failure }))
-    const httpRequest = template.pipe(
-      // Servers that negotiate refuse an Accept of event streams alone, since their errors are JSON.
-      HttpClientRequest.accept(stream ? "application/json, text/event-stream" : "application/json"),
-      HttpClientRequest.bodyText(body.success, "application/json")
-    )
-    return http.execute(httpRequest).pipe(
-      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
-      Effect.mapError((error) => new ParadigmError({ reason: fromHttpClientError(error, "headers", url.origin) })),
-      Effect.flatMap((response) => accept(response, request.model))
-    )
-  }
-
-  // A success passes; everything else fails, with its body read to explain it.
-  const accept = (response: HttpClientResponse, model: string): Effect.Effect<HttpClientResponse, ParadigmError> => {
-    const { headers, status } = response
-    if (status >= 200 && status < 300) return Effect.succeed(response)
-    const requestId = headers["x-request-id"]
-    const fail = (reason: ParadigmErrorReason) => Effect.fail(new ParadigmError({ reason, requestId }))
-    if (status < 400) {
-      const origin = headers["location"] === undefined ? undefined : URL.parse(headers["location"], url)?.origin
-      return Effect.andThen(readError(response), fail(new RedirectRefused({ status, origin })))
-    }
-    return Effect.flatMap(Effect.zip(readError(response), Clock.currentTimeMillis), ([body, now]) =>
-      fail(ErrorBody.toReason({ status, headers, body, model, now }))
-    )
-  }
-
-  // As much of an error's body as comes: it may never end, break off, or be a whole page.
-  const readError = (response: HttpClientResponse) =>
+  const encode = (request: ChatCompletionRequest, stream: boolean) =>
     Effect.suspend(() => {
-      const decoder = new TextDecoder()
-      let text = ""
-      return response.stream.pipe(
-        Stream.takeWhile((bytes) => {
-          text += decoder.decode(bytes, { stream: true })
-          return text.length < errorBodyLimit
-        }),
-        Stream.runDrain,
-        Effect.timeoutOption("2 seconds"),
-        Effect.ignore,
-        Effect.andThen(Effect.sync(() => withoutKey(text)))
-      )
+      const contradiction = contradicts(request, stream)
+      const body =
+        contradiction === undefined ? RequestEncoding.encodeJson(stream ? { ...request, stream } : request) : Result.fail(contradiction)
+      return Effect.mapError(Effect.fromResult(body), (reason) => new ParadigmError({ reason }))
     })
 
-  const unexpected = (response: HttpClientResponse, detail: string, body: string) =>
+  // An answer with success, from as many attempts as the policy allows.
+  const exchange = Effect.fnUntraced(function* (
+    request: ChatCompletionRequest,
+    stream: boolean,
+    limits: Timeouts.Limits,
+    call: CallOptions
+  ): Effect.fn.Return<Exchange, ParadigmError, Scope.Scope> {
+    const outgoing = {
+      body: yield* encode(request, stream),
+      // Servers that negotiate refuse an Accept of event streams alone, since their errors are JSON.
+      accept: stream ? "application/json, text/event-stream" : "application/json",
+      model: request.model,
+      headers: yield* Effect.fromResult(Endpoint.readHeaders(call.headers)),
+      propagateTrace: telemetry.propagateTrace === true
+    }
+    return yield* RetryPolicy.run(send(http, endpoint, outgoing, limits), call.retry ?? options.retry)
+  })
+
+  const unexpected = ({ requestId, response }: Exchange, detail: string, body: string) =>
     new ParadigmError({
       reason: new UnexpectedResponse({
         status: response.status,
         contentType: response.headers["content-type"],
         detail,
-        excerpt: excerpt(withoutKey(body))
+        excerpt: excerpt(endpoint.redact(body))
       }),
-      requestId: response.headers["x-request-id"]
+      requestId
     })
 
-  const createChatCompletion = Effect.fnUntraced(function* (request: ChatCompletionRequest) {
-    const response = yield* send(request, false)
-    const requestId = response.headers["x-request-id"]
-    const text = yield* Effect.mapError(
-      response.text,
-      (error) => new ParadigmError({ reason: fromHttpClientError(error, "body", url.origin), requestId })
-    )
+  const readCompletion = (from: Exchange, text: string): Effect.Effect<ChatCompletion, ParadigmError> => {
     const body = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
     let value: unknown
     try {
       value = JSON.parse(body)
     } catch {
-      return yield* unexpected(response, body === "" ? "it is empty" : "it is not JSON", body)
+      return Effect.fail(unexpected(from, body === "" ? "it is empty" : "it is not JSON", body))
     }
-    if (ErrorBody.fromEvent(value, body) !== undefined) {
-      const fault = ErrorBody.fromText(withoutKey(body))
-      if (fault !== undefined) return yield* new ParadigmError({ reason: fault, requestId })
-    }
-    const decoded = decodeCompletion(value)
-    if (Result.isSuccess(decoded)) return decoded.success
-    return yield* unexpected(response, describeFields(fieldsOf(decoded.failure)), body)
+    const fault = ErrorBody.fromEvent(value, body) === undefined ? undefined : ErrorBody.fromText(endpoint.redact(body))
+    if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId: from.requestId }))
+    return Effect.mapError(Effect.fromResult(decodeCompletion(value)), (error) => unexpected(from, describeFields(fieldsOf(error)), body))
+  }
+
+  const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
+    const limits = Timeouts.limits(options.timeouts, call.timeouts)
+    const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
+    const answer = Effect.gen(function* () {
+      const from = yield* exchange(request, false, limits, call)
+      const text = yield* Stream.mkString(Stream.decodeText(from.bytes)).pipe(
+        Effect.mapError((reason) => new ParadigmError({ reason, requestId: from.requestId })),
+        (read) => timed(read, "idle", limits.idle)
+      )
+      return { completion: yield* readCompletion(from, text), response: responseInfo(from) }
+    })
+    return yield* timed(Effect.scoped(answer), "total", limits.total).pipe(
+      Effect.withParentSpan(observation.span),
+      Effect.onExit((exit) => observation.end(exit, Exit.isSuccess(exit) ? exit.value.completion : undefined))
+    )
   })
 
-  const openChatCompletionStream = Effect.fnUntraced(function* (request: ChatCompletionRequest) {
-    const response = yield* send(request, true)
-    const contentType = response.headers["content-type"]
-    if (contentType === undefined || !/^\s*text\/event-stream\s*(;|$)/i.test(contentType)) {
-      const body = yield* readError(response)
+  const streamWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
+    const limits = Timeouts.limits(options.timeouts, call.timeouts)
+    const deadline = (yield* Clock.currentTimeMillis) + limits.total
+    const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
+    const opened = Effect.gen(function* () {
+      const from = yield* exchange(request, true, limits, call)
+      const contentType = from.response.headers["content-type"]
+      if (contentType !== undefined && /^\s*text\/event-stream\s*(;|$)/i.test(contentType)) return from
+      const body = yield* readBeginning(from, endpoint)
       const fault = /json/i.test(contentType ?? "") ? ErrorBody.fromText(body) : undefined
-      if (fault !== undefined) return yield* new ParadigmError({ reason: fault, requestId: response.headers["x-request-id"] })
-      return yield* unexpected(response, "it is not an event stream", body)
-    }
-    const bytes = Stream.mapError(response.stream, (error) => fromHttpClientError(error, "body", url.origin))
-    return ChatCompletionStream.decode(bytes, { requestId: response.headers["x-request-id"], redact: withoutKey })
+      if (fault === undefined) return yield* unexpected(from, "it is not an event stream", body)
+      return yield* new ParadigmError({ reason: fault, requestId: from.requestId })
+    })
+    const from = yield* timed(opened, "total", limits.total).pipe(
+      Effect.withParentSpan(observation.span),
+      Effect.onExit((exit) => (Exit.isFailure(exit) ? observation.end(exit, undefined) : Effect.void))
+    )
+    const accumulator = new ChatCompletionAccumulator()
+    const chunks = ChatCompletionStream.decode(from.bytes, {
+      accumulator,
+      requestId: from.requestId,
+      redact: endpoint.redact,
+      timed: { limits, deadline, close: from.close },
+      observation
+    })
+    return { chunks, completion: Effect.sync(() => accumulator.completion), response: responseInfo(from) }
   })
 
   return {
-    createChatCompletion,
-    openChatCompletionStream,
-    streamChatCompletion: (request) => Stream.unwrap(openChatCompletionStream(request))
+    createWithResponse,
+    createChatCompletion: (request, call) => Effect.map(createWithResponse(request, call), ({ completion }) => completion),
+    streamWithResponse,
+    streamChatCompletion: (request, call) => Stream.unwrap(Effect.map(streamWithResponse(request, call), ({ chunks }) => chunks))
   }
 })
 
@@ -248,7 +264,9 @@ const names: Readonly<Record<string, string>> = { apiKey: "PARADIGM_API_KEY", ba
 
 // Whoever set an environment variable looks for its name in the error.
 const namingVariables = (error: ParadigmError) =>
-  error.reason._tag === "InvalidConfiguration" ? invalid(names[error.reason.option] ?? error.reason.option, error.reason.detail) : error
+  error.reason._tag === "InvalidConfiguration"
+    ? Endpoint.invalid(names[error.reason.option] ?? error.reason.option, error.reason.detail)
+    : error
 
 /**
  * What the environment says: `PARADIGM_API_KEY`, and `PARADIGM_BASE_URL` where it is not the default. Fails with `InvalidConfiguration`.
@@ -260,7 +278,7 @@ export const optionsConfig: Effect.Effect<Options, ParadigmError> = Effect.gen(f
   const apiKey = yield* Config.Redacted("PARADIGM_API_KEY")
   const baseUrl = yield* Config.option(Config.String("PARADIGM_BASE_URL"))
   return { apiKey, baseUrl: Option.getOrUndefined(baseUrl) }
-}).pipe(Effect.mapError(() => invalid("PARADIGM_API_KEY", "is not set")))
+}).pipe(Effect.mapError(() => Endpoint.invalid("PARADIGM_API_KEY", "is not set")))
 
 /**
  * The client as a layer, from the environment. Fails with `InvalidConfiguration`, which names the variable.

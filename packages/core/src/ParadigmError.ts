@@ -335,6 +335,26 @@ export class MalformedChunk extends Data.TaggedError("MalformedChunk")<{
 }
 
 /**
+ * The model answered, but not with what was asked for: its text does not fit the schema, was cut off or is a refusal, or it called a tool
+ * that does not exist or with arguments that do not fit. The whole completion is in the error's `partial`. Ask again, give it more tokens, or
+ * tell the model what `detail` says.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class AnswerMismatch extends Data.TaggedError("AnswerMismatch")<{
+  /** What is wrong with it, and where, as in `city.name: Missing key`. */
+  readonly detail: string
+  /** What the model wrote, at most 4096 characters. */
+  readonly text: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The model's answer does not fit: ${this.detail}`
+  }
+}
+
+/**
  * Every way a call can fail.
  *
  * @category reasons
@@ -359,6 +379,35 @@ export type ParadigmErrorReason =
   | StreamTruncated
   | StreamFault
   | MalformedChunk
+  | AnswerMismatch
+
+/**
+ * One attempt of a call that failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  /** The tag of its reason. */
+  readonly reason: ParadigmErrorReason["_tag"]
+  readonly status: number | undefined
+  readonly requestId: string | undefined
+  readonly durationMillis: number
+  /** The wait before the next attempt; `undefined` for the last one. */
+  readonly delayMillis: number | undefined
+}
+
+interface Known {
+  readonly reason: ParadigmErrorReason
+  /** The server's id of the request (`x-request-id`), to be quoted to its operator. */
+  readonly requestId?: string | undefined
+  /** Every attempt of the call, in order. Empty where nothing was sent. */
+  readonly attempts?: ReadonlyArray<Attempt> | undefined
+  /** What of the completion had arrived. */
+  readonly partial?: ChatCompletion | undefined
+  /** The last usage that had arrived. */
+  readonly usage?: CompletionUsage | undefined
+}
 
 const TypeId = "~@paradigm-effect/core/ParadigmError"
 
@@ -368,15 +417,7 @@ const TypeId = "~@paradigm-effect/core/ParadigmError"
  * @category errors
  * @since 0.1.0
  */
-export class ParadigmError extends Data.TaggedError("ParadigmError")<{
-  readonly reason: ParadigmErrorReason
-  /** The server's id of the request (`x-request-id`), to be quoted to its operator. */
-  readonly requestId?: string | undefined
-  /** What of the completion had arrived. */
-  readonly partial?: ChatCompletion | undefined
-  /** The last usage that had arrived. */
-  readonly usage?: CompletionUsage | undefined
-}> {
+export class ParadigmError extends Data.TaggedError("ParadigmError")<Known> {
   readonly [TypeId] = TypeId
 
   /** The HTTP status of the answer, where there was one. */
@@ -393,6 +434,12 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<{
     return `${this.reason._tag}: ${this.reason.message}${this.requestId === undefined ? "" : ` (request ${this.requestId})`}`
   }
 
+  /** The same error, with more known about it. */
+  with(more: Partial<Known>): ParadigmError {
+    const { attempts, partial, reason, requestId, usage } = this
+    return new ParadigmError({ attempts, partial, reason, requestId, usage, ...more })
+  }
+
   /** Everything the error knows, as plain JSON. */
   override toJSON(): unknown {
     return {
@@ -400,6 +447,7 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<{
       message: this.message,
       isRetryable: this.isRetryable,
       requestId: this.requestId,
+      attempts: this.attempts,
       reason: this.reason,
       partial: this.partial,
       usage: this.usage

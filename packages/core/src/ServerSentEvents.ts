@@ -8,7 +8,7 @@
 import * as Data from "effect/Data"
 
 /**
- * An event, or a line of one, is larger than the parser's limit.
+ * An event's data is larger than the parser's limit.
  *
  * @category errors
  * @since 0.1.0
@@ -33,7 +33,7 @@ export class EventTooLarge extends Data.TaggedError("EventTooLarge")<{
 export interface ParserOptions {
   /** Called once per event with its data and its name, `message` where it has none. */
   readonly onEvent: (data: string, event: string) => void
-  /** The most characters (UTF-16 code units) an event may have. 64 Mi by default. */
+  /** The most characters (UTF-16 code units) the data of an event may have. 64 Mi by default. */
   readonly maxEventSize?: number | undefined
   /** The last event id of an earlier connection. */
   readonly lastEventId?: string | undefined
@@ -84,18 +84,25 @@ export class Parser {
       this.#skipLineFeed = false
       if (text.charCodeAt(at) === 10) at++
     }
+    let lineFeed = text.indexOf("\n", at)
     let carriageReturn = text.indexOf("\r", at)
-    while (at < text.length) {
-      let end = text.indexOf("\n", at)
-      let next = end + 1
-      if (carriageReturn !== -1 && (end === -1 || carriageReturn < end)) {
+    while (lineFeed !== -1 || carriageReturn !== -1) {
+      let end: number
+      let next: number
+      if (carriageReturn === -1 || (lineFeed !== -1 && lineFeed < carriageReturn)) {
+        end = lineFeed
+        next = end + 1
+        lineFeed = text.indexOf("\n", next)
+      } else {
         end = carriageReturn
         next = end + 1
         if (next === text.length) this.#skipLineFeed = true
-        else if (text.charCodeAt(next) === 10) next++
+        else if (next === lineFeed) {
+          next++
+          lineFeed = text.indexOf("\n", next)
+        }
         carriageReturn = text.indexOf("\r", next)
       }
-      if (end === -1) break
       if (this.#pending === 0 && !this.#inComment) this.#line(text, at, end)
       else this.#endPendingLine(text.slice(at, end))
       at = next
@@ -110,7 +117,7 @@ export class Parser {
     const rest = at === 0 ? text : text.slice(at)
     this.#pending += rest.length
     this.#pieces.push(rest)
-    this.#checkSize(this.#pending)
+    if (this.#pending > this.#limit) this.#checkSize(this.#pieces.join(""), "data: ".length)
   }
 
   #endPendingLine(rest: string) {
@@ -124,11 +131,10 @@ export class Parser {
     this.#pending = 0
   }
 
-  #checkSize(more: number) {
-    const size = more + (this.#data?.length ?? 0)
-    if (size > this.#limit) {
-      throw new EventTooLarge({ limit: this.#limit, text: (this.#data ?? this.#pieces.join("")).slice(0, 4096) })
-    }
+  // The limit is for an event's data, wherever the reads cut it; a line that is still open may be longer by its field's name.
+  #checkSize(data: string, allowance: number) {
+    const size = data.length + (this.#data === undefined ? 0 : this.#data.length + 1)
+    if (size > this.#limit + allowance) throw new EventTooLarge({ limit: this.#limit, text: (this.#data ?? data).slice(0, 4096) })
   }
 
   #line(text: string, start: number, end: number) {
@@ -137,13 +143,13 @@ export class Parser {
       const from = text.charCodeAt(start + 5) === 32 && start + 5 < end ? start + 6 : start + 5
       return this.#addData(text.slice(from, end))
     }
-    const colon = text.indexOf(":", start)
-    if (colon === start) return
-    const hasColon = colon !== -1 && colon < end
-    const field = text.slice(start, hasColon ? colon : end)
-    let value = hasColon ? text.slice(colon + 1, end) : ""
+    if (text.charCodeAt(start) === 58) return
+    const line = text.slice(start, end)
+    if (line.length > this.#limit) this.#checkSize(line, "data: ".length)
+    const colon = line.indexOf(":")
+    let value = colon === -1 ? "" : line.slice(colon + 1)
     if (value.charCodeAt(0) === 32) value = value.slice(1)
-    switch (field) {
+    switch (colon === -1 ? line : line.slice(0, colon)) {
       case "data":
         return this.#addData(value)
       case "event":
@@ -159,13 +165,8 @@ export class Parser {
   }
 
   #addData(value: string) {
-    if (this.#data === undefined) {
-      if (value.length > this.#limit) this.#checkSize(value.length)
-      this.#data = value
-    } else {
-      this.#checkSize(value.length + 1)
-      this.#data += "\n" + value
-    }
+    this.#checkSize(value, 0)
+    this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`
   }
 
   #dispatch() {

@@ -8,10 +8,19 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as Timeouts from "@paradigm-effect/core/Timeouts"
+import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import { withDecompression } from "./internal/decompression.ts"
 
 export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
+
+const http = (options: Pick<ParadigmClient.Options, "timeouts">): Layer.Layer<HttpClient.HttpClient> =>
+  Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, withDecompression)).pipe(
+    Layer.provide(NodeHttpClient.layerUndiciOptions({ connect: { timeout: Timeouts.limits(options.timeouts).connect } }))
+  )
 
 /**
  * The client, with a connection pool of its own. Fails with `InvalidConfiguration`.
@@ -20,7 +29,7 @@ export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-ef
  * @since 0.1.0
  */
 export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  Layer.provide(ParadigmClient.layer(options), NodeHttpClient.layerUndici)
+  Layer.provide(ParadigmClient.layer(options), http(options))
 
 /**
  * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL`.
@@ -28,10 +37,7 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(
-  ParadigmClient.layerConfig,
-  NodeHttpClient.layerUndici
-)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(ParadigmClient.layerConfig, http({}))
 
 /**
  * The client for people without Effect: promises and async iterables.

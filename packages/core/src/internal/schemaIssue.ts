@@ -12,14 +12,20 @@ export const join = (path: string, key: PropertyKey): string => {
   return path === "" ? String(key) : `${path}.${String(key)}`
 }
 
+/** Adds a problem. A map, since a field may have the name of something that every object inherits. */
+export const add = (fields: Map<string, Array<string>>, name: string, problem: string): void => {
+  const problems = fields.get(name)
+  if (problems === undefined) fields.set(name, [problem])
+  else problems.push(problem)
+}
+
 export const fieldsOf = (error: Schema.SchemaError): Fields => {
-  const fields: Record<string, Array<string>> = {}
+  const fields = new Map<string, Array<string>>()
   for (const { message, path } of format(error.issue).issues) {
     const keys = (path ?? []).map((part) => (typeof part === "object" ? part.key : part))
-    const name = keys.reduce<string>(join, "")
-    ;(fields[name] ??= []).push(message.replaceAll(" | undefined", ""))
+    add(fields, keys.reduce<string>(join, ""), message.replaceAll(" | undefined", ""))
   }
-  return fields
+  return Object.fromEntries(fields)
 }
 
 export const describeFields = (fields: Fields): string =>

@@ -1,6 +1,7 @@
 // Every failure of a runtime's transport as a reason. Runtimes differ in how they tell: Node by a code somewhere along the chain of causes,
 // Deno by words in the message, browsers not at all. Messages are matched, never passed on: some quote the header that carries the key.
 import type { HttpClientError } from "effect/http/HttpClientError"
+import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import {
   ConnectFailed,
@@ -8,8 +9,10 @@ import {
   InvalidConfiguration,
   InvalidRequest,
   type ParadigmErrorReason,
+  Timeout,
   TlsFailed
 } from "../ParadigmError.ts"
+import type { Limits } from "../Timeouts.ts"
 
 const causes = (error: unknown): ReadonlyArray<object> => {
   const chain: Array<object> = []
@@ -31,16 +34,7 @@ const codeOf = (chain: ReadonlyArray<object>): string | undefined => {
   return undefined
 }
 
-const connectCodes = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EADDRNOTAVAIL",
-  "ETIMEDOUT",
-  "UND_ERR_CONNECT_TIMEOUT"
-])
+const connectCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL"])
 
 const isTls = (code: string | undefined, message: string) =>
   (code !== undefined && /CERT|TLS|SSL|UNABLE_TO_|SELF_SIGNED/.test(code)) || /peer certificate|UnknownIssuer|certificate/i.test(message)
@@ -48,7 +42,12 @@ const isTls = (code: string | undefined, message: string) =>
 const isConnect = (code: string | undefined, message: string) =>
   code === undefined ? /\(Connect\)|tcp connect|dns error|Failed to fetch|NetworkError|Load failed/i.test(message) : connectCodes.has(code)
 
-export const fromHttpClientError = (error: HttpClientError, phase: "headers" | "body", origin: string): ParadigmErrorReason => {
+export const fromHttpClientError = (
+  error: HttpClientError,
+  phase: "headers" | "body",
+  origin: string,
+  limits: Limits
+): ParadigmErrorReason => {
   const { reason } = error
   if (reason._tag === "InvalidUrlError")
     return new InvalidConfiguration({ option: "baseUrl", detail: "is not a URL that can be requested" })
@@ -57,6 +56,9 @@ export const fromHttpClientError = (error: HttpClientError, phase: "headers" | "
   const code = codeOf(chain)
   const message = chain.map((link) => ("message" in link ? String(link.message) : "")).join("\n")
   if (phase === "body") return new ConnectionLost({ phase, code })
+  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") {
+    return new Timeout({ stage: "connect", limit: Duration.millis(limits.connect) })
+  }
   if (isTls(code, message)) return new TlsFailed({ origin, code })
   return isConnect(code, message) ? new ConnectFailed({ origin, code }) : new ConnectionLost({ phase, code })
 }

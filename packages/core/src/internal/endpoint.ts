@@ -1,0 +1,61 @@
+// Where requests go and what they carry, from options that may be wrong. No error quotes the key: the platforms' own errors for a header
+// that cannot be sent quote it whole.
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import { InvalidConfiguration, ParadigmError } from "../ParadigmError.ts"
+
+export const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
+
+const readKey = (apiKey: string | Redacted.Redacted): Result.Result<Redacted.Redacted, ParadigmError> => {
+  const key = Redacted.isRedacted(apiKey) ? Redacted.value(apiKey) : apiKey
+  if (typeof key !== "string" || key === "") return Result.fail(invalid("apiKey", "is missing"))
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    return Result.fail(invalid("apiKey", "holds a space, a line end or another character that a bearer token cannot have"))
+  }
+  return Result.succeed(Redacted.make(key))
+}
+
+const readBaseUrl = (baseUrl: string | URL): Result.Result<URL, ParadigmError> => {
+  const url = URL.parse(baseUrl)
+  if (url === null) return Result.fail(invalid("baseUrl", "is not a URL; it looks like https://paradigm.example.com"))
+  if (url.protocol !== "http:" && url.protocol !== "https:") return Result.fail(invalid("baseUrl", "must begin with http:// or https://"))
+  if (url.username !== "" || url.password !== "") return Result.fail(invalid("baseUrl", "must not hold a user name or password"))
+  const path = url.pathname.replace(/\/+$/, "")
+  url.pathname = `${/\/v\d+$/.test(path) ? path : `${path}/api/v3`}/chat/completions`
+  url.hash = ""
+  return Result.succeed(url)
+}
+
+/** Headers that HTTP allows, or the option that holds one it does not. */
+export const readHeaders = (
+  headers: Readonly<Record<string, string>> | undefined
+): Result.Result<Readonly<Record<string, string>>, ParadigmError> => {
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return Result.fail(invalid("headers", "holds a name that HTTP does not allow"))
+    if (!/^[\t\x20-\x7e]*$/.test(value)) return Result.fail(invalid(`headers["${name}"]`, "holds a character that HTTP does not allow"))
+  }
+  return Result.succeed(headers ?? {})
+}
+
+/** An endpoint that can be asked. */
+export interface Endpoint {
+  readonly url: URL
+  /** The request without its body. */
+  readonly request: HttpClientRequest.HttpClientRequest
+  /** A text without the key: a server may answer with what it was sent. */
+  readonly redact: (text: string) => string
+}
+
+export const make = (options: {
+  readonly apiKey: string | Redacted.Redacted
+  readonly baseUrl?: string | URL | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}): Result.Result<Endpoint, ParadigmError> =>
+  Result.gen(function* () {
+    const apiKey = yield* readKey(options.apiKey)
+    const url = yield* readBaseUrl(options.baseUrl ?? "https://paradigm.lighton.ai")
+    const headers = yield* readHeaders(options.headers)
+    const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bearerToken(apiKey))
+    return { url, request, redact: (text: string) => text.replaceAll(Redacted.value(apiKey), "<redacted>") }
+  })

@@ -1,0 +1,110 @@
+// One attempt: a request sent, and its answer up to the headers. Whatever is not a success fails here, with its body read to explain it.
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type { HttpClientResponse } from "effect/http/HttpClientResponse"
+import * as Duration from "effect/Duration"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as ErrorBody from "../ErrorBody.ts"
+import { ParadigmError, type ParadigmErrorReason, RedirectRefused, Timeout } from "../ParadigmError.ts"
+import type { Limits } from "../Timeouts.ts"
+import type { Endpoint } from "./endpoint.ts"
+import { fromHttpClientError } from "./transportFailure.ts"
+
+/** An answer whose body is still to come. */
+export interface Exchange {
+  readonly response: HttpClientResponse
+  readonly requestId: string | undefined
+  /** Ends the connection, unless the body was read to its end. */
+  readonly close: Effect.Effect<void>
+  /** The body's bytes, failing with reasons. */
+  readonly bytes: Stream.Stream<Uint8Array, ParadigmErrorReason>
+}
+
+/** What is sent. */
+export interface Outgoing {
+  readonly body: string
+  readonly accept: string
+  readonly model: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly propagateTrace: boolean
+}
+
+const errorBodyLimit = 64 * 1024
+
+/** As much of a body as comes in 2 seconds, at most 64 KiB: it may never end, break off, or be a whole page. */
+export const readBeginning = (exchange: Exchange, endpoint: Endpoint): Effect.Effect<string> =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    let text = ""
+    return exchange.bytes.pipe(
+      Stream.takeWhile((bytes) => {
+        text += decoder.decode(bytes, { stream: true })
+        return text.length < errorBodyLimit
+      }),
+      Stream.runDrain,
+      Effect.timeoutOption("2 seconds"),
+      Effect.ignore,
+      Effect.andThen(Effect.sync(() => endpoint.redact(text)))
+    )
+  })
+
+const refuse = Effect.fnUntraced(function* (exchange: Exchange, endpoint: Endpoint, model: string): Effect.fn.Return<never, ParadigmError> {
+  const { requestId, response } = exchange
+  const { headers, status } = response
+  const body = yield* readBeginning(exchange, endpoint)
+  if (status < 400) {
+    const origin = headers["location"] === undefined ? undefined : URL.parse(headers["location"], endpoint.url)?.origin
+    return yield* new ParadigmError({ reason: new RedirectRefused({ status, origin }), requestId })
+  }
+  const now = yield* Clock.currentTimeMillis
+  return yield* new ParadigmError({ reason: ErrorBody.toReason({ status, headers, body, model, now }), requestId })
+})
+
+/** Sends, and succeeds when the server answers with success. The connection lives as long as the scope. */
+export const send = Effect.fnUntraced(function* (
+  http: HttpClient.HttpClient,
+  endpoint: Endpoint,
+  outgoing: Outgoing,
+  limits: Limits
+): Effect.fn.Return<Exchange, ParadigmError, Scope.Scope> {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const close = Scope.close(scope, Exit.void)
+  const { origin } = endpoint.url
+  const request = HttpClientRequest.setHeaders(endpoint.request, outgoing.headers).pipe(
+    HttpClientRequest.accept(outgoing.accept),
+    HttpClientRequest.bodyText(outgoing.body, "application/json")
+  )
+  const answered = HttpClient.withScope(http)
+    .execute(request)
+    .pipe(
+      Effect.provideService(Scope.Scope, scope),
+      Effect.provideService(HttpClient.TracerPropagationEnabled, outgoing.propagateTrace),
+      Effect.mapError((error) => new ParadigmError({ reason: fromHttpClientError(error, "headers", origin, limits) }))
+    )
+  const response = yield* timed(answered, "headers", limits.headers).pipe(Effect.onError(() => close))
+  const exchange: Exchange = {
+    response,
+    requestId: response.headers["x-request-id"],
+    close,
+    bytes: Stream.mapError(response.stream, (error) => fromHttpClientError(error, "body", origin, limits))
+  }
+  if (response.status >= 200 && response.status < 300) return exchange
+  return yield* Effect.ensuring(refuse(exchange, endpoint, outgoing.model), close)
+})
+
+/** Fails with `Timeout` when an effect takes longer than a stage may. */
+export const timed = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  stage: Timeout["stage"],
+  limit: number
+): Effect.Effect<A, E | ParadigmError, R> =>
+  Number.isFinite(limit)
+    ? Effect.timeoutOrElse(effect, {
+        duration: limit,
+        orElse: () => Effect.fail(new ParadigmError({ reason: new Timeout({ stage, limit: Duration.millis(limit) }) }))
+      })
+    : effect
