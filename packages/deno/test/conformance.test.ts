@@ -6,6 +6,10 @@ const [controlUrl = "the fault server's address is the test's argument"] = Deno.
 
 registerConformance(
   Deno.test,
-  ParadigmSubject.make({ runtime: "deno", layer: Paradigm.layer, inspect: (value) => Deno.inspect(value, { depth: 100, showHidden: true }) }),
+  ParadigmSubject.make({
+    runtime: "deno",
+    layer: Paradigm.layer,
+    inspect: (value) => Deno.inspect(value, { depth: 100, showHidden: true })
+  }),
   { controlUrl }
 )

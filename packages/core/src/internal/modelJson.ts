@@ -41,7 +41,7 @@ const rewriteAll = (schemas: unknown): unknown => (Array.isArray(schemas) ? sche
 const toGrammarSchema = (schema: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
   const { allOf, not, propertyNames: _names, uniqueItems: _unique, ...rest } = schema
   // Effect's empty struct takes all but null, and says it so.
-  const isEmptyStruct = Object.keys(rest).length === 0 && Predicate.isObject(not) && "type" in not && not.type === "null"
+  const isEmptyStruct = rest["type"] === undefined && Predicate.isObject(not) && "type" in not && not.type === "null"
   const out: JsonSchema.JsonSchema = isEmptyStruct ? { type: "object", properties: {}, additionalProperties: false } : {}
   for (const [key, value] of Object.entries(rest)) {
     switch (key) {
@@ -97,8 +97,14 @@ export const decodeText = <S extends Schema.Constraint>(schema: S, text: string)
     } catch {
       return Effect.fail("it is not JSON")
     }
-    return Effect.mapError(Schema.decodeUnknownEffect(Schema.toCodecJson(schema), { errors: "all" })(value), (error) =>
-      excerpt(describeFields(fieldsOf(error)))
+    return Schema.decodeUnknownEffect(Schema.toCodecJson(schema), { errors: "all" })(value).pipe(
+      Effect.mapError((error) => excerpt(describeFields(fieldsOf(error)))),
+      // A model in a loop may open thousands of brackets, and a recursive schema follows them all.
+      Effect.catchDefect((defect) =>
+        defect instanceof Error && /call stack|recursion/i.test(defect.message)
+          ? Effect.fail("it is nested too deeply")
+          : Effect.die(defect)
+      )
     )
   })
 

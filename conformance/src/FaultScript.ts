@@ -1,0 +1,169 @@
+/**
+ * Turns the steps of one attempt into what is put on the socket, in order: the third of the fault server that knows bytes and no sockets.
+ *
+ * @since 0.1.0
+ */
+import { Buffer } from "node:buffer"
+import { constants, createGzip } from "node:zlib"
+import type { Script, Step, Variant } from "./Script.ts"
+
+/**
+ * One thing to do to the connection. `write` hands over all its bytes in one call, so that they travel together where the network lets them.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Action =
+  | { readonly _tag: "Write"; readonly bytes: Buffer }
+  | { readonly _tag: "Delay"; readonly ms: number }
+  | { readonly _tag: "WaitFor"; readonly event: "release" | "clientRead" }
+  | { readonly _tag: "Stall" | "Fin" | "Rst" }
+  | { readonly _tag: "End"; readonly keepAlive: boolean }
+
+type Head = Extract<Step, { readonly step: "head" }>
+type Write = Extract<Step, { readonly step: "write" }>
+
+const eols = { lf: "\n", cr: "\r", crlf: "\r\n" } as const
+
+type Text = (utf8: string) => Buffer
+
+const makeText =
+  (variant: Variant, user: string): Text =>
+  (utf8) =>
+    Buffer.from(utf8.replaceAll("{{user}}", user).replaceAll("\n", eols[variant.eol ?? "lf"]), "utf8")
+
+function* pieces(step: Write, text: Text): Generator<Buffer> {
+  if ("utf8" in step) yield text(step.utf8)
+  else if ("base64" in step) yield Buffer.from(step.base64, "base64")
+  else {
+    const piece = text(step.repeat.utf8)
+    for (let i = 0; i < step.repeat.times; i++) yield piece
+  }
+}
+
+/** Compresses write by write: what has been written can be read at once, as servers that stream under gzip must see to. */
+const makeGzip = () => {
+  const gzip = createGzip()
+  let out: Array<Buffer> = []
+  gzip.on("data", (chunk: Buffer) => out.push(chunk))
+  const take = () => {
+    const bytes = Buffer.concat(out)
+    out = []
+    return bytes
+  }
+  return {
+    write: (bytes: Buffer) =>
+      new Promise<Buffer>((resolve) => {
+        gzip.write(bytes)
+        gzip.flush(constants.Z_SYNC_FLUSH, () => resolve(take()))
+      }),
+    end: () =>
+      new Promise<Buffer>((resolve) => {
+        gzip.once("end", () => resolve(take()))
+        gzip.end()
+      })
+  }
+}
+
+const headBytes = (head: Head, length: number | undefined, variant: Variant) => {
+  const own = Object.entries(head.headers ?? {}).flatMap(([name, value]) =>
+    typeof value === "string" ? [[name.toLowerCase(), value] as const] : value.map((item) => [name.toLowerCase(), item] as const)
+  )
+  const defaults: Array<readonly [string, string]> = []
+  const framing = head.framing ?? "chunked"
+  if (framing === "chunked") defaults.push(["transfer-encoding", "chunked"])
+  if (length !== undefined) defaults.push(["content-length", String(length)])
+  if (variant.gzip === true) defaults.push(["content-encoding", "gzip"])
+  defaults.push(["connection", head.keepAlive === true ? "keep-alive" : "close"])
+  if (head.cors !== false) {
+    defaults.push(["access-control-allow-origin", "*"], ["access-control-expose-headers", "*"])
+  }
+  const headers = [...defaults.filter(([name]) => !own.some(([other]) => other === name)), ...own]
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`)
+  return Buffer.from(`HTTP/1.1 ${head.status} \r\n${lines.join("")}\r\n`, "latin1")
+}
+
+const chunk = (bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")])
+
+/**
+ * What to do, step by step, to answer one request of `user`.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export async function* actions(steps: Script["attempts"][number], variant: Variant, user: string): AsyncGenerator<Action> {
+  const split = variant.split ?? "each"
+  const text = makeText(variant, user)
+  const gzip = variant.gzip === true ? makeGzip() : undefined
+  let head: Head | undefined
+  let waiting: Array<Buffer> = []
+
+  const framed = (bytes: Buffer) => ((head?.framing ?? "chunked") === "chunked" ? chunk(bytes) : bytes)
+  const flush = (): ReadonlyArray<Action> => {
+    if (waiting.length === 0) return []
+    const bytes = Buffer.concat(waiting)
+    waiting = []
+    return [{ _tag: "Write", bytes }]
+  }
+  const body = function* (bytes: Buffer): Generator<Action> {
+    if (bytes.length === 0) return
+    if (split === "whole") waiting.push(framed(bytes))
+    else if (split === "each") yield { _tag: "Write", bytes: framed(bytes) }
+    else for (let i = 0; i < bytes.length; i++) yield { _tag: "Write", bytes: framed(bytes.subarray(i, i + 1)) }
+  }
+
+  for (const [at, step] of steps.entries()) {
+    switch (step.step) {
+      case "head": {
+        head = step
+        const rest = steps.slice(at + 1)
+        const computed = step.framing === "length" ? (step.length ?? (await encodedLength(rest, variant, text))) : step.length
+        const bytes = headBytes(step, computed, variant)
+        if (split === "whole") waiting.push(bytes)
+        else yield { _tag: "Write", bytes }
+        break
+      }
+      case "write":
+        for (const piece of pieces(step, text)) yield* body(gzip === undefined ? piece : await gzip.write(piece))
+        break
+      case "rawBytes":
+        yield* flush()
+        yield { _tag: "Write", bytes: "utf8" in step ? Buffer.from(step.utf8, "utf8") : Buffer.from(step.base64, "base64") }
+        break
+      case "delay":
+        yield* flush()
+        yield { _tag: "Delay", ms: step.ms }
+        break
+      case "waitFor":
+        yield* flush()
+        yield { _tag: "WaitFor", event: step.event }
+        break
+      case "stall":
+        yield* flush()
+        yield { _tag: "Stall" }
+        return
+      case "fin":
+        yield* flush()
+        yield { _tag: "Fin" }
+        return
+      case "rst":
+        yield* flush()
+        yield { _tag: "Rst" }
+        return
+    }
+  }
+  if (gzip !== undefined) yield* body(await gzip.end())
+  if (head !== undefined && (head.framing ?? "chunked") === "chunked") waiting.push(Buffer.from("0\r\n\r\n"))
+  yield* flush()
+  yield { _tag: "End", keepAlive: head?.keepAlive === true && head.framing !== "close" }
+}
+
+const encodedLength = async (steps: ReadonlyArray<Step>, variant: Variant, text: Text) => {
+  const gzip = variant.gzip === true ? makeGzip() : undefined
+  let total = 0
+  for (const step of steps) {
+    if (step.step !== "write") continue
+    for (const piece of pieces(step, text)) total += (gzip === undefined ? piece : await gzip.write(piece)).length
+  }
+  return gzip === undefined ? total : total + (await gzip.end()).length
+}

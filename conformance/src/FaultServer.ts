@@ -1,0 +1,329 @@
+/**
+ * A server that does to its clients, byte by byte, what a script says, and reports what it saw of them.
+ *
+ * It listens on loopback: a control port, two origins, one more with a certificate that nobody trusts, and one port where nobody listens. The script of a case is put to the control port
+ * over HTTP, by whoever runs the case (a page too), and bound to a path of all origins:
+ *
+ * - `GET /`: the origins
+ * - `PUT /runs/R/cases/T`, body: a `Script`
+ * - `POST /runs/R/cases/T/release`: lets `waitFor release` go on
+ * - `GET /runs/R/cases/T/report?until=request|head|closed&waitMs=N`: a `Report`, once that has happened or the time is over
+ * - `DELETE /runs/R/cases/T`: ends its connections and forgets it
+ *
+ * @since 0.1.0
+ */
+import { Buffer } from "node:buffer"
+import { once } from "node:events"
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http"
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
+import { setImmediate, setTimeout } from "node:timers/promises"
+import { createServer as createTlsServer } from "node:tls"
+import * as Schema from "effect/Schema"
+import * as Certificate from "./Certificate.ts"
+import { type FaultRequest, header, makeReader } from "./FaultRequest.ts"
+import { actions } from "./FaultScript.ts"
+import type { Attempt, Origins, Preflight, Report, Until } from "./Report.ts"
+import { Script } from "./Script.ts"
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+interface LiveAttempt extends Mutable<Omit<Attempt, "writes">> {
+  readonly writes: Array<readonly [at: number, bytes: number]>
+}
+
+/** One announced case, what was seen of it, and who waits for news of it. */
+class LiveCase {
+  readonly script: Script
+  readonly start = performance.now()
+  readonly attempts: Array<LiveAttempt> = []
+  readonly preflights: Array<Preflight> = []
+  readonly sockets = new Set<Socket>()
+  released = false
+  private listeners = new Set<() => void>()
+
+  constructor(script: Script) {
+    this.script = script
+  }
+
+  now() {
+    return Math.round(performance.now() - this.start)
+  }
+
+  changed() {
+    for (const listener of this.listeners) listener()
+  }
+
+  /** Resolves once `condition` holds, or when the time is over or the signal fires. */
+  async until(condition: () => boolean, signal: AbortSignal) {
+    while (!condition() && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          this.listeners.delete(done)
+          signal.removeEventListener("abort", done)
+          resolve()
+        }
+        this.listeners.add(done)
+        signal.addEventListener("abort", done)
+      })
+    }
+  }
+
+  reached(until: Until) {
+    switch (until) {
+      case "request":
+        return this.attempts.length > 0
+      case "head":
+        return this.attempts.some((attempt) => attempt.bytesWritten > 0)
+      case "closed":
+        return this.attempts.length > 0 && this.attempts.every((attempt) => attempt.closed !== undefined)
+    }
+  }
+
+  report(): Report {
+    return { attempts: this.attempts, preflights: this.preflights }
+  }
+}
+
+const write = async (socket: Socket, bytes: Buffer) => {
+  if (socket.destroyed) return
+  if (!socket.write(bytes)) await Promise.race([once(socket, "drain"), once(socket, "close")]).catch(() => undefined)
+  // Lets the client's side of the loopback take this write by itself.
+  await setImmediate()
+}
+
+const userOf = (body: string): string => {
+  try {
+    const { user } = JSON.parse(Buffer.from(body, "base64").toString("utf8")) as { readonly user?: unknown }
+    return typeof user === "string" ? user : ""
+  } catch {
+    return ""
+  }
+}
+
+/** Plays the script of one request; whether the connection may serve another one. */
+const play = async (socket: Socket, live: LiveCase, attempt: LiveAttempt, left: AbortSignal): Promise<boolean> => {
+  const script = live.script.attempts[live.attempts.indexOf(attempt)] ?? [{ step: "head", status: 500, framing: "length" }]
+  for await (const action of actions(script, live.script.variant ?? {}, userOf(attempt.body))) {
+    if (left.aborted) return false
+    switch (action._tag) {
+      case "Write":
+        attempt.bytesWritten += action.bytes.length
+        attempt.writes.push([live.now(), action.bytes.length])
+        if (attempt.writes.length > 1000) attempt.writes.shift()
+        await write(socket, action.bytes)
+        live.changed()
+        break
+      case "Delay":
+        await setTimeout(action.ms, undefined, { signal: left }).catch(() => undefined)
+        break
+      case "WaitFor":
+        await live.until(() => (action.event === "release" ? live.released : socket.writableLength === 0), left)
+        break
+      case "Stall":
+        await live.until(() => false, left)
+        return false
+      case "Fin":
+        attempt.closed ??= { by: "server", how: "fin", at: live.now() }
+        socket.end()
+        return false
+      case "Rst":
+        attempt.closed ??= { by: "server", how: "rst", at: live.now() }
+        socket.resetAndDestroy()
+        return false
+      case "End":
+        if (action.keepAlive) return true
+        attempt.closed ??= { by: "server", how: "fin", at: live.now() }
+        socket.end()
+        return false
+    }
+  }
+  return false
+}
+
+const cors = { "access-control-allow-origin": "*", "access-control-allow-methods": "GET, PUT, POST, DELETE" } as const
+
+const preflightResponse = (request: FaultRequest) =>
+  Buffer.from(
+    [
+      "HTTP/1.1 204 ",
+      ...Object.entries(cors).map(([name, value]) => `${name}: ${value}`),
+      `access-control-allow-headers: ${header(request.headers, "access-control-request-headers") ?? ""}`,
+      "access-control-max-age: 0",
+      "connection: close",
+      "\r\n"
+    ].join("\r\n"),
+    "latin1"
+  )
+
+const casePath = /^(\/runs\/[^/?]+\/cases\/[^/?]+)(.*)$/
+
+class Running {
+  readonly cases = new Map<string, LiveCase>()
+  readonly sockets = new Set<Socket>()
+  private connections = 0
+
+  /** The case of a request: by its path, or else by its bearer token. */
+  find(request: FaultRequest): readonly [live: LiveCase, path: string] | undefined {
+    const [, prefix, rest] = casePath.exec(request.target) ?? []
+    const byPath = prefix === undefined ? undefined : this.cases.get(prefix)
+    if (byPath !== undefined) return [byPath, rest ?? ""]
+    const authorization = header(request.headers, "authorization")
+    const byToken = [...this.cases.values()].find(({ script }) => script.token !== undefined && authorization === `Bearer ${script.token}`)
+    return byToken === undefined ? undefined : [byToken, request.target]
+  }
+
+  async serve(socket: Socket, origin: keyof Origins) {
+    const connection = ++this.connections
+    this.sockets.add(socket)
+    socket.setNoDelay(true)
+    const leave = new AbortController()
+    const served: Array<readonly [LiveCase, LiveAttempt]> = []
+    const closed = (how: "fin" | "rst") => {
+      for (const [live, attempt] of served) {
+        attempt.closed ??= { by: "client", how, at: live.now() }
+        live.changed()
+      }
+      leave.abort()
+    }
+    socket.on("end", () => {
+      closed("fin")
+      socket.end()
+    })
+    socket.on("error", () => closed("rst"))
+    socket.on("close", () => {
+      closed("fin")
+      this.sockets.delete(socket)
+      for (const [live] of served) live.sockets.delete(socket)
+    })
+    const next = makeReader(socket)
+    for (let request = await next(); request !== undefined; request = await next()) {
+      const found = this.find(request)
+      if (request.method === "OPTIONS") {
+        const asked = header(request.headers, "access-control-request-headers") ?? ""
+        found?.[0].preflights.push({
+          origin,
+          method: header(request.headers, "access-control-request-method") ?? "",
+          headers: asked
+            .split(",")
+            .map((name) => name.trim())
+            .filter((name) => name !== "")
+        })
+        socket.end(preflightResponse(request))
+        return
+      }
+      if (found === undefined) {
+        socket.end("HTTP/1.1 404 \r\ncontent-length: 0\r\nconnection: close\r\naccess-control-allow-origin: *\r\n\r\n")
+        return
+      }
+      const [live, path] = found
+      const attempt: LiveAttempt = {
+        origin,
+        connection,
+        reused: served.length > 0,
+        at: live.now(),
+        method: request.method,
+        path,
+        headers: request.headers,
+        body: request.body.toString("base64"),
+        writes: [],
+        bytesWritten: 0
+      }
+      live.attempts.push(attempt)
+      live.sockets.add(socket)
+      served.push([live, attempt])
+      live.changed()
+      if (!(await play(socket, live, attempt, leave.signal))) return
+    }
+  }
+
+  async control(request: IncomingMessage, response: ServerResponse, origins: Origins) {
+    const answer = (status: number, body: unknown) => {
+      response.writeHead(status, { "content-type": "application/json", "access-control-allow-headers": "content-type", ...cors })
+      response.end(status === 204 ? undefined : JSON.stringify(body))
+    }
+    const url = new URL(request.url ?? "/", "http://control")
+    if (request.method === "OPTIONS") return answer(204, undefined)
+    if (request.method === "GET" && url.pathname === "/") return answer(200, origins)
+    const [, key = "", rest] = casePath.exec(url.pathname) ?? []
+    if (request.method === "PUT" && rest === "") {
+      const parts: Array<Buffer> = []
+      for await (const part of request) parts.push(part)
+      try {
+        const script = Schema.decodeUnknownSync(Script)(JSON.parse(Buffer.concat(parts).toString("utf8")), { onExcessProperty: "error" })
+        this.cases.set(key, new LiveCase(script))
+      } catch (error) {
+        return answer(400, { error: error instanceof Error ? error.message : String(error) })
+      }
+      return answer(201, { a: origins.a + key, b: origins.b + key, tls: origins.tls + key, closed: origins.closed + key })
+    }
+    const live = this.cases.get(key)
+    if (live === undefined) return answer(404, { error: `no such case: ${url.pathname}` })
+    if (request.method === "DELETE" && rest === "") {
+      this.cases.delete(key)
+      for (const socket of live.sockets) socket.destroy()
+      return answer(204, undefined)
+    }
+    if (request.method === "POST" && rest === "/release") {
+      live.released = true
+      live.changed()
+      return answer(204, undefined)
+    }
+    if (request.method === "GET" && rest === "/report") {
+      const until = url.searchParams.get("until")
+      if (until === "request" || until === "head" || until === "closed") {
+        await live.until(() => live.reached(until), AbortSignal.timeout(Number(url.searchParams.get("waitMs") ?? 5000)))
+      }
+      return answer(200, live.report())
+    }
+    return answer(405, { error: `${request.method} ${url.pathname} is nothing this server does` })
+  }
+}
+
+const listen = async (server: Server) => {
+  server.listen(0, "127.0.0.1")
+  await once(server, "listening")
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/**
+ * A running fault server. `close` ends every connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface FaultServer extends Origins {
+  readonly controlUrl: string
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Starts a fault server on free loopback ports.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const start = async (): Promise<FaultServer> => {
+  const running = new Running()
+  const origin = (name: "a" | "b") => createServer({ allowHalfOpen: true }, (socket) => void running.serve(socket, name))
+  const servers = [origin("a"), origin("b")] as const
+  const [a, b] = [await listen(servers[0]), await listen(servers[1])]
+  const secure = createTlsServer(await Certificate.make(), (socket) => void running.serve(socket, "tls"))
+  const tls = (await listen(secure)).replace("http:", "https:")
+  const control = createHttpServer((request, response) => void running.control(request, response, origins))
+  const controlUrl = await listen(control)
+  // The near end of an open connection is a port that nobody listens on and nobody else can be given.
+  const holder = connect(Number(new URL(a).port), "127.0.0.1")
+  await once(holder, "connect")
+  holder.on("error", () => undefined)
+  const origins: Origins = { a, b, tls, closed: `http://127.0.0.1:${holder.localPort}` }
+  return {
+    ...origins,
+    controlUrl,
+    close: async () => {
+      holder.destroy()
+      for (const socket of running.sockets) socket.destroy()
+      control.closeAllConnections()
+      await Promise.all([...servers, secure, control].map((server) => new Promise((resolve) => server.close(resolve))))
+    }
+  }
+}

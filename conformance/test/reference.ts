@@ -1,0 +1,299 @@
+/**
+ * A client over plain fetch that holds every rule of the suite, and can be given one bug: what the suite itself is tested with.
+ */
+import type { Operation } from "../src/Case.ts"
+import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/Subject.ts"
+import { chunks, describe, Failure, fault, isChunk, isObject, type Json, parse } from "./referenceStream.ts"
+
+const fromStatus = (status: number, body: string) => {
+  const value = parse(body)
+  const text = value === undefined ? body.slice(0, 200) : describe(value)
+  const details = { status, retryable: [408, 409, 429, 502, 503, 504].includes(status) }
+  if (status === 401) return new Failure("Unauthorized", text, details)
+  if (status === 403) return new Failure("Forbidden", text, details)
+  if (status === 404) return new Failure("ModelNotFound", text, details)
+  if (status === 429) return new Failure("RateLimited", text, details)
+  if (status < 500) return new Failure("RequestRejected", text, details)
+  if (isObject(value) && value["error"] === "service_maintenance") return new Failure("Maintenance", text, { status, retryable: false })
+  return new Failure("ServerFault", text, details)
+}
+
+const fold = (chunks: ReadonlyArray<unknown>) => {
+  const [first] = chunks as ReadonlyArray<Json>
+  if (first === undefined) return undefined
+  const choices: Array<{ index: number; message: Json & { content: string | null }; finish_reason: unknown }> = []
+  for (const chunk of chunks as ReadonlyArray<{ readonly choices: ReadonlyArray<Json> }>) {
+    for (const choice of chunk.choices) {
+      const index = choice["index"] as number
+      const folded = (choices[index] ??= { index, message: { role: "assistant", content: null }, finish_reason: null })
+      const delta = (choice["delta"] ?? {}) as Json
+      if (typeof delta["content"] === "string") folded.message.content = (folded.message.content ?? "") + delta["content"]
+      if (delta["tool_calls"] !== undefined) folded.message["tool_calls"] = delta["tool_calls"]
+      folded.finish_reason = choice["finish_reason"] ?? folded.finish_reason
+    }
+  }
+  return { id: first["id"], object: "chat.completion", created: first["created"], model: first["model"], choices: choices.filter(Boolean) }
+}
+
+const endpoint = (baseUrl: string, bug: string | undefined) => {
+  const url = URL.parse(baseUrl)
+  if (url === null || !url.protocol.startsWith("http") || url.username !== "") throw new Failure("InvalidConfiguration", "bad base URL")
+  const path = url.pathname.replace(/\/+$/, "")
+  url.pathname = `${/\/v\d$/.test(path) && bug !== "always-adds-the-version" ? path : `${path}/api/v3`}/chat/completions`
+  if (bug === "drops-the-query") url.search = ""
+  return url
+}
+
+const readError = async (response: Response, call: Limits, bug: string | undefined) => {
+  if (bug === "reads-errors-to-their-end") return response.text()
+  let text = ""
+  const timer = AbortSignal.timeout(1000)
+  const reader = response.body?.getReader()
+  const stop = () => void reader?.cancel().catch(() => undefined)
+  for (const signal of [timer, call.aborter.signal]) signal.addEventListener("abort", stop)
+  try {
+    for (;;) {
+      const { done, value } = (await reader?.read()) ?? { done: true as const, value: undefined }
+      if (done || text.length > 65_536) break
+      text += new TextDecoder().decode(value)
+    }
+  } catch {
+    // What came of it has to do.
+  }
+  if (bug !== "keeps-error-bodies-open") stop()
+  call.aborter.signal.throwIfAborted()
+  return text
+}
+
+const sleep = (ms: number, signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+
+const fields = (value: unknown, name: string): ReadonlyArray<readonly [string, string]> => {
+  if (name === "messages" && Array.isArray(value)) {
+    return value.flatMap((message: Json, i) =>
+      Object.entries(message).map(([key, item]) => [`messages[${i}]${key}`, String(item)] as const)
+    )
+  }
+  if (Array.isArray(value)) return value.map((item) => [name, String(item)] as const)
+  return [[name, isObject(value) ? JSON.stringify(value) : String(value)]]
+}
+
+const encode = (kind: Operation["kind"], sent: Json, bug: string | undefined): { readonly body: BodyInit; readonly type?: string } => {
+  if (kind === "json" || kind === "stream") return { body: JSON.stringify(sent), type: "application/json" }
+  const pairs = Object.entries(sent).flatMap(([name, value]) =>
+    fields(value, bug === "forms-in-brackets" && name === "stop" ? "stop[]" : name).map(
+      ([key, item]) => [bug === "forms-in-brackets" ? key.replace(/\](\w+)$/, "][$1]") : key, item] as const
+    )
+  )
+  if (kind === "form") {
+    if (bug === "forms-unescaped")
+      return { body: pairs.map(([name, value]) => `${name}=${value}`).join("&"), type: "application/x-www-form-urlencoded" }
+    return { body: new URLSearchParams(pairs.map(([name, value]) => [name, value])) }
+  }
+  const form = new FormData()
+  for (const [name, value] of bug === "forms-in-disorder" ? pairs.toReversed() : pairs) form.append(name, value)
+  return { body: form, ...(bug === "boundary-by-hand" ? { type: "multipart/form-data; boundary=x" } : {}) }
+}
+
+const retryAfter = (headers: Headers, bug: string | undefined) => {
+  if (bug === "ignores-retry-after") return undefined
+  const exact = headers.get("retry-after-ms")
+  if (exact !== null && /^\d+$/.test(exact)) return Number(exact)
+  const value = headers.get("retry-after") ?? ""
+  if (/^\d+$/.test(value)) return Number(value) * 1000
+  if (bug === "reads-dates-as-numbers") return value === "" ? undefined : Number.parseInt(value, 10) || undefined
+  const date = /^[A-Z][a-z]{2},/.test(value) ? Date.parse(value) : Number.NaN
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
+}
+
+/** Where a call may be told to end: by its user, by its time, or by a stage of one attempt that took too long. */
+interface Limits extends Call, ClientOptions {
+  readonly aborter: AbortController
+}
+
+const within = async <A>(
+  promise: Promise<A>,
+  stage: "headers" | "firstChunk" | "idle",
+  call: Limits,
+  bug: string | undefined
+): Promise<A> => {
+  const ms = bug === `no-${stage}-timeout` ? undefined : call.timeouts?.[stage]
+  if (ms === undefined) return await promise
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Failure("Timeout", `${stage} took too long`, { stage: bug === "one-timeout-for-all" ? "total" : stage }))
+      if (bug !== "timeouts-keep-the-connection") call.aborter.abort()
+    }, ms)
+  })
+  promise.catch(() => undefined)
+  return await Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
+
+const perform = async (operation: Operation, call: Limits, bug: string | undefined, delivered: Array<unknown>): Promise<unknown> => {
+  const { kind, request } = operation
+  if (bug !== "sends-any-key" && !/^[\x21-\x7e]+$/.test(call.apiKey)) throw new Failure("InvalidConfiguration", "bad key")
+  const url = endpoint(call.baseUrl, bug)
+  if (bug === "key-in-the-url") url.searchParams.set("key", call.apiKey)
+  if (bug !== "sends-any-request") {
+    if (!Array.isArray(request["messages"])) throw new Failure("InvalidRequest", "messages are missing")
+    if (typeof (request["temperature"] ?? 0) !== "number") throw new Failure("InvalidRequest", "temperature is no number")
+  }
+  const streams = kind === "stream" || request["stream"] === true
+  const sent: Json = { ...request, ...(streams ? { stream: true } : {}), ...(bug === "sends-null" ? { stop: null } : {}) }
+  if (bug === "drops-unknown-fields") for (const key of Object.keys(sent)) if (/^vendor|^guided/.test(key)) delete sent[key]
+  if (bug === "counts-attempts-in-the-body") sent["attempt"] = ++sentBodies
+  const accept = streams && bug !== "never-accepts-streams" ? "application/json, text/event-stream" : "application/json"
+  const { body: encoded, type: contentType } = encode(kind, sent, bug)
+  const init: RequestInit = {
+    method: "POST",
+    headers: { authorization: `Bearer ${call.apiKey}`, accept, ...(contentType === undefined ? {} : { "content-type": contentType }) },
+    body: encoded,
+    redirect: bug === "follows-redirects" ? "follow" : "manual",
+    ...(bug === "ignores-aborts" ? {} : { signal: call.aborter.signal })
+  }
+  const response = await within(fetch(url, init), "headers", call, bug).catch((error: unknown) => {
+    if (error instanceof Failure || call.signal.aborted || bug === "sends-any-key") throw error
+    const code = ((error as Error).cause as { code?: unknown } | undefined)?.code
+    const prompt = bug === "prompt-in-the-message" ? JSON.stringify(request) : ""
+    if (code === "DEPTH_ZERO_SELF_SIGNED_CERT" && bug !== "distrust-is-lost")
+      throw new Failure("TlsFailed", "no trust", { retryable: false })
+    if (code === "ECONNREFUSED" && bug !== "refused-is-lost") throw new Failure("ConnectFailed", "no connection", { retryable: true })
+    throw new Failure("ConnectionLost", `no answer ${prompt}`, { retryable: true, phase: "headers" })
+  })
+  const { status } = response
+  const about = { status, requestId: response.headers.get("x-request-id") ?? undefined }
+  const clean = (text: string) => (bug === "repeats-what-the-server-says" ? text : text.replaceAll(call.apiKey, "…"))
+  if (status >= 400) {
+    const failure = fromStatus(status, clean(await readError(response, call, bug)))
+    if (bug === "key-in-the-cause") failure.cause = { request: init }
+    if (bug === "prompt-in-the-message") failure.message += JSON.stringify(request)
+    const wait = retryAfter(response.headers, bug)
+    const details = { ...failure.details, ...(bug === "loses-the-request-id" ? {} : about), printed: printedForms(failure) }
+    throw new Failure(failure.reason, failure.message, details, wait)
+  }
+  if (status >= 300) {
+    await response.body?.cancel()
+    throw new Failure("RedirectRefused", "redirected", { status })
+  }
+  const type = response.headers.get("content-type") ?? ""
+  const unexpected = (text: string) => new Failure("UnexpectedResponse", `no completion: ${clean(text)}`, about)
+  if (streams) {
+    if (!/^text\/event-stream/i.test(type)) {
+      if (bug === "any-page-is-an-empty-stream") return undefined
+      throw unexpected(await response.text())
+    }
+    if (response.body === null) throw unexpected("")
+    const iterator = chunks(response.body, bug)
+    try {
+      for (let stage: "firstChunk" | "idle" = "firstChunk"; ; stage = "idle") {
+        const { done, value } = await within(iterator.next(), stage, call, bug)
+        if (done === true) break
+        delivered.push(value)
+        await call.onChunk(value)
+        if (delivered.length === call.take) break
+      }
+    } finally {
+      // A read that hangs would have the iterator's end wait for it.
+      const ended = iterator.return(undefined).catch(() => undefined)
+      if (!call.aborter.signal.aborted && bug !== "timeouts-keep-the-connection") await ended
+    }
+    return undefined
+  }
+  const body = await response.text().catch((error: unknown) => {
+    call.aborter.signal.throwIfAborted()
+    if (bug === "cut-off-is-bad-json") throw unexpected("")
+    throw new Failure("ConnectionLost", (error as Error).name, { phase: "body", retryable: bug === "retries-half-bodies" })
+  })
+  const value = parse(body)
+  const error = fault(value, body, "", bug)
+  if (error !== undefined) throw error
+  if (bug === "any-page-is-an-empty-completion" && value === undefined) return { choices: [] }
+  if (!isChunk(value)) throw unexpected(`choices? ${body.slice(0, 100)}`)
+  if (bug === "zero-for-missing-usage") (value as Json)["usage"] ??= { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
+  return value
+}
+
+let sentBodies = 0
+
+const repeat = async (operation: Operation, call: ClientOptions & Call, bug: string | undefined, delivered: Array<unknown>) => {
+  const total = call.timeouts?.total === undefined || bug === "no-total-timeout" ? undefined : AbortSignal.timeout(call.timeouts.total)
+  const most = bug === "never-retries" ? 1 : (call.retry?.attempts ?? 3) + (bug === "retries-once-more" ? 1 : 0)
+  for (let attempt = 1; ; attempt++) {
+    const aborter = new AbortController()
+    const stop = () => aborter.abort()
+    for (const signal of [call.signal, total]) {
+      if (signal?.aborted === true) stop()
+      signal?.addEventListener("abort", stop)
+    }
+    try {
+      return await perform(operation, { ...call, aborter }, bug, delivered)
+    } catch (error) {
+      if (total?.aborted === true && !call.signal.aborted) throw new Failure("Timeout", "the call took too long", { stage: "total" })
+      const retried =
+        error instanceof Failure &&
+        (error.details.retryable === true ||
+          bug === "retries-everything" ||
+          (bug === "retries-422" && error.details.status === 422) ||
+          (bug === "retries-in-secret" && error.details.status === 500))
+      if (!retried || attempt >= most) throw error
+      const backoff = (call.retry?.baseDelay ?? 10) * 2 ** (attempt - 1)
+      const wait = error.retryAfter ?? 0
+      if (wait > 60_000 && bug !== "waits-for-ever") throw error
+      await sleep(
+        Math.max(backoff, wait),
+        bug === "retries-after-aborts"
+          ? new AbortController().signal
+          : AbortSignal.any(total === undefined ? [call.signal] : [call.signal, total])
+      )
+      if (bug !== "retries-after-aborts") call.signal.throwIfAborted()
+      if (total?.aborted === true) throw new Failure("Timeout", "the call took too long", { stage: "total" })
+      if (bug === "forgets-the-last-error") throw new Failure(error.reason, error.message, error.details)
+    }
+  }
+}
+
+const lastUsage = (delivered: ReadonlyArray<unknown>) =>
+  (delivered as ReadonlyArray<Json>).findLast((chunk) => isObject(chunk["usage"]))?.["usage"]
+
+const answer = async (operation: Operation, call: Call & ClientOptions, bug: string | undefined): Promise<Outcome> => {
+  const delivered: Array<unknown> = []
+  try {
+    if (bug !== "ignores-aborts") call.signal.throwIfAborted()
+    const completion = await repeat(operation, call, bug, delivered)
+    if (bug !== "ignores-aborts") call.signal.throwIfAborted()
+    const streams = operation.kind === "stream" || operation.request["stream"] === true
+    return !streams ? { outcome: "completion", chunks: [], completion } : { outcome: "chunks", chunks: delivered }
+  } catch (error) {
+    if (call.signal.aborted && bug !== "ignores-aborts") return { outcome: "aborted", chunks: delivered }
+    const failure = error instanceof Failure ? error : new Failure("Unknown", String(error))
+    const message = failure.message.replaceAll(bug === "repeats-what-the-server-says" ? "\0" : call.apiKey, "…")
+    return {
+      outcome: "error",
+      chunks: delivered,
+      error: {
+        reason: failure.reason,
+        message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message,
+        retryable: false,
+        partial: bug === "forgets-what-had-come" ? undefined : fold(delivered),
+        usage: lastUsage(delivered),
+        ...failure.details,
+        printed: { ...failure.details.printed, message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message }
+      }
+    }
+  }
+}
+
+/** The client without a bug, or with one. */
+export const makeReference = (bug?: string): Subject => ({
+  name: bug ?? "reference",
+  runtime: "node",
+  capabilities: ["abort", "gzip", "form", "multipart", "retry", "timeouts"],
+  open: (options) => ({ close: async () => undefined, call: (operation, call) => answer(operation, { ...options, ...call }, bug) })
+})

@@ -1,0 +1,18 @@
+import { playwright } from "@vitest/browser-playwright"
+import { defineConfig } from "vitest/config"
+import { find } from "../../conformance/chromium.ts"
+
+const { args, env, executablePath } = await find()
+
+export default defineConfig({
+  test: {
+    globalSetup: "@paradigm-effect/conformance/VitestSetup",
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({ launchOptions: { args: [...args], env, executablePath } }),
+      instances: [{ browser: "chromium" }]
+    }
+  }
+})
