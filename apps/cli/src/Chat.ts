@@ -33,8 +33,8 @@ export const note = (text: string) =>
 const dim = (text: string) =>
   Effect.flatMap(Stdio.Stdio, (stdio) => Effect.map(stdio.stderrIsTerminal, (colours) => (colours ? `\u001b[2m${text}\u001b[22m` : text)))
 
-// What a model writes may hold escape sequences: on a terminal they could move the cursor or change its title.
-const printable = (text: string) => text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\ufffd")
+/** A text from elsewhere without its control characters: on a terminal they could move the cursor or change its title. */
+export const printable = (text: string) => text.replaceAll(/[^\P{Cc}\t\n]/gu, "\ufffd")
 
 const figures = (completion: ChatCompletion, firstTokenMillis: number | undefined, totalMillis: number) => {
   const { usage } = completion
@@ -82,7 +82,9 @@ export const streamToTerminal = Effect.fnUntraced(function* (request: ChatComple
   const completion = accumulator.completion
   if (completion === undefined || json) return
   const now = yield* Clock.currentTimeMillis
-  yield* note(yield* dim(figures(completion, firstTokenAt === undefined ? undefined : firstTokenAt - startedAt, now - startedAt)))
+  yield* note(
+    yield* dim(printable(figures(completion, firstTokenAt === undefined ? undefined : firstTokenAt - startedAt, now - startedAt)))
+  )
 })
 
 const waitForAnswer = Effect.fnUntraced(function* (request: ChatCompletionRequest, json: boolean) {
@@ -94,7 +96,7 @@ const waitForAnswer = Effect.fnUntraced(function* (request: ChatCompletionReques
   const answer = answerOf(completion)
   yield* write(`${(yield* stdio.stdoutIsTerminal) ? printable(answer) : answer}\n`)
   const now = yield* Clock.currentTimeMillis
-  yield* note(yield* dim(figures(completion, undefined, now - startedAt)))
+  yield* note(yield* dim(printable(figures(completion, undefined, now - startedAt))))
 })
 
 const readStdin: Effect.Effect<string, PlatformError, Stdio.Stdio> = Effect.flatMap(Stdio.Stdio, (stdio) =>

@@ -6,7 +6,7 @@ import { isParadigmError, type ParadigmError } from "@paradigm-effect/core/Parad
 const hintFor = (error: ParadigmError): string | undefined => {
   switch (error.reason._tag) {
     case "InvalidConfiguration":
-      return error.reason.option === "PARADIGM_API_KEY"
+      return /^(apiKey|PARADIGM_API_KEY)$/.test(error.reason.option)
         ? "Put your key into the environment variable PARADIGM_API_KEY."
         : "The URL comes from --base-url or the environment variable PARADIGM_BASE_URL."
     case "ConnectFailed":

@@ -41,7 +41,7 @@ const report = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
   const error = Cause.squash(cause)
   // The command line has already written what it says of its own arguments.
   if (Cause.hasInterruptsOnly(cause) || CliError.isCliError(error)) return
-  yield* Console.error(errorLine(error))
+  yield* Console.error(Chat.printable(errorLine(error)))
   if (yield* Config.Boolean("PARADIGM_DEBUG").pipe(Config.withDefault(false))) yield* Console.error(Cause.pretty(cause))
 })
 

@@ -14,7 +14,7 @@ import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 
 const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8")
-const snippets = [...readme.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1]!)
+const snippets = [...readme.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1] ?? "")
 const typescript = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc")
 
 const run = (file: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}) =>
@@ -44,7 +44,18 @@ describe("README.md", () => {
         )
         const file = join(folder, `snippet${index}.ts`)
         writeFileSync(file, snippet)
-        const flags = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2023", "--types", "node"]
+        const flags = [
+          "--ignoreConfig",
+          "--noEmit",
+          "--strict",
+          "--skipLibCheck",
+          "--module",
+          "nodenext",
+          "--target",
+          "es2023",
+          "--types",
+          "node"
+        ]
         const checked = yield* run(typescript, [...flags, "--allowImportingTsExtensions", file])
         assert.strictEqual(checked.output, "")
         const upstream = yield* serve(Simulator.layer({ models: ["alfred-4.2"] }))

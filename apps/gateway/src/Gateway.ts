@@ -19,7 +19,10 @@ import { relay, responseOf } from "./Relay.ts"
 import * as RequestBody from "./RequestBody.ts"
 
 // A caller's id is taken over where it is one that can stand in a log line.
-const requestIdOf = (header: string | undefined) => (header !== undefined && /^[\w.:-]{1,128}$/.test(header) ? header : crypto.randomUUID())
+const requestIdOf = ({ headers }: HttpServerRequest.HttpServerRequest) => {
+  const given = headers["x-request-id"]
+  return given !== undefined && /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID()
+}
 
 const accepts = (accept: string | undefined) =>
   accept === undefined ||
@@ -86,8 +89,8 @@ const chatCompletions = Effect.fnUntraced(function* (
   return HttpServerResponse.empty()
 })
 
-const failing = (status: 404 | 405, detail: string, headers: Readonly<Record<string, string>> = {}) =>
-  toResponse(new GatewayFailure({ status, detail, headers }), crypto.randomUUID())
+const wrongMethod = new GatewayFailure({ status: 405, detail: "The endpoint takes POST only.", headers: { allow: "POST" } })
+const wrongPath = new GatewayFailure({ status: 404, detail: "There is nothing at this path." })
 
 /**
  * The gateway's routes, on the `HttpServer` at hand.
@@ -104,8 +107,8 @@ export const layer = (config: GatewayConfig): Layer.Layer<never, never, HttpServ
         (agent) => Effect.promise(() => agent.destroy())
       )
       yield* router.add("*", path, (request) => {
-        if (request.method !== "POST") return Effect.succeed(failing(405, "The endpoint takes POST only.", { allow: "POST" }))
-        const requestId = requestIdOf(request.headers["x-request-id"])
+        const requestId = requestIdOf(request)
+        if (request.method !== "POST") return Effect.succeed(toResponse(wrongMethod, requestId))
         return chatCompletions(config, dispatcher, request, requestId).pipe(
           Effect.catch((failure) =>
             Effect.as(
@@ -129,7 +132,7 @@ export const layer = (config: GatewayConfig): Layer.Layer<never, never, HttpServ
     HttpRouter.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" })),
     HttpRouter.add("GET", "/openapi.json", HttpServerResponse.text(document, { contentType: "application/json" })),
     HttpApiScalar.layer(ParadigmApi, { path: "/docs" }),
-    HttpRouter.add("*", "/*", () => Effect.sync(() => failing(404, "There is nothing at this path.")))
+    HttpRouter.add("*", "/*", (request) => Effect.succeed(toResponse(wrongPath, requestIdOf(request))))
   )
   return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })
 }

@@ -125,7 +125,9 @@ export const parse = Effect.fnUntraced(function* (text: string, file: string): E
       apiKey
     })
   }
-  const keys = Object.entries(config.keys).map(([name, key]) => {
+  const keys = Object.entries(config.keys).map(([name, key], index, all) => {
+    const other = all.slice(0, index).find(([, { sha256 }]) => sha256 === key.sha256)
+    if (other !== undefined) problems.push(`keys → ${name} → sha256: "${other[0]}" has the same key`)
     for (const model of key.models ?? [])
       if (!models.has(model)) problems.push(`keys → ${name} → models: "${model}" is not among the models`)
     return { name, sha256: key.sha256, models: key.models === undefined ? undefined : new Set(key.models) }

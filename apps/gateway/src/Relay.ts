@@ -63,8 +63,6 @@ const describe = (reason: ParadigmErrorReason, status: number): GatewayFailure =
       const fields = reason._tag === "RequestRejected" && Object.keys(reason.fields).length > 0 ? reason.fields : undefined
       return new GatewayFailure({ status, detail: detail ?? "The model server refused the request.", fields, cause })
     }
-    case 503:
-      return new GatewayFailure({ status, detail: "The model server is overloaded or not ready.", cause })
     case 504:
       return new GatewayFailure({ status, detail: "The model server did not answer in time.", cause })
   }
@@ -72,13 +70,22 @@ const describe = (reason: ParadigmErrorReason, status: number): GatewayFailure =
 }
 
 const upstreamFailure = (forwarded: Forwarded, status: number, headers: Readonly<Record<string, string | undefined>>, body: string) => {
+  const after = headers["retry-after"]
+  const retryAfter = after === undefined ? {} : { "retry-after": after }
   if (status === 429) {
-    const after = headers["retry-after"]
     return new GatewayFailure({
       status,
       detail: "Too many requests for the model server.",
-      headers: after === undefined ? {} : { "retry-after": after },
+      headers: retryAfter,
       cause: "the model server answered 429"
+    })
+  }
+  if (status === 503) {
+    return new GatewayFailure({
+      status,
+      detail: "The model server is overloaded or not ready.",
+      headers: retryAfter,
+      cause: "the model server answered 503"
     })
   }
   // A 401 or 403 of the model server is about the gateway's own credential: its words are not for the client.
@@ -92,17 +99,29 @@ const upstreamFailure = (forwarded: Forwarded, status: number, headers: Readonly
   return describe(ErrorBody.toReason({ status, headers, body, model: forwarded.model, now: 0 }), status)
 }
 
-// Past the last complete event: a blank line ends one, whatever the line ends are.
-const endOfEvents = (bytes: Buffer): number => {
-  const ends = ["\n\n", "\r\n\r\n", "\r\r"].map((blank) => {
-    const at = bytes.lastIndexOf(blank, bytes.length, "latin1")
+// Bytes are looked at as text, a character of Latin-1 for each: so nothing is decoded, and nothing can be lost.
+const textOf = (bytes: Buffer) => bytes.toString("latin1")
+const utf8Of = (text: string) => new TextDecoder().decode(Uint8Array.from(text, (character) => character.charCodeAt(0)))
+
+// Past the last complete event, 0 where none is: a blank line ends one, whatever the line ends are.
+const endOfEvents = (text: string): number => {
+  const ends = (text.includes("\r") ? ["\n\n", "\n\r\n", "\r\r", "\r\r\n"] : ["\n\n"]).map((blank) => {
+    const at = text.lastIndexOf(blank)
     return at === -1 ? 0 : at + blank.length
   })
   return Math.max(...ends)
 }
 
-const endsWithDone = (events: Buffer) =>
-  /(^|[\r\n])data: ?\[DONE\][\r\n]+$/.test(events.toString("latin1", Math.max(0, events.length - 24)))
+// Past the event `[DONE]`, 0 where there is none. In a JSON text no line can begin with `data:`.
+const endOfDone = (events: string): number => {
+  for (let at = events.indexOf("[DONE]"); at !== -1; at = events.indexOf("[DONE]", at + 6)) {
+    if (!/(^|[\r\n])data: ?$/.test(events.slice(Math.max(0, at - 8), at))) continue
+    const after = events.slice(at + 6)
+    const blank = /\n\n|\n\r\n|\r\r\n?/.exec(after)
+    if (/^[\r\n]/.test(after) && blank !== null) return at + 6 + blank.index + blank[0].length
+  }
+  return 0
+}
 
 const maxErrorBody = 64 * 1024
 const maxHeldBytes = 64 * 1024 * 1024
@@ -121,9 +140,10 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
     let status = 0
     let headers: Record<string, string | undefined> = {}
     let bytes = 0
-    let held: Array<Buffer> = []
+    let held: Array<string> = []
     let heldBytes = 0
-    let done = false
+    // The last two of what is held.
+    let tail = ""
     let settled = false
 
     const settle = (effect: Effect.Effect<Relayed, GatewayFailure>) => {
@@ -133,46 +153,52 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
       resume(effect)
     }
     const onDrain = () => controller?.resume()
-    const hold = (chunk: Buffer) => {
-      held.push(chunk)
-      heldBytes += chunk.length
-    }
-    const write = (chunk: Buffer) => {
-      bytes += chunk.length
-      if (!response.write(chunk)) controller?.pause()
+    const hold = (text: string) => {
+      held.push(text)
+      heldBytes += text.length
+      tail = (tail + text.slice(-2)).slice(-2)
+      if (heldBytes > maxHeldBytes) controller?.abort(tooLarge)
     }
     const finish = (failure: GatewayFailure | undefined) => settle(Effect.succeed({ status, bytes, failure }))
 
     const breakOff = (failure: GatewayFailure) => {
+      if (settled) return
       if (!response.headersSent) return settle(Effect.fail(failure))
-      if (stream) response.end(toStreamEnd(failure))
-      // A JSON answer has no place for an error: only a broken connection says that it is not whole.
-      else response.destroy()
+      response.end(toStreamEnd(failure))
       finish(failure)
     }
 
     const onStreamData = (chunk: Buffer) => {
-      const pending = heldBytes === 0 ? chunk : Buffer.concat([...held, chunk])
-      const end = endOfEvents(pending)
-      if (end === 0) {
-        hold(chunk)
-        if (heldBytes > maxHeldBytes) controller?.abort(tooLarge)
-        return
-      }
+      const text = textOf(chunk)
+      // What is held ends no event, but its last two bytes may begin an end: reading all of it again would be quadratic.
+      const end = endOfEvents(tail + text) - tail.length
+      if (end <= 0) return hold(text)
+      const events = held.join("") + text.slice(0, end)
       held = []
       heldBytes = 0
-      const events = pending.subarray(0, end)
-      done = endsWithDone(events)
-      if (end < pending.length && !done) hold(pending.subarray(end))
-      write(events)
-      if (done) {
-        response.end()
+      tail = ""
+      const last = endOfDone(events)
+      if (last > 0) {
+        bytes += last
+        response.end(events.slice(0, last), "latin1")
         finish(undefined)
+        // Held back by a slow client, the model server's connection would never come to its end, and never be free again.
+        controller?.resume()
+        return
       }
+      bytes += events.length
+      if (!response.write(events, "latin1")) controller?.pause()
+      if (end < text.length) hold(text.slice(end))
+    }
+
+    const onError = () => {
+      const answer = utf8Of(held.join(""))
+      // A model server may answer with what it was sent.
+      const text = target.apiKey === undefined ? answer : answer.replaceAll(Redacted.value(target.apiKey), "<redacted>")
+      breakOff(upstreamFailure(forwarded, status, headers, text))
     }
 
     const onStreamEnd = () => {
-      if (done) return
       breakOff(new GatewayFailure({ status: 502, detail: "The model server broke off the stream.", cause: "ended without [DONE]" }))
     }
 
@@ -183,6 +209,7 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
         method: "POST",
         headers: {
           accept: stream ? "text/event-stream, application/json" : "application/json",
+          "accept-encoding": "identity",
           "content-type": "application/json",
           "x-request-id": requestId,
           ...(target.apiKey === undefined ? {} : { authorization: `Bearer ${Redacted.value(target.apiKey)}` })
@@ -194,41 +221,58 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
           controller = started
           if (left) started.abort(new Error("The client left"))
         },
-        onResponseStart(_, statusCode, received) {
+        onResponseStart(started, statusCode, received) {
           status = statusCode
           headers = Object.fromEntries(Object.entries(received).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]))
-          const type = stream ? "text/event-stream" : "application/json"
-          if (status !== 200 || !headers["content-type"]?.toLowerCase().startsWith(type)) return
-          const streamHeaders = stream ? { "cache-control": "no-cache", "x-accel-buffering": "no" } : {}
-          response.on("drain", onDrain)
+          if (status !== 200) return
+          const type = headers["content-type"] ?? "no content type"
+          const encoding = headers["content-encoding"] ?? "identity"
+          const wanted = stream ? "text/event-stream" : "application/json"
+          if (type.split(";", 1)[0]?.trim().toLowerCase() !== wanted || encoding !== "identity") {
+            const cause = `the model server answered 200 with ${type}${encoding === "identity" ? "" : `, ${encoding}`}`
+            breakOff(new GatewayFailure({ status: 502, detail: "The model server did not answer with a completion.", cause }))
+            return started.abort(new Error("It is no completion"))
+          }
           if (!stream) return
-          response.writeHead(200, { "content-type": type, "x-request-id": requestId, ...streamHeaders })
+          response.on("drain", onDrain)
+          response.writeHead(200, {
+            "content-type": wanted,
+            "x-request-id": requestId,
+            "cache-control": "no-cache",
+            "x-accel-buffering": "no"
+          })
           response.flushHeaders()
         },
-        onResponseData(_, chunk) {
-          if (response.headersSent) {
-            if (!done) onStreamData(chunk)
-            return
-          }
-          if (status === 200 || heldBytes < maxErrorBody) hold(chunk)
-          if (heldBytes > maxHeldBytes) controller?.abort(tooLarge)
+        onResponseData(started, chunk) {
+          // A model server that goes on after its end, or writes an error without one, is not listened to.
+          if (settled) return started.abort(new Error("It is enough"))
+          if (response.headersSent) return onStreamData(chunk)
+          hold(textOf(chunk))
+          if (status !== 200 && heldBytes > maxErrorBody) onError()
         },
         onResponseEnd() {
+          if (settled) return
           if (response.headersSent) return onStreamEnd()
-          const answer = Buffer.concat(held)
-          const isJson = /^application\/json/i.test(headers["content-type"] ?? "")
-          if (status !== 200) return breakOff(upstreamFailure(forwarded, status, headers, answer.toString("utf8")))
-          if (stream || !isJson) {
-            const cause = `the model server answered 200 with ${headers["content-type"] ?? "no content type"}`
-            return breakOff(new GatewayFailure({ status: 502, detail: "The model server did not answer with a completion.", cause }))
+          if (status !== 200) return onError()
+          const answer = held.join("")
+          // Empty, cut off, or a page that calls itself JSON: told by its ends, since reading it whole would cost what a relay saves.
+          if (!/^\s*\{/.test(answer) || !/\}\s*$/.test(answer.slice(-64))) {
+            return breakOff(
+              new GatewayFailure({
+                status: 502,
+                detail: "The model server did not answer with a completion.",
+                cause: "its JSON is no object"
+              })
+            )
           }
-          bytes = answer.length
+          bytes = heldBytes
           response.writeHead(200, { "content-type": "application/json", "content-length": bytes, "x-request-id": requestId })
-          response.end(answer)
+          response.end(answer, "latin1")
           finish(undefined)
         },
         onResponseError(_, error) {
-          if (left || done) return
+          if (left) return
+          if (status !== 0 && status !== 200) return onError()
           breakOff(error instanceof GatewayFailure ? error : lost(error))
         }
       }

@@ -17,20 +17,37 @@ export interface RequestBody {
 
 const malformed = (detail: string) => Result.fail(new GatewayFailure({ status: 400, detail }))
 
-/** Where the string that begins at `start` ends, past its closing quote. The text is valid JSON. */
+// Where the string that begins at `start` ends, past its closing quote.
 const endOfString = (text: string, start: number) => {
   let end = text.indexOf('"', start + 1)
-  for (;;) {
+  while (end !== -1) {
     let backslashes = 0
     while (text.charCodeAt(end - 1 - backslashes) === 92) backslashes++
     if (backslashes % 2 === 0) return end + 1
     end = text.indexOf('"', end + 1)
   }
+  return text.length
 }
 
-// The places of the values of every `model` at the top level of a valid JSON object.
-const findModels = (text: string): ReadonlyArray<readonly [start: number, end: number]> => {
-  const found: Array<readonly [number, number]> = []
+// V8 tells where JSON goes wrong, but for a value that is none and for an early end: there it quotes the text instead.
+const placeOfError = (text: string, message: string): number => {
+  const told = / JSON at position (\d+)( \(line \d+ column \d+\))?$/.exec(message)?.[1]
+  if (told !== undefined) return Number(told)
+  const token = /[[\]{},:"]|[^ \t\n\r[\]{},:"]+/g
+  let before = ","
+  for (let match = token.exec(text); match !== null; match = token.exec(text)) {
+    const [found] = match
+    const isValue = /^(?:["{[]|true$|false$|null$|-?\d)/.test(found) || (found === "]" && before === "[")
+    if (/[:,[]/.test(before) && !isValue) return match.index
+    if (found === '"') token.lastIndex = endOfString(text, match.index)
+    before = found
+  }
+  return text.length
+}
+
+// How many `model` keys a valid JSON object has at its top level, and the place of the last one's value, a string.
+const findModel = (text: string): { readonly keys: number; readonly start: number; readonly end: number } => {
+  const found = { keys: 0, start: 0, end: 0 }
   const structural = /["{}[\]:,]/g
   let depth = 0
   let key: string | undefined
@@ -41,8 +58,13 @@ const findModels = (text: string): ReadonlyArray<readonly [start: number, end: n
         const end = endOfString(text, match.index)
         structural.lastIndex = end
         if (depth !== 1) break
-        if (isKey) key = JSON.parse(text.slice(match.index, end))
-        else if (key === "model") found.push([match.index, end])
+        if (isKey) {
+          key = JSON.parse(text.slice(match.index, end))
+          if (key === "model") found.keys++
+        } else if (key === "model") {
+          found.start = match.index
+          found.end = end
+        }
         break
       }
       case "{":
@@ -76,8 +98,8 @@ export const parse = (bytes: Uint8Array): Result.Result<RequestBody, GatewayFail
   try {
     value = JSON.parse(text)
   } catch (error) {
-    const where = /position (\d+)/.exec(error instanceof Error ? error.message : "")?.[1]
-    return malformed(`The body is not JSON${where === undefined ? "" : `: it goes wrong at character ${where}`}.`)
+    const place = placeOfError(text, error instanceof Error ? error.message : "")
+    return malformed(`The body is not JSON: it goes wrong at character ${place}.`)
   }
   const decoded = RequestEncoding.decode(value)
   if (Result.isFailure(decoded)) {
@@ -85,9 +107,9 @@ export const parse = (bytes: Uint8Array): Result.Result<RequestBody, GatewayFail
       new GatewayFailure({ status: 422, detail: "The body is not a chat completion request.", fields: decoded.failure.fields })
     )
   }
-  const [model, ...others] = findModels(text)
-  if (model === undefined || others.length > 0) return malformed("The body names more than one model.")
-  return Result.succeed({ request: decoded.success, text, modelStart: model[0], modelEnd: model[1] })
+  const model = findModel(text)
+  if (model.keys !== 1) return malformed("The body names more than one model.")
+  return Result.succeed({ request: decoded.success, text, modelStart: model.start, modelEnd: model.end })
 }
 
 /** The body with another model's name. */

@@ -1,0 +1,342 @@
+import { assert, describe, it, vi } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { once } from "node:events"
+import { setImmediate } from "node:timers/promises"
+import * as Gateway from "./GatewayUnderTest.ts"
+import * as Upstream from "./ScriptedUpstream.ts"
+
+vi.setConfig({ testTimeout: 20_000 })
+
+const event = (text: string, end = "\n") =>
+  `data: ${JSON.stringify({ id: "chatcmpl-1", object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: text } }] })}${end}${end}`
+const done = (end = "\n") => `data: [DONE]${end}${end}`
+
+const words = ["Hi", " — naïve", " 🌊", " data: [DONE]", "\n\n", ""]
+const stream = (end = "\n") => words.map((word) => event(word, end)).join(": keep-alive" + end + end) + done(end)
+
+// How the gateway tells of a stream that failed.
+const errorThenDone = /^data: \{"error":\{"message":"[^"]+","type":"[a-z_]+","param":null,"code":50[24]\}\}\n\ndata: \[DONE\]\n\n$/
+
+// A stream that is nobody else's.
+const textOf = (id: string) => Array.from({ length: 40 }, (_, i) => event(`${id} ${i} ${"é".repeat(i)}`)).join("") + done()
+
+const streaming = (exchange: Upstream.Exchange, ...chunks: ReadonlyArray<string>) => {
+  exchange.head()
+  for (const chunk of chunks) exchange.chunk(chunk)
+  exchange.end()
+}
+
+const eventually = Effect.fnUntraced(function* (condition: () => boolean) {
+  const deadline = performance.now() + 2000
+  while (!condition() && performance.now() < deadline) yield* Effect.promise(() => setImmediate())
+})
+
+describe("a request", () => {
+  it.live("reaches the model server as it came, with its name for the model and the gateway's own key", () =>
+    Effect.gen(function* () {
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => exchange.answer(200, "{}"))
+      const body = `{"seed":9223372036854775807, "model" : "alfred","messages":[{"role":"user","content":"\\u00e9é"}],"own":[1.0]}`
+      yield* Gateway.ask(gateway, { body, headers: { "x-request-id": "mine-1", cookie: "a=b", "x-other": "c" } })
+      yield* Gateway.ask(gateway, { body: body.replace("alfred", "other") })
+      const [first, second] = upstream.exchanges
+      assert.isDefined(first)
+      assert.isDefined(second)
+      assert.strictEqual(first.requestLine, "POST /v1/chat/completions HTTP/1.1")
+      assert.strictEqual(first.body, body.replace("alfred", "org/alfred"))
+      assert.deepStrictEqual(first.headers, {
+        host: upstream.origin.slice("http://".length),
+        connection: "keep-alive",
+        accept: "application/json",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "content-length": String(Buffer.byteLength(first.body)),
+        "x-request-id": "mine-1",
+        authorization: `Bearer ${Gateway.upstreamKey}`
+      })
+      assert.strictEqual(second.body, body.replace("alfred", "other"))
+      assert.notProperty(second.headers, "authorization")
+    })
+  )
+})
+
+describe("a JSON answer", () => {
+  it.live("passes unchanged", () =>
+    Effect.gen(function* () {
+      const answer = ` {"id":"chatcmpl-1","choices":[{"message":{"content":"é 🌊 \\u00e9"}}], "big":9223372036854775807 }\n`
+      const headers = { "content-type": "application/json; charset=utf-8", "set-cookie": "inside=1", server: "inside" }
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => exchange.answer(200, answer, headers))
+      const { headers: got, status, text } = yield* Gateway.ask(gateway, { headers: { "x-request-id": "mine-2" } })
+      assert.strictEqual(status, 200)
+      assert.strictEqual(text, answer)
+      assert.strictEqual(got["content-type"], "application/json")
+      assert.strictEqual(got["x-request-id"], "mine-2")
+      assert.notProperty(got, "set-cookie")
+      assert.notProperty(got, "server")
+    })
+  )
+
+  it.live("that breaks off is a 502", () =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf(({ socket }) => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"id":')
+        setTimeout(() => socket.destroy(), 20)
+      })
+      assert.strictEqual((yield* Gateway.ask(gateway)).status, 502)
+    })
+  )
+})
+
+describe("a stream", () => {
+  it.live.each<[string, string]>([
+    ["LF", "\n"],
+    ["CR LF", "\r\n"],
+    ["CR", "\r"]
+  ])("with %s passes unchanged, also when each byte comes alone", ([, end]) =>
+    Effect.gen(function* () {
+      const text = stream(end)
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => {
+        if (exchange.headers["x-request-id"] === "whole") return streaming(exchange, text)
+        void (async () => {
+          exchange.head()
+          for (const byte of Buffer.from(text)) {
+            exchange.chunk(Uint8Array.of(byte))
+            await setImmediate()
+          }
+          exchange.end()
+        })()
+      })
+      for (const id of ["whole", "bytes"]) {
+        const answer = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers: { "x-request-id": id } })
+        assert.strictEqual(answer.status, 200)
+        assert.strictEqual(answer.text, text)
+        assert.isTrue(answer.whole)
+        assert.strictEqual(answer.headers["content-type"], "text/event-stream")
+        assert.strictEqual(answer.headers["cache-control"], "no-cache")
+        assert.strictEqual(answer.headers["x-request-id"], id)
+      }
+    })
+  )
+
+  it.live("with line ends of several kinds passes event by event", () =>
+    Effect.gen(function* () {
+      const events = ["data: 1\n\r\n", "data: 2\r\n\n", "data: 3\r\r\n", "data: 4\n\n"]
+      let exchange: Upstream.Exchange | undefined
+      const { gateway } = yield* Gateway.inFrontOf((asked) => {
+        exchange = asked
+        asked.head()
+      })
+      const response = yield* Gateway.open(gateway, { body: Gateway.chat({ stream: true }) })
+      let got = ""
+      response.setEncoding("utf8").on("data", (text: string) => (got += text))
+      let sent = ""
+      for (const event of events) {
+        exchange?.chunk(event)
+        sent += event
+        yield* eventually(() => got === sent)
+        assert.strictEqual(got, sent)
+      }
+    })
+  )
+
+  it.live("begins before its first event", () =>
+    Effect.gen(function* () {
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => exchange.head())
+      const response = yield* Gateway.open(gateway, { body: Gateway.chat({ stream: true }) })
+      assert.strictEqual(response.statusCode, 200)
+      upstream.exchanges[0]?.chunk(event("now"))
+      const [first] = yield* Effect.promise(() => once(response, "data"))
+      assert.strictEqual(String(first), event("now"))
+    })
+  )
+
+  it.live("that is an error from its first event on passes as it is", () =>
+    Effect.gen(function* () {
+      const text = 'data: {"error":{"message":"out of memory","type":"InternalServerError","param":null,"code":500}}\n\ndata: [DONE]\n\n'
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, text))
+      assert.strictEqual((yield* Gateway.askStream(gateway)).text, text)
+    })
+  )
+
+  it.live("with one event of 24 MB, in small pieces, takes no longer for its size", () =>
+    Effect.gen(function* () {
+      const text = event("0123456789abcdef".repeat(1_572_864))
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => {
+        void (async () => {
+          exchange.head()
+          for (let at = 0; at < text.length; at += 16_384) {
+            if (!exchange.chunk(text.slice(at, at + 16_384))) await once(exchange.socket, "drain")
+          }
+          exchange.chunk(done())
+          exchange.end()
+        })()
+      })
+      const startedAt = performance.now()
+      const answer = yield* Gateway.askStream(gateway)
+      assert.isTrue(answer.text === text + done())
+      assert.isBelow(performance.now() - startedAt, 2500)
+    })
+  )
+
+  it.live("of 32 at once is not mixed with the others", () =>
+    Effect.gen(function* () {
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => {
+        const bytes = Buffer.from(textOf(exchange.headers["x-request-id"] ?? ""))
+        void (async () => {
+          exchange.head()
+          for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 31) % 257) {
+            exchange.chunk(bytes.subarray(at, at + size))
+            await setImmediate()
+          }
+          exchange.end()
+        })()
+      })
+      const ids = Array.from({ length: 32 }, (_, i) => `stream-${i}`)
+      const answers = yield* Effect.forEach(
+        ids,
+        (id) => Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers: { "x-request-id": id } }),
+        { concurrency: "unbounded" }
+      )
+      assert.deepStrictEqual(
+        answers.map((answer) => answer.text),
+        ids.map(textOf)
+      )
+      assert.strictEqual(upstream.connections(), 32)
+    })
+  )
+})
+
+describe("the end of a stream", () => {
+  it.live("is [DONE]: nothing passes after it, in the same read or a later one", () =>
+    Effect.gen(function* () {
+      const late = event("late")
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => {
+        if (exchange.headers["x-request-id"] === "same") return streaming(exchange, event("a") + done() + late + ": bye\n\n")
+        if (exchange.headers["x-request-id"] === "held") return streaming(exchange, event("a") + done() + "data: half")
+        exchange.head()
+        exchange.chunk(event("a") + done())
+        setTimeout(() => {
+          exchange.chunk(late)
+          exchange.end()
+        }, 20)
+      })
+      for (const id of ["same", "held", "later"]) {
+        const answer = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers: { "x-request-id": id } })
+        assert.strictEqual(answer.text, event("a") + done())
+        assert.isTrue(answer.whole)
+      }
+      assert.notInclude(gateway.log.join(), "broken off")
+    })
+  )
+
+  it.live.each([
+    "data:[DONE]\n\n",
+    "data: [DONE]\n\n\n\n\n\n\n\n\n\n\n\n\n\n",
+    "event: message\ndata: [DONE]\nid: 1\n\n",
+    "\n\ndata: [DONE]\r\n\r\n"
+  ])("may be written as %j", (end) =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, event("a"), end))
+      const { text } = yield* Gateway.askStream(gateway)
+      assert.isTrue(text.startsWith(event("a") + end.trimEnd()), text)
+      assert.notInclude(text, "error")
+    })
+  )
+
+  it.live("does not wait for the model server to end, whose connection is given up when it goes on", () =>
+    Effect.gen(function* () {
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => {
+        exchange.head()
+        exchange.chunk(stream())
+        const timer = setInterval(() => exchange.chunk(event("more")), 20)
+        void exchange.closed.then(() => clearInterval(timer))
+      })
+      assert.strictEqual((yield* Gateway.askStream(gateway)).text, stream())
+      const answeredAt = performance.now()
+      const closedAt = yield* Effect.promise(() => upstream.exchanges[0]?.closed ?? Promise.resolve(Infinity))
+      assert.isBelow(closedAt - answeredAt, 500)
+    })
+  )
+
+  it.live("leaves the model server's connection free, also when the client was slow at last", () =>
+    Effect.gen(function* () {
+      const text = event("x".repeat(8_000_000)) + done()
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, text))
+      const response = yield* Gateway.open(gateway, { body: Gateway.chat({ stream: true }) })
+      yield* eventually(() => gateway.log.length > 0)
+      assert.strictEqual((yield* Gateway.read(response)).text.length, text.length)
+      yield* Gateway.askStream(gateway)
+      assert.strictEqual(upstream.connections(), 1)
+    })
+  )
+})
+
+describe("a stream that breaks off", () => {
+  const events = [event("naïve 🌊"), ": keep-alive\n\n", event("b"), done()]
+  const whole = Buffer.from(events.join(""))
+  // The events that stand whole in the first `length` bytes.
+  const eventsWithin = (length: number) =>
+    events.map((_, i) => events.slice(0, i).join("")).findLast((text) => Buffer.byteLength(text) <= length) ?? ""
+
+  it.live("anywhere ends with its last whole event, the error, and [DONE]", () =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => {
+        exchange.head()
+        exchange.chunk(whole.subarray(0, Number(exchange.headers["x-request-id"])))
+        setTimeout(() => exchange.socket.destroy(), 2)
+      })
+      const lengths = Array.from({ length: whole.length - 1 }, (_, i) => i + 1)
+      yield* Effect.forEach(
+        lengths,
+        Effect.fnUntraced(function* (length) {
+          const headers = { "x-request-id": String(length) }
+          const { status, text, whole: isWhole } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers })
+          assert.strictEqual(status, 200)
+          const before = eventsWithin(length)
+          assert.strictEqual(text.slice(0, before.length), before)
+          assert.match(text.slice(before.length), errorThenDone)
+          assert.isTrue(isWhole)
+        }),
+        { concurrency: 16 }
+      )
+    })
+  )
+
+  it.live.each<[string, (exchange: Upstream.Exchange) => void]>([
+    ["by a reset", ({ socket }) => setTimeout(() => socket.resetAndDestroy(), 20)],
+    ["by a regular end without [DONE]", (exchange) => exchange.end()],
+    ["by an end in the middle of an event", (exchange) => (exchange.chunk("data: {"), exchange.end())],
+    ["by chunks that are none", ({ socket }) => socket.write("no chunk\r\n")]
+  ])("%s", ([, cut]) =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => {
+        exchange.head()
+        exchange.chunk(event("a"))
+        cut(exchange)
+      })
+      const { text } = yield* Gateway.askStream(gateway)
+      assert.isTrue(text.startsWith(event("a")))
+      assert.match(text.slice(event("a").length), errorThenDone)
+      yield* eventually(() => gateway.log.length > 0)
+      assert.include(gateway.log.join(), "broken off after")
+    })
+  )
+
+  it.live("where the connection's end is the only one", () =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf(({ socket }) => {
+        socket.end(`HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n${event("a")}`)
+      })
+      const { text } = yield* Gateway.askStream(gateway)
+      assert.match(text.slice(event("a").length), errorThenDone)
+    })
+  )
+
+  it.live("before its first event", () =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange))
+      const { status, text } = yield* Gateway.askStream(gateway)
+      assert.strictEqual(status, 200)
+      assert.match(text, errorThenDone)
+    })
+  )
+})

@@ -1,0 +1,195 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { GatewayFailure } from "../src/GatewayFailure.ts"
+import * as RequestBody from "../src/RequestBody.ts"
+
+const bytes = (text: string) => new TextEncoder().encode(text)
+const read = (text: string) => Result.getOrThrow(RequestBody.parse(bytes(text)))
+
+const refuse = (body: string | Uint8Array): GatewayFailure => {
+  const result = RequestBody.parse(typeof body === "string" ? bytes(body) : body)
+  if (Result.isSuccess(result)) throw new Error("It was accepted")
+  return result.failure
+}
+
+const messages = `"messages":[{"role":"user","content":"hi"}]`
+
+describe("the model's name", () => {
+  it("is replaced in place, every other byte as it came", () => {
+    const text = `\n{ ${messages} ,\t"model" : "alfred-4.2"\r\n, "temperature": 0.10, "x": 1e2 }\n`
+    assert.strictEqual(RequestBody.withModel(read(text), "alfred"), text.replace("alfred-4.2", "alfred"))
+  })
+
+  it("leaves a 64-bit seed as it was written", () => {
+    const text = `{"seed":9223372036854775807,"model":"a",${messages}}`
+    assert.strictEqual(RequestBody.withModel(read(text), "b"), `{"seed":9223372036854775807,"model":"b",${messages}}`)
+  })
+
+  it("is quoted where the new one needs it", () => {
+    assert.strictEqual(RequestBody.withModel(read(`{"model":"a",${messages}}`), 'b"\\\n'), `{"model":"b\\"\\\\\\n",${messages}}`)
+  })
+
+  it("is found where its key or itself is written with escapes", () => {
+    const body = read(`{"mod\\u0065l":"\\u0061\\"b\\\\",${messages}}`)
+    assert.strictEqual(body.request.model, 'a"b\\')
+    assert.strictEqual(RequestBody.withModel(body, "c"), `{"mod\\u0065l":"c",${messages}}`)
+  })
+
+  it("is not the text as it came, where both names are the same", () => {
+    const text = `{"model":"\\u0061",${messages}}`
+    assert.strictEqual(RequestBody.withModel(read(text), "a"), text)
+  })
+
+  it("is not mistaken for another `model`, deeper, in a list, or in a text", () => {
+    const text =
+      `{"x":{"model":"no"},"y":[{"model":"no"},"model","no"],"model":"yes","z":"\\"model\\":\\"no\\"",` +
+      `"messages":[{"role":"user","content":"{\\"model\\":\\"no\\"}","model":"no"}]}`
+    assert.strictEqual(RequestBody.withModel(read(text), "there"), text.replace(`"yes"`, `"there"`))
+  })
+
+  it("is found after a byte order mark", () => {
+    assert.strictEqual(RequestBody.withModel(read(`\ufeff{"model":"a",${messages}}`), "b"), `{"model":"b",${messages}}`)
+  })
+
+  const Json = Arbitrary.schema(Schema.Json)
+  // Keys that the contract does not know; among the nested ones are `model`s.
+  const Field = Schema.Tuple([Schema.String, Schema.Literals(["plain", "nested", "listed"])])
+
+  it.prop(
+    "alone changes, in any document",
+    {
+      fields: Schema.Array(Field),
+      values: Arbitrary.array(Json, { maxLength: 8 }),
+      name: Schema.String,
+      model: Schema.String,
+      place: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 8 })),
+      indent: Schema.Literals(["", " ", "\t", "\n  "]),
+      escaped: Schema.Boolean
+    },
+    ({ escaped, fields, indent, model, name, place, values }) => {
+      const entries: Array<readonly [string, unknown]> = fields.map(([key, kind], i) => {
+        const value = values[i] ?? key
+        return [
+          `x-${i}${key}`,
+          kind === "plain" ? value : kind === "nested" ? { model: value, [key]: { model: name } } : ["model", name, value]
+        ]
+      })
+      entries.push(["messages", [{ role: "user", content: name, model: name }]])
+      entries.splice(Math.min(place, entries.length), 0, ["model", name])
+      const lines = entries.map(([key, value]) => {
+        const written = key === "model" && escaped ? `"\\u006d\\u006fdel"` : JSON.stringify(key)
+        return `${indent}${written}${indent}:${indent}${JSON.stringify(value, null, indent.trim() === "" ? indent.replace("\n", "") : 0)}`
+      })
+      const text = `{${lines.join(`${indent},`)}${indent}}`
+      const forwarded = RequestBody.withModel(read(text), model)
+      assert.deepStrictEqual(JSON.parse(forwarded), { ...JSON.parse(text), model })
+    }
+  )
+})
+
+// What the runtime says of a text that is not JSON.
+const messageOf = (json: string) => {
+  try {
+    JSON.parse(json)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : ""
+  }
+}
+
+describe("a body that is refused", () => {
+  it.each([
+    [`{"model":"a","model":"b",${messages}}`],
+    [`{"model":"a",${messages},"model":"a"}`],
+    [`{"model":"a","mod\\u0065l":"b",${messages}}`],
+    [`{"model":{"model":"a"},"model":"b",${messages}}`],
+    [`{"model":1,"model":"b",${messages}}`],
+    [`{"model":["a"],${messages},"\\u006dodel":"b"}`]
+  ])("names two models: %s", (text) => {
+    const failure = refuse(text)
+    assert.strictEqual(failure.status, 400)
+    assert.include(failure.detail, "more than one model")
+  })
+
+  it.each([
+    ["a byte that never occurs", [0x22, 0xff, 0x22]],
+    ["a surrogate", [0x22, 0xed, 0xa0, 0x80, 0x22]],
+    ["an overlong form", [0x22, 0xc0, 0xaf, 0x22]],
+    ["a character cut off", [0x22, 0xe2, 0x82]],
+    ["UTF-16", [0xff, 0xfe, 0x7b, 0x00]]
+  ])("is not UTF-8: %s", (_, body) => {
+    const failure = refuse(Uint8Array.from(body))
+    assert.strictEqual(failure.status, 400)
+    assert.include(failure.detail, "UTF-8")
+  })
+
+  it.each([
+    [`{"model":"a",}`, 13],
+    [`{"model":"a"`, 12],
+    [`{"model":"a`, 11],
+    [`{"model":alfred}`, 9],
+    [`{"position 77":x}`, 15],
+    [`{"a":1,"b":}`, 11],
+    [`{"a":[1,]}`, 8],
+    [`[1, , 2]`, 4],
+    [`{"a":"\\"]","b":?}`, 15],
+    [`{"a":tru }`, 5],
+    [`{"a":'b'}`, 5],
+    [`{"a":NaN}`, 5],
+    [`{} {}`, 3],
+    ["", 0],
+    ["  ", 2],
+    ["model=a", 0],
+    ["[1,\u00a02]", 3]
+  ])("is not JSON, and says where: %s", (text, position) => {
+    const failure = refuse(text)
+    assert.strictEqual(failure.status, 400)
+    assert.strictEqual(failure.detail, `The body is not JSON: it goes wrong at character ${position}.`)
+  })
+
+  it.prop(
+    "is not JSON any more after one change, and says where",
+    { value: Arbitrary.schema(Schema.Json), at: Schema.Int, by: Schema.Literals(["", ",", "}", "]", "x", '"', "1", "\\", ":"]) },
+    ({ at, by, value }) => {
+      const text = JSON.stringify([value])
+      const place = Math.abs(at) % text.length
+      const broken = text.slice(0, place) + by + text.slice(place + 1)
+      const { detail, status } = refuse(broken)
+      if (status !== 400) return
+      const position = Number(/at character (\d+)\.$/.exec(detail)?.[1])
+      // What stands before the place is only unfinished.
+      const before = messageOf(broken.slice(0, position)) ?? "Unexpected end"
+      assert.isTrue(
+        /^Un(expected end|terminated)/.test(before) || before.includes(`position ${position} `),
+        `${broken} ${detail} ${before}`
+      )
+    }
+  )
+
+  it("lacks fields, or has wrong ones: each is named by its path", () => {
+    const failure = refuse(`{"messages":[{"role":"user"},{"content":"secret words"}],"temperature":"secret hot","max_tokens":1.5}`)
+    assert.strictEqual(failure.status, 422)
+    assert.hasAllKeys(failure.fields, ["model", "messages[1].role", "temperature", "max_tokens"])
+    assert.deepStrictEqual(failure.fields?.["model"], ["Missing key"])
+    assert.notInclude(JSON.stringify(failure), "secret")
+  })
+
+  it.each([["[]"], ["null"], ["1"], [`"model"`]])("is JSON, but no object: %s", (text) => {
+    const failure = refuse(text)
+    assert.strictEqual(failure.status, 422)
+    assert.hasAllKeys(failure.fields, [""])
+  })
+})
+
+it("is read in linear time", () => {
+  for (const factor of [1, 8]) {
+    const content = JSON.stringify('\\"'.repeat(100_000 * factor) + "[{".repeat(10_000 * factor))
+    const nested = `${"[".repeat(1000 * factor)}${"]".repeat(1000 * factor)}`
+    const text = `{"x":${nested},"messages":[{"role":"user","content":${content}}],"model":"a"}`
+    const startedAt = performance.now()
+    assert.strictEqual(RequestBody.withModel(read(text), "b").length, text.length)
+    assert.isBelow(performance.now() - startedAt, 1000)
+  }
+})

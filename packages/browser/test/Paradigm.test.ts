@@ -1,0 +1,20 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { Paradigm } from "../src/index.ts"
+
+const refusal = (options: Paradigm.Options) => Effect.scoped(Effect.flip(Effect.provide(Paradigm.Client, Paradigm.layer(options))))
+
+describe("Paradigm.layer in a page", () => {
+  it.effect("refuses a key that nobody said is meant to be there, without quoting it", () =>
+    Effect.gen(function* () {
+      const error = yield* refusal({ apiKey: "a-secret" })
+      assert.strictEqual(error.reason._tag, "InvalidConfiguration")
+      assert.include(error.message, "allowKeyInBrowser")
+      assert.notInclude(JSON.stringify(error), "a-secret")
+    })
+  )
+
+  it.effect("takes one that is meant", () =>
+    Effect.scoped(Effect.provide(Paradigm.Client, Paradigm.layer({ apiKey: "a-secret", allowKeyInBrowser: true })))
+  )
+})

@@ -1,0 +1,440 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Schema from "effect/Schema"
+import { ChatCompletion, type ChatCompletionChunk, type ChatCompletionDelta } from "../src/ChatCompletion.ts"
+import { ChatCompletionAccumulator } from "../src/ChatCompletionAccumulator.ts"
+
+type ChunkChoice = ChatCompletionChunk["choices"][number]
+
+const chunkOf = (choices: ReadonlyArray<ChunkChoice>, more: Partial<ChatCompletionChunk> = {}): ChatCompletionChunk => ({
+  id: "chatcmpl-1",
+  object: "chat.completion.chunk",
+  created: 1700000000,
+  model: "alfred",
+  choices,
+  ...more
+})
+
+const delta = (delta: ChatCompletionDelta, more: Partial<ChunkChoice> = {}) => chunkOf([{ index: 0, delta, ...more }])
+
+const finish = (reason: string, more: Partial<ChunkChoice> = {}) => delta({}, { finish_reason: reason, ...more })
+
+const usage = (completion: number) => ({ prompt_tokens: 7, completion_tokens: completion, total_tokens: 7 + completion })
+
+const accumulate = (chunks: Iterable<ChatCompletionChunk>) => {
+  const accumulator = new ChatCompletionAccumulator()
+  for (const chunk of chunks) accumulator.add(chunk)
+  return accumulator
+}
+
+const completionOf = (...chunks: ReadonlyArray<ChatCompletionChunk>) => {
+  const { completion } = accumulate(chunks)
+  assert.isDefined(completion)
+  return completion
+}
+
+const messageOf = (...chunks: ReadonlyArray<ChatCompletionChunk>) => completionOf(...chunks).choices[0]?.message
+
+const call = (index: number, more: { id?: string | null; type?: string | null; name?: string | null; arguments?: string | null }) => ({
+  tool_calls: [{ index, id: more.id, type: more.type, function: { name: more.name, arguments: more.arguments } }]
+})
+
+describe("a completion", () => {
+  it("is the one that was streamed", () => {
+    const completion = completionOf(
+      delta({ role: "assistant", content: "" }),
+      delta({ content: "Hel" }),
+      delta({ content: "lo" }),
+      finish("stop", { stop_reason: null }),
+      chunkOf([], { usage: usage(2) })
+    )
+    assert.deepStrictEqual(completion, {
+      id: "chatcmpl-1",
+      object: "chat.completion",
+      created: 1700000000,
+      model: "alfred",
+      choices: [{ index: 0, message: { role: "assistant", content: "Hello" }, finish_reason: "stop", stop_reason: null }],
+      usage: usage(2)
+    })
+    assert.deepStrictEqual(Schema.decodeUnknownSync(ChatCompletion)(JSON.parse(JSON.stringify(completion))), completion)
+  })
+
+  it("is there only after a first chunk", () => {
+    const accumulator = new ChatCompletionAccumulator()
+    assert.isUndefined(accumulator.completion)
+    assert.isUndefined(accumulator.usage)
+    assert.isFalse(accumulator.isFinished)
+    assert.strictEqual(accumulator.chunks, 0)
+  })
+
+  it("counts its chunks", () => {
+    assert.strictEqual(accumulate([delta({}), chunkOf([]), finish("stop")]).chunks, 3)
+  })
+
+  it("has the id, time and model of its first chunk", () => {
+    const completion = completionOf(delta({ content: "a" }), chunkOf([], { id: "other", created: 1, model: "other" }))
+    assert.deepStrictEqual([completion.id, completion.created, completion.model], ["chatcmpl-1", 1700000000, "alfred"])
+  })
+
+  it("has the fingerprint and the tier wherever they come", () => {
+    const about = { system_fingerprint: "fp", service_tier: "default" }
+    for (const chunks of [
+      [chunkOf([], about), finish("stop")],
+      [chunkOf([], { system_fingerprint: null, service_tier: null }), chunkOf([], about)],
+      [delta({ content: "a" }), chunkOf([], about)]
+    ]) {
+      const completion = completionOf(...chunks)
+      assert.deepStrictEqual([completion.system_fingerprint, completion.service_tier], ["fp", "default"])
+    }
+  })
+})
+
+describe("a message", () => {
+  it("is the assistant's, and has no content, where nothing says otherwise", () => {
+    assert.deepStrictEqual(messageOf(finish("stop")), { role: "assistant", content: null })
+  })
+
+  it("keeps another role, also one that is repeated", () => {
+    assert.strictEqual(messageOf(delta({ role: "critic" }), delta({ role: "critic", content: "a" }), delta({ role: null }))?.role, "critic")
+    assert.strictEqual(messageOf(delta({ content: "a" }), delta({ role: "critic" }))?.role, "critic")
+  })
+
+  it("takes no null for text", () => {
+    assert.strictEqual(messageOf(delta({ content: null }), delta({ content: "a" }), delta({ content: null }))?.content, "a")
+  })
+
+  it("has the empty content of an answer that is empty", () => {
+    assert.strictEqual(messageOf(delta({ role: "assistant", content: "" }), finish("stop"))?.content, "")
+  })
+
+  it("has the content of its last chunk, too", () => {
+    assert.strictEqual(messageOf(delta({ content: "a" }), delta({ content: "b" }, { finish_reason: "stop" }))?.content, "ab")
+  })
+
+  it("keeps what comes after the finish", () => {
+    const [choice] = completionOf(delta({ content: "a" }), finish("stop"), delta({ content: "b" }), chunkOf([])).choices
+    assert.deepStrictEqual([choice?.message.content, choice?.finish_reason], ["ab", "stop"])
+  })
+
+  it("joins halves of a character", () => {
+    assert.strictEqual(messageOf(delta({ content: "\ud83d" }), delta({ content: "\ude00" }))?.content, "😀")
+  })
+
+  it("keeps reasoning apart from content, in both spellings", () => {
+    assert.deepStrictEqual(
+      messageOf(delta({ reasoning: "Let " }), delta({ reasoning: "me see." }), delta({ reasoning: null, content: "42" })),
+      { role: "assistant", content: "42", reasoning: "Let me see." }
+    )
+    assert.deepStrictEqual(messageOf(delta({ reasoning_content: "Hm" }), delta({ reasoning_content: "m." }), delta({ content: "42" })), {
+      role: "assistant",
+      content: "42",
+      reasoning_content: "Hmm."
+    })
+  })
+
+  it("doubles no reasoning that comes in both spellings", () => {
+    const message = messageOf(...["a", "b"].map((text) => delta({ reasoning: text, reasoning_content: text })))
+    assert.deepStrictEqual([message?.reasoning, message?.reasoning_content], ["ab", "ab"])
+  })
+
+  it("has a refusal", () => {
+    assert.deepStrictEqual(messageOf(delta({ role: "assistant", refusal: "I " }), delta({ refusal: "cannot." })), {
+      role: "assistant",
+      content: null,
+      refusal: "I cannot."
+    })
+  })
+})
+
+describe("tool calls", () => {
+  it("are joined by index, their arguments as text", () => {
+    const message = messageOf(
+      delta({ role: "assistant", content: "" }),
+      delta(call(0, { id: "a", type: "function", name: "weather", arguments: "" })),
+      delta(call(0, { arguments: '{"city": "S' })),
+      delta(call(1, { id: "b", type: "function", name: "time", arguments: "{" })),
+      delta(call(0, { arguments: "\\u00" })),
+      delta(call(1, { arguments: "}" })),
+      delta(call(0, { arguments: 'e9te"}' })),
+      finish("tool_calls")
+    )
+    assert.deepStrictEqual(message, {
+      role: "assistant",
+      content: null,
+      tool_calls: [
+        { id: "a", type: "function", function: { name: "weather", arguments: '{"city": "S\\u00e9te"}' } },
+        { id: "b", type: "function", function: { name: "time", arguments: "{}" } }
+      ]
+    })
+  })
+
+  it("are in the order of their indices, without holes", () => {
+    const message = messageOf(
+      delta(call(5, { id: "f", name: "f", arguments: "5" })),
+      delta(call(2, { id: "c", name: "c", arguments: "2" }))
+    )
+    assert.deepStrictEqual(
+      message?.tool_calls?.map(({ id }) => id),
+      ["c", "f"]
+    )
+  })
+
+  it("come several in one chunk, or whole in one", () => {
+    const message = messageOf(
+      delta({
+        tool_calls: [
+          { index: 0, id: "a", type: "function", function: { name: "f", arguments: "{}" } },
+          { index: 1, id: "b", type: "function", function: { name: "g", arguments: "[]" } }
+        ]
+      })
+    )
+    assert.deepStrictEqual(message?.tool_calls, [
+      { id: "a", type: "function", function: { name: "f", arguments: "{}" } },
+      { id: "b", type: "function", function: { name: "g", arguments: "[]" } }
+    ])
+  })
+
+  const only = (...pieces: ReadonlyArray<Parameters<typeof call>[1]>) =>
+    messageOf(...pieces.map((piece) => delta(call(0, piece))))?.tool_calls?.[0]
+
+  it.each<[string, ReadonlyArray<Parameters<typeof call>[1]>]>([
+    ["first", [{ id: "a", name: "f", arguments: "{" }, { arguments: "}" }]],
+    ["late", [{ name: "f" }, { arguments: "{" }, { id: "a", arguments: "}" }]],
+    [
+      "late, after nulls",
+      [
+        { id: null, name: "f" },
+        { id: "a", name: null, arguments: "{}" }
+      ]
+    ],
+    [
+      "late, after an empty one",
+      [
+        { id: "", name: "f" },
+        { id: "a", arguments: "{}" }
+      ]
+    ],
+    [
+      "twice",
+      [
+        { id: "a", name: "f" },
+        { id: "a", arguments: "{}" }
+      ]
+    ],
+    [
+      "once, then empty",
+      [
+        { id: "a", name: "f" },
+        { id: "", name: "", arguments: "{}" }
+      ]
+    ],
+    [
+      "once, then null",
+      [
+        { id: "a", name: "f" },
+        { id: null, type: null, name: null, arguments: "{}" }
+      ]
+    ]
+  ])("have the id that comes %s", (_, pieces) => {
+    assert.deepStrictEqual(only(...pieces), { id: "a", type: "function", function: { name: "f", arguments: "{}" } })
+  })
+
+  it.each<[string, ReadonlyArray<string | undefined>]>([
+    ["whole", ["get_weather", undefined, undefined]],
+    ["in pieces", ["get", "_", "weather"]],
+    ["whole in every piece", ["get_weather", "get_weather", "get_weather"]],
+    ["late", [undefined, undefined, "get_weather"]]
+  ])("have a name that comes %s", (_, names) => {
+    const pieces = names.map((name, at) => ({ ...(name === undefined ? {} : { name }), arguments: String(at) }))
+    assert.deepStrictEqual(only({ id: "a" }, ...pieces)?.function, { name: "get_weather", arguments: "012" })
+  })
+
+  it("keep their kind, and have no id where none came", () => {
+    assert.deepStrictEqual(only({ type: "custom", name: "f", arguments: "" }), { type: "custom", function: { name: "f", arguments: "" } })
+  })
+
+  it("keep the content beside them", () => {
+    const message = messageOf(delta({ content: "One moment." }), delta(call(0, { id: "a", name: "f", arguments: "{}" })))
+    assert.strictEqual(message?.content, "One moment.")
+    assert.strictEqual(message?.tool_calls?.length, 1)
+  })
+
+  it("are none where a list of them is null or empty", () => {
+    assert.deepStrictEqual(messageOf(delta({ content: "a", tool_calls: null }), delta({ tool_calls: [] })), {
+      role: "assistant",
+      content: "a"
+    })
+  })
+
+  it.each([
+    ["whole", ["f", undefined]],
+    ["repeated", ["f", "f"]]
+  ])("of the old kind are joined, their name %s", (_, names) => {
+    const message = messageOf(
+      delta({ role: "assistant", content: "" }),
+      delta({ function_call: null }),
+      ...names.map((name, at) => delta({ function_call: { ...(name === undefined ? {} : { name }), arguments: at === 0 ? "{" : "}" } })),
+      finish("function_call")
+    )
+    assert.deepStrictEqual(message, { role: "assistant", content: null, function_call: { name: "f", arguments: "{}" } })
+  })
+})
+
+describe("choices", () => {
+  it("are kept apart and in order, however they interleave", () => {
+    const at = (index: number, content: string, more: Partial<ChunkChoice> = {}) => chunkOf([{ index, delta: { content }, ...more }])
+    const completion = completionOf(
+      at(1, "b"),
+      at(0, "a"),
+      chunkOf([
+        { index: 2, delta: { content: "c" } },
+        { index: 0, delta: { content: "A" } }
+      ]),
+      at(1, "B", { finish_reason: "length" }),
+      at(0, "", { finish_reason: "stop", stop_reason: "END" }),
+      at(2, "C", { finish_reason: "content_filter", stop_reason: 151643 })
+    )
+    assert.deepStrictEqual(completion.choices, [
+      { index: 0, message: { role: "assistant", content: "aA" }, finish_reason: "stop", stop_reason: "END" },
+      { index: 1, message: { role: "assistant", content: "bB" }, finish_reason: "length" },
+      { index: 2, message: { role: "assistant", content: "cC" }, finish_reason: "content_filter", stop_reason: 151643 }
+    ])
+  })
+
+  it("may have any index, and leave no holes", () => {
+    const { choices } = completionOf(chunkOf([{ index: 1e9, delta: { content: "a" } }]), chunkOf([{ index: 5, delta: { content: "b" } }]))
+    assert.deepStrictEqual(
+      choices.map(({ index }) => index),
+      [5, 1e9]
+    )
+  })
+
+  it("keep a finish reason nobody knows", () => {
+    assert.strictEqual(completionOf(finish("moon")).choices[0]?.finish_reason, "moon")
+  })
+
+  it("join their logprobs", () => {
+    const tokens = ["a", "b", "c"].map((token) => ({ token, logprob: -0.5, bytes: null, top_logprobs: [] }))
+    const { choices } = completionOf(
+      delta({ content: "a" }, { logprobs: { content: tokens.slice(0, 1) } }),
+      delta({ content: "bc" }, { logprobs: { content: tokens.slice(1) } }),
+      finish("stop", { logprobs: null })
+    )
+    assert.deepStrictEqual(choices[0]?.logprobs, { content: tokens })
+  })
+
+  it("are finished when each that began is", () => {
+    const accumulator = new ChatCompletionAccumulator()
+    const steps: ReadonlyArray<[ChatCompletionChunk, boolean]> = [
+      [chunkOf([]), false],
+      [chunkOf([{ index: 1, delta: { content: "a" } }]), false],
+      [chunkOf([{ index: 1, delta: {}, finish_reason: "stop" }]), true],
+      [chunkOf([{ index: 0, delta: {}, finish_reason: null }]), false],
+      [chunkOf([{ index: 0, delta: {}, finish_reason: "length" }]), true],
+      [chunkOf([{ index: 0, delta: { content: "b" }, finish_reason: null }]), true],
+      [chunkOf([], { usage: usage(1) }), true]
+    ]
+    for (const [chunk, isFinished] of steps) {
+      accumulator.add(chunk)
+      assert.strictEqual(accumulator.isFinished, isFinished)
+    }
+  })
+})
+
+describe("usage", () => {
+  it("is that of the last chunk that has one", () => {
+    const accumulator = accumulate([
+      chunkOf([], { usage: usage(0) }),
+      chunkOf([], { usage: usage(1) }),
+      chunkOf([], { usage: null }),
+      chunkOf([], { usage: usage(2) }),
+      chunkOf([]),
+      chunkOf([], { usage: null })
+    ])
+    assert.deepStrictEqual(accumulator.usage, usage(2))
+    assert.deepStrictEqual(accumulator.completion?.usage, usage(2))
+  })
+
+  it("is not zero where none came", () => {
+    assert.notProperty(completionOf(finish("stop"), chunkOf([], { usage: null })), "usage")
+  })
+
+  it("keeps its details", () => {
+    const detailed = {
+      ...usage(2),
+      prompt_tokens_details: { cached_tokens: 3 },
+      completion_tokens_details: { reasoning_tokens: 1 },
+      extra: 1
+    }
+    assert.deepStrictEqual(completionOf(chunkOf([], { usage: detailed })).usage, detailed)
+  })
+})
+
+describe("a partial completion", () => {
+  const chunks = [
+    delta({ role: "assistant", content: "" }),
+    delta({ reasoning: "Hm" }),
+    delta({ content: "a" }),
+    delta({ content: "b" }),
+    delta(call(0, { id: "x", type: "function", name: "f", arguments: '{"a' })),
+    delta(call(0, { arguments: '":1}' })),
+    chunkOf([{ index: 1, delta: { content: "other" } }], { usage: usage(1) }),
+    finish("tool_calls"),
+    chunkOf([{ index: 1, delta: {}, finish_reason: "stop" }]),
+    chunkOf([], { usage: usage(9) })
+  ]
+
+  it("can be had at any moment, and does not change any more", () => {
+    const accumulator = new ChatCompletionAccumulator()
+    const moments = chunks.map((chunk, at) => {
+      accumulator.add(chunk)
+      const { completion } = accumulator
+      assert.isDefined(completion)
+      assert.deepStrictEqual(completion, accumulate(chunks.slice(0, at + 1)).completion)
+      assert.doesNotThrow(() => Schema.decodeUnknownSync(ChatCompletion)(completion))
+      return [completion, structuredClone(completion)] as const
+    })
+    for (const [completion, copy] of moments) assert.deepStrictEqual(completion, copy)
+  })
+
+  it("has no finish reason for what is unfinished", () => {
+    const { choices } = completionOf(...chunks.slice(0, 8))
+    assert.deepStrictEqual(
+      choices.map((choice) => choice.finish_reason),
+      ["tool_calls", null]
+    )
+  })
+
+  it("leaves the chunks as they were", () => {
+    const copy = structuredClone(chunks)
+    void accumulate(chunks).completion
+    assert.deepStrictEqual(chunks, copy)
+  })
+
+  it.prop(
+    "has each choice's text, however it is cut and mixed",
+    {
+      pieces: Arbitrary.array(
+        Arbitrary.all({
+          index: Arbitrary.schema(Schema.Literals([0, 1, 2, 7])),
+          field: Arbitrary.schema(Schema.Literals(["content", "reasoning", "refusal"])),
+          text: Arbitrary.schema(Schema.String)
+        }),
+        { minLength: 1, maxLength: 20 }
+      )
+    },
+    ({ pieces }) => {
+      const { choices } = completionOf(...pieces.map(({ field, index, text }) => chunkOf([{ index, delta: { [field]: text } }])))
+      assert.deepStrictEqual(
+        choices.map(({ index }) => index),
+        [...new Set(pieces.map(({ index }) => index))].sort((a, b) => a - b)
+      )
+      for (const { index, message } of choices) {
+        for (const name of ["content", "reasoning", "refusal"] as const) {
+          const mine = pieces.filter((piece) => piece.index === index && piece.field === name)
+          assert.strictEqual(message[name] ?? undefined, mine.length === 0 ? undefined : mine.map(({ text }) => text).join(""))
+        }
+      }
+    }
+  )
+})

@@ -1,0 +1,438 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arr from "effect/Array"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { ChatCompletionChunk, ChatCompletionDelta } from "../src/ChatCompletion.ts"
+import * as ChatCompletionStream from "../src/ChatCompletionStream.ts"
+import { ConnectionLost, ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
+
+const utf8 = (text: string) => new TextEncoder().encode(text)
+
+const chunkOf = (choices: ReadonlyArray<ChatCompletionChunk["choices"][number]>, more: Partial<ChatCompletionChunk> = {}) => ({
+  id: "chatcmpl-1",
+  object: "chat.completion.chunk",
+  created: 1700000000,
+  model: "alfred",
+  choices,
+  ...more
+})
+
+const delta = (delta: ChatCompletionDelta) => chunkOf([{ index: 0, delta, finish_reason: null }])
+const text = (content: string) => delta({ content })
+const finish = (reason = "stop") => chunkOf([{ index: 0, delta: {}, finish_reason: reason }])
+const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
+
+const event = (value: unknown, end = "\n") => `data: ${typeof value === "string" ? value : JSON.stringify(value)}${end}${end}`
+const done = "data: [DONE]\n\n"
+
+interface Outcome {
+  readonly chunks: ReadonlyArray<ChatCompletionChunk>
+  readonly error: ParadigmError | undefined
+}
+
+const run = (bytes: Stream.Stream<Uint8Array, ParadigmErrorReason>, options?: ChatCompletionStream.Options) =>
+  Effect.gen(function* () {
+    const chunks: Array<ChatCompletionChunk> = []
+    const exit = yield* ChatCompletionStream.decode(bytes, options).pipe(
+      Stream.runForEach((chunk) => Effect.sync(() => chunks.push(chunk))),
+      Effect.result
+    )
+    return { chunks, error: exit._tag === "Failure" ? exit.failure : undefined } satisfies Outcome
+  })
+
+const ofText = (...reads: ReadonlyArray<string>) => Stream.fromIterable(reads.map(utf8), { chunkSize: 1 })
+
+const outcomeOf = (...reads: ReadonlyArray<string>) => run(ofText(...reads))
+
+const assertComplete = ({ chunks, error }: Outcome, expected: ReadonlyArray<unknown>) => {
+  assert.isUndefined(error)
+  assert.deepStrictEqual(chunks, expected)
+}
+
+const assertFails = <Tag extends ParadigmErrorReason["_tag"]>({ error }: Outcome, tag: Tag) => {
+  assert.instanceOf(error, ParadigmError)
+  assert.strictEqual(error.reason._tag, tag)
+  return { error, reason: error.reason as Extract<ParadigmErrorReason, { _tag: Tag }> }
+}
+
+// Every way that matters to cut bytes into reads: none, each byte, each pair of places around the middle, with empty reads, and in groups.
+const cuts = (bytes: Uint8Array): ReadonlyArray<Stream.Stream<Uint8Array>> => {
+  const each = Array.from(bytes, (byte) => Uint8Array.of(byte))
+  const every = (size: number) => Arr.chunksOf(bytes, size).map((part) => Uint8Array.from(part))
+  return [
+    Stream.fromIterable([bytes], { chunkSize: 1 }),
+    Stream.fromIterable(each, { chunkSize: 1 }),
+    Stream.fromIterable(each),
+    Stream.fromIterable(
+      each.flatMap((byte) => [new Uint8Array(0), byte]),
+      { chunkSize: 3 }
+    ),
+    ...[2, 3, 7, 50, 64, 101].map((size) => Stream.fromIterable(every(size), { chunkSize: 1 })),
+    Stream.fromIterable(every(31), { chunkSize: 4 })
+  ]
+}
+
+describe("a stream that is whole", () => {
+  const chunks = [delta({ role: "assistant", content: "" }), text("Hel"), text("lo 😀"), finish(), chunkOf([], { usage })]
+
+  it.effect("is told chunk by chunk, however it is cut", () =>
+    Effect.gen(function* () {
+      for (const end of ["\n", "\r\n", "\r"]) {
+        const bytes = utf8([...chunks, "[DONE]"].map((value) => event(value, end)).join(""))
+        for (const cut of cuts(bytes)) assertComplete(yield* run(cut), chunks)
+      }
+    })
+  )
+
+  it.effect("is told when cut once, anywhere", () =>
+    Effect.gen(function* () {
+      const bytes = utf8([text("a"), text("é"), finish(), "[DONE]"].map((value) => event(value)).join(""))
+      for (let at = 0; at <= bytes.length; at++) {
+        assertComplete(yield* run(Stream.fromIterable([bytes.subarray(0, at), bytes.subarray(at)], { chunkSize: 1 })), [
+          text("a"),
+          text("é"),
+          finish()
+        ])
+      }
+    })
+  )
+
+  it.effect.each<[string, string]>([
+    ["with a space", "data: [DONE]\n\n"],
+    ["without a space", "data:[DONE]\n\n"],
+    ["ended by carriage returns", "data: [DONE]\r\r"],
+    ["ended by both", "data: [DONE]\r\n\r\n"],
+    ["with a name", "event: done\ndata: [DONE]\n\n"],
+    ["with an id", "id: 9\ndata: [DONE]\n\n"],
+    ["after a comment", ": bye\n\ndata: [DONE]\n\n"],
+    ["with a comment", ": bye\ndata: [DONE]\n: bye\n\n"]
+  ])("ends at [DONE], %s", ([, marker]) =>
+    Effect.gen(function* () {
+      assertComplete(yield* outcomeOf(event(text("a")), marker), [text("a")])
+      assertComplete(yield* outcomeOf(event(text("a")) + marker), [text("a")])
+    })
+  )
+
+  it.effect("ends at [DONE] even where a choice is unfinished, or none began", () =>
+    Effect.gen(function* () {
+      assertComplete(yield* outcomeOf(event(text("a")), done), [text("a")])
+      assertComplete(yield* outcomeOf(done), [])
+    })
+  )
+
+  it.effect("tells nothing after [DONE]", () =>
+    Effect.gen(function* () {
+      const after = [event(text("b")), event({ error: { message: "late" } }), "data: nonsense\n\n", done].join("")
+      assertComplete(yield* outcomeOf(event(text("a")) + done + after), [text("a")])
+      assertComplete(yield* outcomeOf(event(text("a")) + done, after), [text("a")])
+      assertComplete(yield* run(Stream.fromArray([event(text("a")), done, after].map(utf8))), [text("a")])
+    })
+  )
+
+  it.effect("does not wait for more after [DONE]", () =>
+    Effect.gen(function* () {
+      assertComplete(yield* run(Stream.concat(ofText(event(text("a")), done), Stream.never)), [text("a")])
+    })
+  )
+
+  it.effect("does not mind what happens to the bytes after [DONE]", () =>
+    Effect.gen(function* () {
+      const lost = Stream.fail(new ConnectionLost({ phase: "body", code: undefined }))
+      assertComplete(yield* run(Stream.concat(ofText(event(text("a")) + done), lost)), [text("a")])
+    })
+  )
+
+  it.effect("ends its bytes", () =>
+    Effect.gen(function* () {
+      let ends = 0
+      const bytes = Stream.concat(ofText(event(text("a")), event(finish()), done), Stream.never).pipe(
+        Stream.ensuring(Effect.sync(() => ends++))
+      )
+      assertComplete(yield* run(bytes), [text("a"), finish()])
+      assert.strictEqual(ends, 1)
+      yield* Stream.runDrain(Stream.take(ChatCompletionStream.decode(bytes), 1))
+      assert.strictEqual(ends, 2)
+    })
+  )
+
+  it.effect("may hold comments, other fields, and lines of JSON", () =>
+    Effect.gen(function* () {
+      const lines = JSON.stringify(text("b"), null, 2).split("\n")
+      const outcome = yield* outcomeOf(
+        "\ufeff: hello\n\nretry: 10\n\nid: 1\nevent: message\n" + event(text("a")),
+        ": keep-alive\n\n",
+        lines.map((line) => `data: ${line}\n`).join("") + "\n",
+        event(finish()) + ": x\n\n" + done
+      )
+      assertComplete(outcome, [text("a"), text("b"), finish()])
+    })
+  )
+
+  it.effect("may hold a hundred thousand comments in as many reads", () =>
+    Effect.gen(function* () {
+      const comments = Stream.fromIterable(
+        Arr.makeBy(100_000, () => utf8(": keep-alive\n\n")),
+        { chunkSize: 1 }
+      )
+      assertComplete(yield* run(Stream.concat(comments, ofText(event(text("a")), done))), [text("a")])
+    })
+  )
+
+  it.effect("keeps ten thousand chunks in order", () =>
+    Effect.gen(function* () {
+      const expected = Arr.makeBy(10_000, (number) => text(`${number} `))
+      assertComplete(yield* outcomeOf(expected.map((chunk) => event(chunk)).join("") + done), expected)
+    })
+  )
+
+  it.effect("keeps what nobody modelled", () =>
+    Effect.gen(function* () {
+      const chunk = { ...chunkOf([{ index: 0, delta: { content: "a", obfuscation: "xyz" }, token_ids: [1] }]), provider: { name: "p" } }
+      assertComplete(yield* outcomeOf(event(chunk), done), [chunk])
+    })
+  )
+
+  it.effect("takes a null error for none", () =>
+    Effect.gen(function* () {
+      const chunk = chunkOf([{ index: 0, delta: { content: "a" }, error: null }], { error: null })
+      assertComplete(yield* outcomeOf(event(chunk), event(finish())), [chunk, finish()])
+    })
+  )
+})
+
+describe("bytes that end without [DONE]", () => {
+  const other = (more: object) => chunkOf([{ index: 1, delta: { content: "x" }, ...more }])
+
+  it.effect.each<[string, ReadonlyArray<unknown>]>([
+    ["the choice is finished", [text("a"), finish()]],
+    ["the choice is finished, and usage followed", [text("a"), finish("length"), chunkOf([], { usage })]],
+    ["the choice is finished for a reason nobody knows", [text("a"), finish("moon")]],
+    ["all choices are finished", [text("a"), other({}), finish(), other({ finish_reason: "stop" })]]
+  ])("are whole where %s", ([, chunks]) =>
+    Effect.gen(function* () {
+      assertComplete(yield* outcomeOf(...chunks.map((chunk) => event(chunk))), chunks)
+    })
+  )
+
+  it.effect.each<[string, ReadonlyArray<unknown>]>([
+    ["nothing came", []],
+    ["no choice began", [chunkOf([], { usage })]],
+    ["the choice is unfinished", [text("a")]],
+    ["one of two choices is unfinished", [text("a"), other({}), finish()]],
+    ["a tool call is unfinished", [delta({ tool_calls: [{ index: 0, id: "a", function: { name: "f", arguments: '{"a' } }] })]]
+  ])("are truncated where %s", ([, chunks]) =>
+    Effect.gen(function* () {
+      const outcome = yield* outcomeOf(...chunks.map((chunk) => event(chunk)))
+      assert.deepStrictEqual(outcome.chunks, chunks)
+      const { error, reason } = assertFails(outcome, "StreamTruncated")
+      assert.strictEqual(reason.chunks, chunks.length)
+      assert.isFalse(error.isRetryable)
+      if (chunks.length === 0) assert.isUndefined(error.partial)
+      else assert.strictEqual(error.partial?.object, "chat.completion")
+    })
+  )
+
+  it.effect.each<[string, string]>([
+    ["after half an event", 'data: {"id":'],
+    ["after a line that no blank one follows", event(finish()).trimEnd()],
+    ["in a comment", ": keep"],
+    ["after [DONE], which no blank line follows", "data: [DONE]\n"]
+  ])("are truncated when they end %s", ([, rest]) =>
+    Effect.gen(function* () {
+      const outcome = yield* outcomeOf(event(text("a")), rest)
+      assert.deepStrictEqual(outcome.chunks, [text("a")])
+      const { error } = assertFails(outcome, "StreamTruncated")
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "a")
+      assert.isNull(error.partial?.choices[0]?.finish_reason)
+    })
+  )
+
+  it.effect("are whole when what is cut off comes after the finish", () =>
+    Effect.gen(function* () {
+      assertComplete(yield* outcomeOf(event(text("a")), event(finish()), "data: [DO"), [text("a"), finish()])
+    })
+  )
+})
+
+describe("an error in the stream", () => {
+  it.effect.each<[string, string, { detail?: string; type?: string; status?: number }]>([
+    [
+      "nested",
+      event({ error: { message: "boom", type: "InternalServerError", param: null, code: 500 } }),
+      { detail: "boom", type: "InternalServerError", status: 500 }
+    ],
+    [
+      "flat",
+      event({ object: "error", message: "boom", type: "BadRequestError", code: 400 }),
+      { detail: "boom", type: "BadRequestError", status: 400 }
+    ],
+    ["a string", event({ error: "boom" }), { detail: "boom" }],
+    ["a named event", "event: error\n" + event({ message: "boom" }), { detail: "boom" }],
+    ["a named event that is no JSON", "event: error\n" + event("boom"), { detail: "boom" }],
+    ["a named event that is a chunk", "event: error\n" + event(text("a")), {}],
+    ["in a choice", event(chunkOf([{ index: 0, delta: {}, error: { message: "boom", code: 502 } }])), { detail: "boom", status: 502 }],
+    ["a finish", event(finish("error")), {}]
+  ])("fails it, with what had arrived, being %s", ([, source, expected]) =>
+    Effect.gen(function* () {
+      const before = event(text("Hel")) + event(text("lo")) + event(chunkOf([], { usage }))
+      for (const reads of [[before + source + done], [before, source, done], [before, source]]) {
+        const outcome = yield* run(ofText(...reads), { requestId: "r-1" })
+        assert.strictEqual(outcome.chunks.length, 3)
+        const { error, reason } = assertFails(outcome, "StreamFault")
+        for (const [key, value] of Object.entries(expected)) assert.strictEqual(Reflect.get(reason, key), value)
+        assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
+        assert.deepStrictEqual(error.usage, usage)
+        assert.strictEqual(error.requestId, "r-1")
+        assert.isFalse(error.isRetryable)
+      }
+    })
+  )
+
+  it.effect("fails it as the first event, with nothing", () =>
+    Effect.gen(function* () {
+      const outcome = yield* outcomeOf(event({ error: { message: "no" } }), done)
+      assert.deepStrictEqual(outcome.chunks, [])
+      const { error } = assertFails(outcome, "StreamFault")
+      assert.isUndefined(error.partial)
+      assert.isUndefined(error.usage)
+    })
+  )
+
+  it.effect("tells the chunks before it, and none after it", () =>
+    Effect.gen(function* () {
+      const outcome = yield* outcomeOf(event(text("a")) + event({ error: "boom" }) + event(text("b")) + event({ error: "again" }) + done)
+      assert.deepStrictEqual(outcome.chunks, [text("a")])
+      assert.strictEqual(assertFails(outcome, "StreamFault").reason.detail, "boom")
+    })
+  )
+
+  it.effect("is found between chunks that are alike", () =>
+    Effect.gen(function* () {
+      const alike = Arr.makeBy(50, (number) => text(String(number)))
+      const outcome = yield* outcomeOf(
+        alike.map((chunk) => event(chunk)).join("") + event({ ...text("x"), error: { message: "boom" } }) + event(text("y"))
+      )
+      assert.deepStrictEqual(outcome.chunks, alike)
+      assert.strictEqual(assertFails(outcome, "StreamFault").reason.detail, "boom")
+    })
+  )
+})
+
+describe("an event that is no chunk", () => {
+  it.effect.each<[string, string, RegExp]>([
+    ["no JSON", "nonsense", /JSON/],
+    ["half a JSON", '{"id":"chatcmpl-1"', /JSON/],
+    ["[DONE] and more", "[DONE]x", /JSON/],
+    ["[DONE] and a space", "[DONE] ", /JSON/],
+    ["[done]", "[done]", /JSON/],
+    ["[DONE] in two lines", "[DONE]\ndata: x", /JSON/],
+    ["empty", "", /JSON/],
+    ["a number", "42", /./],
+    ["null", "null", /./],
+    ["a list", "[]", /./],
+    ["a string", '"[DONE]"', /./],
+    ["an empty object", "{}", /id/],
+    [
+      "a completion",
+      JSON.stringify({ ...chunkOf([]), choices: [{ index: 0, message: { role: "assistant", content: "a" } }] }),
+      /choices\[0\]\.delta/
+    ],
+    ["a chunk without choices", JSON.stringify({ ...text("a"), choices: undefined }), /choices/],
+    ["a chunk whose text is a number", JSON.stringify(text("a")).replace('"content":"a"', '"content":1'), /choices\[0\]\.delta\.content/],
+    ["a chunk whose index is a text", JSON.stringify(text("a")).replace('"index":0', '"index":"0"'), /choices\[0\]\.index/],
+    ["a chunk whose usage is wrong", JSON.stringify(chunkOf([])).replace("}", ',"usage":{"prompt_tokens":1}}'), /usage\.completion_tokens/]
+  ])("fails it, with the event's text and where it is wrong, being %s", ([, source, detail]) =>
+    Effect.gen(function* () {
+      const outcome = yield* outcomeOf(event(text("a")), event(source), event(text("b")), done)
+      assert.deepStrictEqual(outcome.chunks, [text("a")])
+      const { error, reason } = assertFails(outcome, "MalformedChunk")
+      assert.strictEqual(reason.text, source.replace("\ndata: ", "\n"))
+      assert.match(reason.detail, detail)
+      assert.include(error.message, reason.detail)
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "a")
+      assert.isFalse(error.isRetryable)
+    })
+  )
+
+  it.effect("is quoted in part only, and not in the message", () =>
+    Effect.gen(function* () {
+      const { error, reason } = assertFails(yield* outcomeOf(event(`my diary ${"x".repeat(10_000)}`)), "MalformedChunk")
+      assert.isAtMost(reason.text.length, 4096)
+      assert.match(reason.text, /^my diary x/)
+      assert.notInclude(error.message, "diary")
+    })
+  )
+
+  it.effect("fails it when it is too large, wherever it is cut", () =>
+    Effect.gen(function* () {
+      const large = text("x".repeat(400))
+      const bytes = utf8(event(text("a")) + event(text("b")) + event(large) + event(finish()))
+      for (const cut of cuts(bytes)) {
+        assertComplete(yield* run(cut, { maxEventSize: 1000 }), [text("a"), text("b"), large, finish()])
+        const outcome = yield* run(cut, { maxEventSize: 300 })
+        assert.deepStrictEqual(outcome.chunks, [text("a"), text("b")])
+        const { error, reason } = assertFails(outcome, "MalformedChunk")
+        assert.include(reason.detail, "300")
+        assert.include(reason.text, '"id":"chatcmpl-1"')
+        assert.strictEqual(error.partial?.choices[0]?.message.content, "ab")
+      }
+    })
+  )
+
+  it.effect("fails it when it never ends", () =>
+    Effect.gen(function* () {
+      const endless = Stream.concat(ofText("data: "), Stream.forever(ofText("x".repeat(1000))))
+      assertFails(yield* run(endless, { maxEventSize: 100_000 }), "MalformedChunk")
+    })
+  )
+})
+
+describe("bytes that fail", () => {
+  it.effect("fail the stream for their own reason, with what had arrived", () =>
+    Effect.gen(function* () {
+      const lost = new ConnectionLost({ phase: "body", code: "ECONNRESET" })
+      const bytes = Stream.concat(
+        ofText(event(text("Hel")), event(text("lo")) + event(chunkOf([], { usage })) + 'data: {"id'),
+        Stream.fail(lost)
+      )
+      const outcome = yield* run(bytes, { requestId: "r-1" })
+      assert.strictEqual(outcome.chunks.length, 3)
+      const { error, reason } = assertFails(outcome, "ConnectionLost")
+      assert.strictEqual(reason, lost)
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
+      assert.isNull(error.partial?.choices[0]?.finish_reason)
+      assert.deepStrictEqual(error.usage, usage)
+      assert.strictEqual(error.requestId, "r-1")
+      assert.isFalse(error.isRetryable)
+    })
+  )
+
+  it.effect("at once, fail the stream with nothing", () =>
+    Effect.gen(function* () {
+      const outcome = yield* run(Stream.fail(new ConnectionLost({ phase: "body", code: undefined })))
+      assert.deepStrictEqual(outcome.chunks, [])
+      assert.isUndefined(assertFails(outcome, "ConnectionLost").error.partial)
+    })
+  )
+
+  it.effect("and every other failure, are told as `redact` has them", () =>
+    Effect.gen(function* () {
+      const lost = Stream.concat(ofText(event(text("a"))), Stream.fail(new ConnectionLost({ phase: "body", code: undefined })))
+      for (const bytes of [lost, ofText(event({ error: "boom" })), ofText(event("nonsense")), ofText("")]) {
+        const { error } = yield* run(bytes, { redact: (error) => error.with({ requestId: "masked" }) })
+        assert.strictEqual(error?.requestId, "masked")
+      }
+    })
+  )
+
+  it.effect("can be tried again: each run decodes anew", () =>
+    Effect.gen(function* () {
+      const chunks = ChatCompletionStream.decode(ofText(event(text("a")), event(finish())))
+      const twice = [yield* Stream.runCollect(chunks), yield* Stream.runCollect(chunks)]
+      assert.deepStrictEqual(twice, [
+        [text("a"), finish()],
+        [text("a"), finish()]
+      ])
+    })
+  )
+})

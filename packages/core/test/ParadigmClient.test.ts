@@ -1,0 +1,587 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { ServerResponse } from "node:http"
+import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
+import * as ParadigmClient from "../src/ParadigmClient.ts"
+import type { ParadigmErrorReason } from "../src/ParadigmError.ts"
+import {
+  type Answer,
+  begin,
+  breakOff,
+  chunk,
+  clientOf,
+  completion,
+  create,
+  event,
+  failure,
+  fetchClient,
+  json,
+  key,
+  request,
+  type Seen,
+  serve,
+  sse,
+  stream
+} from "./Loopback.ts"
+import { assertSecret } from "./Secret.ts"
+
+const endless: Answer = (response) => {
+  response.writeHead(401, { "content-type": "application/json" })
+  response.write('{"detail":"half')
+}
+
+const broken = breakOff(401, { "content-length": "1000" }, "half")
+
+const huge = json(`<html>half${"x".repeat(1024 * 1024)}`, 401, { "content-type": "text/html" })
+
+const flood: Answer = (response) => {
+  response.writeHead(401)
+  const write = () => {
+    while (!response.destroyed && response.write("half".repeat(4096)));
+  }
+  response.on("drain", write)
+  write()
+}
+
+const redirect =
+  (location?: string): Answer =>
+  (response) =>
+    response.writeHead(302, location === undefined ? {} : { location }).end()
+
+const fromEnvironment = (env: Record<string, string>) =>
+  Layer.build(ParadigmClient.layerConfig).pipe(
+    Effect.provide(fetchClient),
+    Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord(env))
+  )
+
+describe("a request", () => {
+  it.live("is the model and the messages, as JSON", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(json(completion))
+      yield* (yield* clientOf({ baseUrl })).createChatCompletion(request)
+      const { body, headers, method, path, rawHeaders } = yield* Queue.take(requests)
+      assert.deepStrictEqual([method, path], ["POST", "/api/v3/chat/completions"])
+      assert.strictEqual(body, '{"model":"alfred","messages":[{"role":"user","content":"Hello"}]}')
+      assert.strictEqual(headers["content-type"], "application/json")
+      assert.strictEqual(headers["content-length"], String(body.length))
+      assert.strictEqual(headers.accept, "application/json")
+      assert.strictEqual(headers.authorization, `Bearer ${key}`)
+      assert.strictEqual(rawHeaders.filter((name) => name.toLowerCase() === "authorization").length, 1)
+    })
+  )
+
+  it.live("to be streamed says so, and takes JSON for errors", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(sse(chunk("a", "stop"), "[DONE]"))
+      yield* Stream.runDrain((yield* clientOf({ baseUrl })).streamChatCompletion(request))
+      const { body, headers } = yield* Queue.take(requests)
+      assert.deepStrictEqual(JSON.parse(body), { ...request, stream: true })
+      assert.strictEqual(headers.accept, "application/json, text/event-stream")
+    })
+  )
+
+  it.live("sends no trace, even inside of one", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(json(completion))
+      yield* Effect.withSpan((yield* clientOf({ baseUrl })).createChatCompletion(request), "outside")
+      const { headers } = yield* Queue.take(requests)
+      for (const name of Object.keys(headers)) assert.notMatch(name, /trace|^b3$|^x-b3|baggage/)
+    })
+  )
+
+  it.live("is UTF-8, whatever it holds", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(json(completion))
+      const messages = [{ role: "user", content: "é水😀\u2028\0 \ud83d" }]
+      yield* (yield* clientOf({ baseUrl })).createChatCompletion({ ...request, messages })
+      const { body, headers } = yield* Queue.take(requests)
+      assert.deepStrictEqual(JSON.parse(body), { ...request, messages })
+      assert.strictEqual(headers["content-length"], String(Buffer.byteLength(body)))
+    })
+  )
+
+  it.live("carries the headers of the client and of the call", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(json(completion))
+      const client = yield* clientOf({ baseUrl, headers: { "x-tenant": "a", "x-other": "b" } })
+      yield* client.createChatCompletion(request, { headers: { "x-tenant": "c" } })
+      const { headers } = yield* Queue.take(requests)
+      assert.deepStrictEqual([headers["x-tenant"], headers["x-other"], headers.authorization], ["c", "b", `Bearer ${key}`])
+    })
+  )
+
+  it.live("that is none is not sent", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(json(completion))
+      const client = yield* clientOf({ baseUrl })
+      const wrong = [{ model: "alfred" }, { ...request, temperature: Number.NaN }, { ...request, n: "2" }, undefined, null, "Hello"]
+      for (const value of wrong as ReadonlyArray<ChatCompletionRequest>) {
+        for (const call of [client.createChatCompletion(value), Stream.runDrain(client.streamChatCompletion(value))]) {
+          assert.isFalse((yield* failure(call, "InvalidRequest")).error.isRetryable)
+        }
+      }
+      assert.strictEqual(yield* Queue.size(requests), 0)
+    })
+  )
+
+  it.live("that contradicts its call is not sent", () =>
+    Effect.gen(function* () {
+      const client = yield* clientOf({ baseUrl: "http://127.0.0.1:9" })
+      const { reason } = yield* failure(client.createChatCompletion({ ...request, stream: true }), "InvalidRequest")
+      assert.deepStrictEqual(Object.keys(reason.fields), ["stream"])
+      yield* failure(Stream.runDrain(client.streamChatCompletion({ ...request, stream: false })), "InvalidRequest")
+    })
+  )
+})
+
+describe("options", () => {
+  it.live("come from the environment", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(json(completion))
+      const context = yield* fromEnvironment({ PARADIGM_API_KEY: key, PARADIGM_BASE_URL: `${baseUrl}/api/v2` })
+      yield* Context.get(context, ParadigmClient.ParadigmClient).createChatCompletion(request)
+      const { headers, path } = yield* Queue.take(requests)
+      assert.deepStrictEqual([path, headers.authorization], ["/api/v2/chat/completions", `Bearer ${key}`])
+      yield* fromEnvironment({ PARADIGM_API_KEY: key })
+    })
+  )
+
+  it.effect.each<[string, Record<string, string>, string]>([
+    ["no key", {}, "PARADIGM_API_KEY"],
+    ["an empty key", { PARADIGM_API_KEY: "" }, "PARADIGM_API_KEY"],
+    ["a key with a line end", { PARADIGM_API_KEY: `${key}\n` }, "PARADIGM_API_KEY"],
+    ["a base URL that is none", { PARADIGM_API_KEY: key, PARADIGM_BASE_URL: "paradigm" }, "PARADIGM_BASE_URL"],
+    [
+      "a base URL with a password",
+      { PARADIGM_API_KEY: key, PARADIGM_BASE_URL: `https://x:${encodeURIComponent(key)}@host` },
+      "PARADIGM_BASE_URL"
+    ]
+  ])("from an environment with %s name the variable", ([, env, option]) =>
+    Effect.gen(function* () {
+      const { error, reason } = yield* failure(fromEnvironment(env), "InvalidConfiguration")
+      assert.strictEqual(reason.option, option)
+      assert.include(error.message, option)
+      assertSecret(error, key)
+      assertSecret(error, encodeURIComponent(key))
+    })
+  )
+})
+
+describe("an answer", () => {
+  it.live("is the completion, with what nobody modelled", () =>
+    Effect.gen(function* () {
+      const extended = { ...completion, prompt_logprobs: null, provider: { name: "p" } }
+      assert.deepStrictEqual(yield* create(json(extended)), extended)
+    })
+  )
+
+  it.live.each([
+    ["application/json; charset=utf-8", ""],
+    ["application/vnd.paradigm+json", ""],
+    ["text/plain", ""],
+    ["application/json", "\ufeff"],
+    ["application/json", " \r\n"]
+  ])("may be %s (%#)", ([contentType = "", before]) =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* create(json(before + JSON.stringify(completion), 200, { "content-type": contentType })), completion)
+    })
+  )
+
+  it.live("may be 8 MiB", () =>
+    Effect.gen(function* () {
+      const content = "é".repeat(4 * 1024 * 1024)
+      const large = { ...completion, choices: [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }] }
+      assert.strictEqual((yield* create(json(large))).choices[0]?.message.content, content)
+    })
+  )
+
+  it.live("that is streamed is told chunk by chunk", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* stream(sse(chunk("Hel"), chunk("lo"), chunk("", "stop"), "[DONE]")), [
+        chunk("Hel"),
+        chunk("lo"),
+        chunk("", "stop")
+      ])
+    })
+  )
+
+  it.live.each([
+    "text/event-stream; charset=utf-8",
+    "Text/Event-Stream",
+    "text/event-stream ;x=y",
+    "text/event-stream;charset=windows-1252"
+  ])("that is streamed may be %s", (contentType) =>
+    Effect.gen(function* () {
+      const answer = json(event(chunk("é", "stop")) + event("[DONE]"), 200, { "content-type": contentType })
+      assert.deepStrictEqual(yield* stream(answer), [chunk("é", "stop")])
+    })
+  )
+
+  it.live("that is streamed is told as it comes", () =>
+    Effect.gen(function* () {
+      const sent = yield* Queue.unbounded<ServerResponse>()
+      const { baseUrl } = yield* serve((response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.flushHeaders()
+        Queue.offerUnsafe(sent, response)
+      })
+      const told = yield* Queue.unbounded<unknown>()
+      const client = yield* clientOf({ baseUrl })
+      const fiber = yield* client.streamChatCompletion(request).pipe(
+        Stream.runForEach((chunk) => Queue.offer(told, chunk)),
+        Effect.forkChild
+      )
+      const response = yield* Queue.take(sent)
+      for (const content of ["a", "b", "c"]) {
+        response.write(event(chunk(content)))
+        assert.deepStrictEqual(yield* Queue.take(told), chunk(content))
+      }
+      response.end(event("[DONE]"))
+      yield* Fiber.join(fiber)
+    })
+  )
+
+  it.live("in many streams at once is mixed with no other", () =>
+    Effect.gen(function* () {
+      const { baseUrl } = yield* serve((response, { body }) => {
+        const content = JSON.parse(body).messages[0].content
+        sse(...Array.from({ length: 50 }, (_, at) => chunk(`${content}-${at} `)), "[DONE]")(response, {} as Seen)
+      })
+      const client = yield* clientOf({ baseUrl })
+      const texts = yield* Effect.forEach(
+        Array.from({ length: 30 }, (_, number) => `é${number}`),
+        (content) =>
+          client.streamChatCompletion({ ...request, messages: [{ role: "user", content }] }).pipe(
+            Stream.runCollect,
+            Effect.map((chunks) => [content, chunks.map(({ choices }) => choices[0]?.delta.content).join("")] as const)
+          ),
+        { concurrency: "unbounded" }
+      )
+      for (const [content, text] of texts) {
+        assert.strictEqual(text, Array.from({ length: 50 }, (_, at) => `${content}-${at} `).join(""))
+      }
+    })
+  )
+})
+
+describe("an answer with an error status", () => {
+  const cases: ReadonlyArray<[number, unknown, ParadigmErrorReason["_tag"], boolean]> = [
+    [400, { id: null, code: 400, error: "bad_request", detail: "why" }, "RequestRejected", false],
+    [401, { detail: "why" }, "Unauthorized", false],
+    [403, { error: "why", code: 403 }, "Forbidden", false],
+    [404, { error: { message: "why", type: "NotFoundError", param: "model", code: 404 } }, "ModelNotFound", false],
+    [408, "why", "RequestRejected", true],
+    [422, { error: "validation_error", detail: "why", fields: { n: [{ error: "x", detail: "X" }] } }, "RequestRejected", false],
+    [429, { detail: "why" }, "RateLimited", true],
+    [500, { object: "error", message: "why", type: "InternalServerError", code: 500 }, "ServerFault", false],
+    [502, "why", "ServerFault", true],
+    [503, { error: "service_maintenance", detail: "x", reason: "why", mode: "full_shutdown" }, "Maintenance", false],
+    [504, "why", "ServerFault", true]
+  ]
+
+  it.live.each(cases)("fails both calls (%#)", ([status, body, tag, isRetryable]) =>
+    Effect.gen(function* () {
+      const answer = json(body, status, { "x-request-id": "r-1" })
+      for (const call of [create(answer), stream(answer)]) {
+        const { error } = yield* failure(call, tag)
+        assert.strictEqual(error.status, status)
+        assert.strictEqual(error.requestId, "r-1")
+        assert.strictEqual(error.isRetryable, isRetryable)
+        assert.include(error.message, "why")
+        assert.include(error.message, "r-1")
+        assert.isUndefined(error.partial)
+      }
+    })
+  )
+
+  it.live("says how long to wait", () =>
+    Effect.gen(function* () {
+      const date = new Date(Date.now() + 3600_000).toUTCString()
+      for (const [header, least, most] of [
+        ["7", 7000, 7000],
+        [date, 3590_000, 3600_000]
+      ] as const) {
+        const { reason } = yield* failure(create(json("", 429, { "retry-after": header })), "RateLimited")
+        const wait = reason.retryAfter === undefined ? Number.NaN : Duration.toMillis(reason.retryAfter)
+        assert.isAtLeast(wait, least)
+        assert.isAtMost(wait, most)
+      }
+    })
+  )
+
+  it.live("and an endless, broken or huge body is told all the same", () =>
+    Effect.gen(function* () {
+      const errors = yield* Effect.forEach([endless, broken, huge, flood], (answer) => failure(create(answer), "Unauthorized"), {
+        concurrency: "unbounded"
+      })
+      for (const { reason } of errors) {
+        assert.include(reason.excerpt, "half")
+        assert.isAtMost(reason.excerpt.length, 4096)
+      }
+    })
+  )
+
+  it.live("and an endless body ends the connection", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve((response) => response.writeHead(500).write("half"))
+      yield* failure((yield* clientOf({ baseUrl })).createChatCompletion(request), "ServerFault")
+      yield* (yield* Queue.take(requests)).closed
+    })
+  )
+
+  it.live("that redirects is refused, and nobody else is asked", () =>
+    Effect.gen(function* () {
+      const elsewhere = yield* serve(json(completion))
+      for (const status of [301, 302, 303, 307, 308]) {
+        const { baseUrl, requests } = yield* serve((response) => {
+          response.writeHead(status, { location: `${elsewhere.baseUrl}/there?token=x` }).end("moved")
+        })
+        const client = yield* clientOf({ baseUrl })
+        for (const call of [client.createChatCompletion(request), Stream.runDrain(client.streamChatCompletion(request))]) {
+          const { error, reason } = yield* failure(call, "RedirectRefused")
+          assert.deepStrictEqual([reason.status, reason.origin], [status, elsewhere.baseUrl])
+          assert.isFalse(error.isRetryable)
+        }
+        assert.strictEqual(yield* Queue.size(requests), 2)
+      }
+      assert.strictEqual(yield* Queue.size(elsewhere.requests), 0)
+    })
+  )
+
+  it.live("that redirects nowhere, or here, is refused", () =>
+    Effect.gen(function* () {
+      assert.isUndefined((yield* failure(create(redirect()), "RedirectRefused")).reason.origin)
+      assert.isUndefined((yield* failure(create(redirect("http://[")), "RedirectRefused")).reason.origin)
+      assert.match((yield* failure(create(redirect("/login")), "RedirectRefused")).reason.origin ?? "", /^http:\/\/127\.0\.0\.1:\d+$/)
+      yield* failure(
+        create((response) => response.writeHead(304).end()),
+        "RedirectRefused"
+      )
+    })
+  )
+})
+
+describe("an answer that is none", () => {
+  const html = "<!doctype html><html><title>Welcome</title></html>"
+
+  it.live.each<[string, Answer, RegExp]>([
+    ["HTML", json(html, 200, { "content-type": "text/html" }), /JSON/],
+    ["HTML that says it is JSON", json(html), /JSON/],
+    ["empty", json(""), /empty/],
+    ["no content", (response) => response.writeHead(204).end(), /empty/],
+    ["half a JSON", json(JSON.stringify(completion).slice(0, 60)), /JSON/],
+    ["two JSONs", json(JSON.stringify(completion) + JSON.stringify(completion)), /JSON/],
+    ["null", json("null"), /./],
+    ["a list", json([completion]), /./],
+    ["an empty object", json({}), /id/],
+    ["without choices", json({ ...completion, choices: undefined }), /choices/],
+    [
+      "of the wrong shape",
+      json({ ...completion, choices: [{ index: 0, message: { role: "assistant", content: 1 } }] }),
+      /choices\[0\]\.message\.content/
+    ],
+    ["an event stream", sse(chunk("a", "stop"), "[DONE]"), /JSON/]
+  ])("is told as such: %s", ([, answer, detail]) =>
+    Effect.gen(function* () {
+      const { error, reason } = yield* failure(create(answer), "UnexpectedResponse")
+      assert.match(reason.detail, detail)
+      assert.include(error.message, String(reason.status))
+      assert.isFalse(error.isRetryable)
+    })
+  )
+
+  it.live.each<[string, Answer]>([
+    ["HTML", json(html, 200, { "content-type": "text/html" })],
+    ["a completion in JSON", json(completion)],
+    ["empty", json("")],
+    ["no content", (response) => response.writeHead(204).end()],
+    ["events without a type", (response) => response.writeHead(200).end(event(chunk("a", "stop")) + event("[DONE]"))],
+    ["events of another type", json(event("[DONE]"), 200, { "content-type": "text/event-streams" })],
+    ["events as plain text", json(event("[DONE]"), 200, { "content-type": "text/plain; x=text/event-stream" })]
+  ])("to a stream is told as such: %s", ([, answer]) =>
+    Effect.gen(function* () {
+      const { error, reason } = yield* failure(stream(answer), "UnexpectedResponse")
+      assert.match(reason.detail, /event stream/)
+      assert.isFalse(error.isRetryable)
+    })
+  )
+
+  it.live("is quoted in part", () =>
+    Effect.gen(function* () {
+      const long = json(html + "x".repeat(200_000), 200, { "content-type": "text/html", "x-request-id": "r-1" })
+      for (const call of [create(long), stream(long)]) {
+        const { error, reason } = yield* failure(call, "UnexpectedResponse")
+        assert.match(reason.excerpt, /^<!doctype html>/)
+        assert.isAtMost(reason.excerpt.length, 4096)
+        assert.strictEqual(reason.contentType, "text/html")
+        assert.deepStrictEqual([error.status, error.requestId], [200, "r-1"])
+        assert.notInclude(error.message, "doctype")
+      }
+    })
+  )
+
+  it.live.each<[string, Answer]>([
+    ["nested", json({ error: { message: "boom", type: "InternalServerError", code: 500 } })],
+    ["flat", json({ object: "error", message: "boom", code: 500 })],
+    ["a string", json({ error: "boom" })]
+  ])("but an error in JSON is a fault: %s", ([, answer]) =>
+    Effect.gen(function* () {
+      for (const call of [create(answer), stream(answer)]) assert.strictEqual((yield* failure(call, "StreamFault")).reason.detail, "boom")
+    })
+  )
+
+  it.live("and never ends is not waited for", () =>
+    Effect.gen(function* () {
+      const endless = [begin("text/event-stream", event(chunk("a"))), begin("text/html", html)]
+      const page = begin("text/html", html)
+      yield* Effect.all(
+        [...endless.map((answer) => failure(create(answer), "UnexpectedResponse")), failure(stream(page), "UnexpectedResponse")],
+        {
+          concurrency: "unbounded"
+        }
+      )
+    })
+  )
+})
+
+describe("a stream that fails", () => {
+  it.live("for an error in it says so, with what had arrived", () =>
+    Effect.gen(function* () {
+      const { error, reason } = yield* failure(
+        stream(sse(chunk("Hel"), chunk("lo"), { error: { message: "boom", code: 500 } }, "[DONE]")),
+        "StreamFault"
+      )
+      assert.strictEqual(reason.detail, "boom")
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
+      assert.strictEqual(error.requestId, "r-1")
+    })
+  )
+
+  it.live("for its early end says so, with what had arrived", () =>
+    Effect.gen(function* () {
+      const { error } = yield* failure(stream(sse(chunk("Hel"), chunk("lo"))), "StreamTruncated")
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
+      yield* failure(stream(sse()), "StreamTruncated")
+    })
+  )
+
+  it.live("for a connection that is cut says so, with what had arrived", () =>
+    Effect.gen(function* () {
+      const cut = breakOff(200, { "content-type": "text/event-stream" }, event(chunk("Hel")) + event(chunk("lo")))
+      const { error, reason } = yield* failure(stream(cut), "ConnectionLost")
+      assert.strictEqual(reason.phase, "body")
+      assert.isFalse(error.isRetryable)
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
+    })
+  )
+})
+
+describe("leaving", () => {
+  it.live("while nothing has come closes the connection", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(() => {})
+      const client = yield* clientOf({ baseUrl })
+      for (const call of [client.createChatCompletion(request), Stream.runDrain(client.streamChatCompletion(request))]) {
+        const fiber = yield* Effect.forkChild(call)
+        const { closed } = yield* Queue.take(requests)
+        yield* Fiber.interrupt(fiber)
+        yield* closed
+      }
+    })
+  )
+
+  it.live("in the middle of the body closes the connection", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(begin("application/json", '{"id":'))
+      const fiber = yield* Effect.forkChild((yield* clientOf({ baseUrl })).createChatCompletion(request))
+      const { closed } = yield* Queue.take(requests)
+      yield* Effect.sleep("50 millis")
+      yield* Fiber.interrupt(fiber)
+      yield* closed
+    })
+  )
+
+  it.live("in the middle of a stream closes the connection", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a"))))
+      const first = yield* Deferred.make<void>()
+      const fiber = yield* (yield* clientOf({ baseUrl })).streamChatCompletion(request).pipe(
+        Stream.runForEach(() => Deferred.succeed(first, undefined)),
+        Effect.forkChild
+      )
+      const { closed } = yield* Queue.take(requests)
+      yield* Deferred.await(first)
+      yield* Fiber.interrupt(fiber)
+      yield* closed
+    })
+  )
+
+  it.live("a stream after enough of it closes the connection", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a")) + event(chunk("b"))))
+      const client = yield* clientOf({ baseUrl })
+      assert.deepStrictEqual(yield* Stream.runCollect(Stream.take(client.streamChatCompletion(request), 1)), [chunk("a")])
+      yield* (yield* Queue.take(requests)).closed
+    })
+  )
+
+  it.live("a stream for an error of one's own closes the connection", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a"))))
+      const client = yield* clientOf({ baseUrl })
+      const error = yield* client.streamChatCompletion(request).pipe(
+        Stream.runForEach(() => Effect.fail("enough")),
+        Effect.flip
+      )
+      assert.strictEqual(error, "enough")
+      yield* (yield* Queue.take(requests)).closed
+    })
+  )
+
+  it.live("the scope of an open stream closes the connection, read or not", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a"))))
+      const client = yield* clientOf({ baseUrl })
+      const { response } = yield* Effect.scoped(client.streamWithResponse(request))
+      assert.strictEqual(response.status, 200)
+      yield* (yield* Queue.take(requests)).closed
+    })
+  )
+
+  it.live.each<[string, string]>([
+    ["an error in it", event({ error: "boom" })],
+    ["an event that is no chunk", event("nonsense")],
+    ["its end, while the server goes on", event("[DONE]")]
+  ])("a stream for %s closes the connection", ([, last]) =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a")) + last))
+      yield* Effect.exit(Stream.runDrain((yield* clientOf({ baseUrl })).streamChatCompletion(request)))
+      yield* (yield* Queue.take(requests)).closed
+    })
+  )
+
+  it.live("one of many streams leaves the others alone", () =>
+    Effect.gen(function* () {
+      const ends = yield* Queue.unbounded<ServerResponse>()
+      const { baseUrl } = yield* serve((response) => {
+        begin("text/event-stream", event(chunk("a")))(response, {} as Seen)
+        Queue.offerUnsafe(ends, response)
+      })
+      const client = yield* clientOf({ baseUrl })
+      const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(Stream.runCollect(client.streamChatCompletion(request))))
+      const responses = yield* Queue.takeN(ends, 3)
+      const [left, ...staying] = fibers
+      if (left !== undefined) yield* Fiber.interrupt(left)
+      for (const response of responses) if (!response.destroyed) response.end(event(chunk("b", "stop")) + event("[DONE]"))
+      for (const fiber of staying) assert.deepStrictEqual(yield* Fiber.join(fiber), [chunk("a"), chunk("b", "stop")])
+    })
+  )
+})

@@ -1,0 +1,120 @@
+import { describe, assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
+import { inspect } from "node:util"
+import {
+  type Answer,
+  breakOff,
+  chunk,
+  clientOf,
+  completion,
+  create,
+  event,
+  failure,
+  json,
+  key,
+  nowhere,
+  request,
+  serveBytes,
+  sse,
+  stream
+} from "../Loopback.ts"
+import { assertSecret } from "../Secret.ts"
+
+describe("the key", () => {
+  const php = JSON.stringify(key).slice(1, -1).replaceAll("/", "\\/")
+  const escaped = Array.from(key, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
+
+  it.live.each<[string, Answer]>([
+    ["an error's detail", json({ detail: `Bad key ${key}` }, 401)],
+    ["an error's message", json({ error: { message: `Bad key ${key}`, type: key, param: key, code: key } }, 400)],
+    ["an error's text", json(`Bad key ${key}`, 403, { "content-type": "text/plain" })],
+    ["an error's page", json(`<html>Authorization: Bearer ${key}</html>`, 502, { "content-type": "text/html" })],
+    ["an error's fields", json({ [key]: ["Unknown."], model: [`Not for ${key}.`] }, 400)],
+    ["an error of FastAPI", json({ detail: [{ loc: ["header", key], msg: key }] }, 422)],
+    ["an error's detail, with escaped slashes", json(`{"detail":"Bad key ${php}"}`, 401)],
+    ["an error's message, with every letter escaped", json(`{"error":{"message":"Bad key ${escaped}"}}`, 400)],
+    ["an error's fields, with escaped slashes", json(`{"${php}":["Unknown ${php}."]}`, 400)],
+    ["maintenance", json({ error: "service_maintenance", detail: key, reason: key, mode: key, started_at: key }, 503)],
+    ["a request id", json({ detail: "no" }, 400, { "x-request-id": key })],
+    ["a redirect", json("", 302, { location: `https://${key.replaceAll(/[^a-z0-9-]/g, "")}.example.com/${key}` })],
+    ["a success that is an error", json({ error: { message: `Bad key ${key}` } })],
+    ["a success that is an error, with escaped slashes", json(`{"error":{"message":"Bad key ${php}"}}`)],
+    ["a page", json(`<html>${key}</html>`, 200, { "content-type": "text/html" })],
+    ["a text", json(`not JSON, ${key}`)],
+    ["a content type", json("x", 200, { "content-type": `text/plain; key="${key}"` })],
+    ["a completion of the wrong shape", json({ ...completion, id: key, choices: key })],
+    ["an event", sse(chunk("a"), { error: { message: `Bad key ${key}`, type: key } })],
+    ["an event, with escaped slashes", sse(chunk("a"), `{"error":{"message":"Bad key ${php}","type":"${escaped}"}}`)],
+    ["an event that is no JSON", sse(chunk("a"), `Bad key ${key}`)],
+    ["an event that is no chunk", sse(chunk("a"), { key, [key]: [key] })],
+    ["a named event", json(`event: error\n${event(`Bad key ${key}`)}`, 200, { "content-type": "text/event-stream" })],
+    ["a chunk before an error", sse(chunk(`Your key is ${key}.`), { error: "boom" })],
+    ["two chunks before an error", sse(chunk(`Your key is ${key.slice(0, 9)}`), chunk(key.slice(9)), { error: "boom" })],
+    ["a chunk before the end", sse(chunk(`Your key is ${key}.`))]
+  ])("is in no error when the server tells it: %s", ([, answer]) =>
+    Effect.gen(function* () {
+      assertSecret(yield* Effect.flip(create(answer)), key)
+      assertSecret(yield* Effect.flip(stream(answer)), key)
+    })
+  )
+
+  it.live("is in no error when the server tells it and stops in the middle of it", () =>
+    Effect.gen(function* () {
+      const most = key.slice(0, -2)
+      const cut = breakOff(401, { "content-length": "1000" }, `Bad key ${most}`)
+      assertSecret((yield* failure(create(cut), "Unauthorized")).error, most)
+      assertSecret((yield* failure(create(json("x".repeat(64 * 1024 - 9) + key, 400)), "RequestRejected")).error, key.slice(0, 9))
+    })
+  )
+
+  it.live("is in no error of a connection", () =>
+    Effect.gen(function* () {
+      const refused = yield* nowhere
+      const reset = yield* serveBytes((socket) => socket.resetAndDestroy())
+      const garbage = yield* serveBytes((socket) => socket.end(`HTTP/1.1 ${key}\r\n\r\n`))
+      for (const baseUrl of [refused, reset, garbage]) {
+        assertSecret(yield* Effect.flip((yield* clientOf({ baseUrl })).createChatCompletion(request)), key)
+      }
+    })
+  )
+
+  it.live("is in no span and in no log", () =>
+    Effect.gen(function* () {
+      const spans: Array<Tracer.NativeSpan> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const logs: Array<unknown> = []
+      const logger = Logger.make((entry) => logs.push({ ...entry, fiber: undefined }))
+      for (const answer of [json(completion), json({ detail: `Bad key ${key}` }, 401), json({ detail: key }, 500)]) {
+        yield* create(answer).pipe(
+          Effect.tapError((error) => Effect.logError("It failed", error)),
+          Effect.exit,
+          Effect.withTracer(tracer),
+          Effect.provide(Logger.layer([logger])),
+          Effect.provideService(References.MinimumLogLevel, "All")
+        )
+      }
+      assert.isAtLeast(spans.length, 3)
+      assert.isAtLeast(logs.length, 2)
+      for (const { attributes, events, links, name, status } of spans) {
+        assertSecret({ name, attributes: [...attributes], events: [...events], links }, key)
+        assertSecret(inspect(status, { depth: 10 }), key)
+      }
+      assertSecret(logs, key)
+    })
+  )
+
+  it.live("is in nothing that a client shows of itself", () =>
+    Effect.gen(function* () {
+      assertSecret(yield* clientOf(), key)
+    })
+  )
+})

@@ -1,0 +1,17 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Core from "@paradigm-effect/core"
+import * as Browser from "../../browser/src/index.ts"
+import * as Deno from "../../deno/src/index.ts"
+import * as Node from "../src/index.ts"
+
+describe("the runtime packages", () => {
+  it("export the same names: core's, and Paradigm", () => {
+    const names = [...Object.keys(Core), "Paradigm"].toSorted()
+    for (const runtime of [Node, Browser, Deno]) assert.deepStrictEqual(Object.keys(runtime).toSorted(), names)
+  })
+
+  it("give Paradigm the same names", () => {
+    const names = ["Client", "Error", "connect", "isError", "layer", "layerConfig"]
+    for (const { Paradigm } of [Node, Browser, Deno]) assert.deepStrictEqual(Object.keys(Paradigm).toSorted(), names)
+  })
+})
