@@ -12,7 +12,7 @@ if (command === undefined) {
 }
 
 const server = await FaultServer.start()
-const hosts = [server.controlUrl, server.a, server.b, server.closed].map((url) => new URL(url).host).join(",")
+const hosts = [server.controlUrl, server.a, server.b, server.tls, server.closed].map((url) => new URL(url).host).join(",")
 const args = template.map((argument) => argument.replaceAll("{controlUrl}", server.controlUrl).replaceAll("{hosts}", hosts))
 
 // A group of its own: what npm installs as a command is often a wrapper, and ending that alone would leave the real one behind.

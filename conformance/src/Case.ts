@@ -177,7 +177,7 @@ export const Expectation = Schema.Struct({
     description: "How many requests the server saw (default 1), preflights apart"
   }),
   wire: Schema.optionalKey(Schema.Array(WireRequest)).annotateKey({ description: "What each of them was" }),
-  connections: Schema.optionalKey(Schema.Natural).annotateKey({ description: "Over how many connections they came" }),
+  connectionsAtMost: Schema.optionalKey(Schema.Natural).annotateKey({ description: "Over how many connections they came" }),
   preflightHeaders: Schema.optionalKey(Schema.Array(Schema.String)).annotateKey({
     description: "The headers a browser asks leave for, sorted; not looked at where nothing is asked"
   }),

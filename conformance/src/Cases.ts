@@ -5,33 +5,80 @@
  */
 import * as Schema from "effect/Schema"
 import auth from "../cases/auth.json" with { type: "json" }
+import backpressure from "../cases/backpressure.json" with { type: "json" }
 import cancel from "../cases/cancel.json" with { type: "json" }
+import concurrency from "../cases/concurrency.json" with { type: "json" }
 import error from "../cases/error.json" with { type: "json" }
+import requestForm from "../cases/request-form.json" with { type: "json" }
 import requestJson from "../cases/request-json.json" with { type: "json" }
 import response from "../cases/response.json" with { type: "json" }
+import retry from "../cases/retry.json" with { type: "json" }
 import security from "../cases/security.json" with { type: "json" }
 import sse from "../cases/sse.json" with { type: "json" }
 import stream from "../cases/stream.json" with { type: "json" }
+import timeout from "../cases/timeout.json" with { type: "json" }
 import transport from "../cases/transport.json" with { type: "json" }
 import utf8 from "../cases/utf8.json" with { type: "json" }
 import published from "../cases.plan.json" with { type: "json" }
-import { type Case, CaseFile } from "./Case.ts"
+import { Case, CaseFile } from "./Case.ts"
 import * as Plan from "./Plan.ts"
 
-const files: ReadonlyArray<unknown> = [requestJson, auth, response, sse, utf8, stream, error, transport, cancel, security]
+const files: ReadonlyArray<unknown> = [
+  requestJson,
+  requestForm,
+  auth,
+  response,
+  sse,
+  utf8,
+  stream,
+  error,
+  transport,
+  timeout,
+  retry,
+  cancel,
+  concurrency,
+  backpressure,
+  security
+]
+
+const decodeFile = Schema.decodeUnknownSync(Schema.Struct({ ...CaseFile.fields, cases: Schema.Array(Schema.Unknown) }))
+
+const nameOf = (item: unknown, i: number) =>
+  typeof item === "object" && item !== null && "id" in item && typeof item.id === "string" ? item.id : `case ${i}`
 
 /**
- * Some case files' cases. Throws, saying where, if one breaks the schema or stands in a file that is not its group's.
+ * How to decode files of one side's cases: it throws, saying which and where, if a case breaks the schema or stands in a file that is not its
+ * group's.
  *
  * @category decoding
  * @since 0.1.0
  */
-export const decode = (file: unknown): ReadonlyArray<Case> => {
-  const { cases, group } = Schema.decodeUnknownSync(CaseFile)(file, { onExcessProperty: "error" })
-  const stray = cases.find((item) => !item.id.startsWith(`${group}/`))
-  if (stray !== undefined) throw new Error(`${stray.id} stands in the file of group ${group}`)
-  return cases
+export const decodeWith = <A extends { readonly id: string }>(schema: Schema.Decoder<A>): ((file: unknown) => ReadonlyArray<A>) => {
+  const decodeCase = Schema.decodeUnknownSync(schema)
+  return (file) => {
+    const { cases, group } = decodeFile(file, { onExcessProperty: "error" })
+    return cases.map((item, i) => {
+      const name = nameOf(item, i)
+      try {
+        const decoded = decodeCase(item, { onExcessProperty: "error" })
+        if (decoded.id.startsWith(`${group}/`)) return decoded
+      } catch (error) {
+        throw new Error(`${name} in the file of group ${group}: ${error instanceof Error ? error.message : String(error)}`, {
+          cause: error
+        })
+      }
+      throw new Error(`${name} stands in the file of group ${group}`)
+    })
+  }
 }
+
+/**
+ * A case file's cases.
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const decode = decodeWith(Case)
 
 /**
  * Every case of the suite.

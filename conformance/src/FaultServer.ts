@@ -279,8 +279,8 @@ class Running {
   }
 }
 
-const listen = async (server: Server) => {
-  server.listen(0, "127.0.0.1")
+const listen = async (server: Server, port = 0) => {
+  server.listen(port, "127.0.0.1")
   await once(server, "listening")
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
@@ -297,16 +297,16 @@ export interface FaultServer extends Origins {
 }
 
 /**
- * Starts a fault server on free loopback ports.
+ * Starts a fault server on free loopback ports, or its first origin on the port that is given. Rejects when that is taken.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const start = async (): Promise<FaultServer> => {
+export const start = async (options: { readonly port?: number | undefined } = {}): Promise<FaultServer> => {
   const running = new Running()
   const origin = (name: "a" | "b") => createServer({ allowHalfOpen: true }, (socket) => void running.serve(socket, name))
   const servers = [origin("a"), origin("b")] as const
-  const [a, b] = [await listen(servers[0]), await listen(servers[1])]
+  const [a, b] = [await listen(servers[0], options.port), await listen(servers[1])]
   const secure = createTlsServer(await Certificate.make(), (socket) => void running.serve(socket, "tls"))
   const tls = (await listen(secure)).replace("http:", "https:")
   const control = createHttpServer((request, response) => void running.control(request, response, origins))

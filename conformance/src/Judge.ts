@@ -111,7 +111,13 @@ const outcomeOf = ({ expect, outcome, outcomeMs }: Answered): ReadonlyArray<stri
 
 type Wire = NonNullable<Expectation["wire"]>[number]
 
-const request = (i: number, wanted: Wire, { attempts }: Report): ReadonlyArray<string> => {
+/**
+ * How request `i` that a server saw departs from what was wanted, one sentence each.
+ *
+ * @category judging
+ * @since 0.1.0
+ */
+export const request = (i: number, wanted: Wire, { attempts }: Report): ReadonlyArray<string> => {
   const at = `wire[${i}]`
   const attempt = attempts[i]
   if (attempt === undefined) return [`${at}: no such request`]
@@ -122,13 +128,13 @@ const request = (i: number, wanted: Wire, { attempts }: Report): ReadonlyArray<s
   if (wanted.body !== undefined) found.push(...match(`${at}.body`, wanted.body, parse(textOf(attempt))))
   if (wanted.form !== undefined) found.push(...match(`${at}.form`, wanted.form, formOf(attempt)))
   if (wanted.sameBodyAs !== undefined && attempts[wanted.sameBodyAs]?.body !== attempt.body) {
-    found.push(`${at}.body: expected the same as of request ${wanted.sameBodyAs}`)
+    found.push(`${at}.sameBodyAs: expected the same body as of request ${wanted.sameBodyAs}`)
   }
   if (wanted.afterMs !== undefined) {
     const { atLeast, atMost } = wanted.afterMs
     const gap = attempt.at - (attempts[i - 1]?.at ?? 0)
     if (gap < atLeast || gap > atMost)
-      found.push(`${at}: expected ${atLeast} to ${atMost} ms after the request before it, came after ${gap} ms`)
+      found.push(`${at}.afterMs: expected ${atLeast} to ${atMost} ms after the request before it, came after ${gap} ms`)
   }
   return found
 }
@@ -142,12 +148,12 @@ const wire = ({ capabilities, expect, report, runtime }: Evidence): ReadonlyArra
   }
   for (const [i, item] of (expect.wire ?? []).entries()) found.push(...request(i, item, report))
   const connections = new Set(attempts.map((attempt) => attempt.connection)).size
-  if (expect.connections !== undefined && connections !== expect.connections) {
-    found.push(`connections: expected ${expect.connections}, got ${connections}`)
+  if (expect.connectionsAtMost !== undefined && connections > expect.connectionsAtMost) {
+    found.push(`connectionsAtMost: expected at most ${expect.connectionsAtMost}, got ${connections}`)
   }
   const limit = expect.bytesWrittenAtMost?.[runtime]
   const written = attempts.reduce((total, attempt) => total + attempt.bytesWritten, 0)
-  if (limit !== undefined && written > limit) found.push(`bytesWritten: expected at most ${limit}, got ${written}`)
+  if (limit !== undefined && written > limit) found.push(`bytesWrittenAtMost: expected at most ${limit}, got ${written}`)
   const [preflight] = preflights
   if (expect.preflightHeaders !== undefined && preflight !== undefined) {
     found.push(...match("preflightHeaders", [...expect.preflightHeaders], preflight.headers.map((name) => name.toLowerCase()).toSorted()))
@@ -173,7 +179,7 @@ const secrets = ({ answered, expect, report, secret }: Evidence): ReadonlyArray<
   const printed = answered.flatMap(({ outcome }) =>
     Object.entries(outcome.error?.printed ?? {}).flatMap(([form, text]) => [
       ...(text.includes(secret) ? [`secrets: the key is in the error's ${form}`] : []),
-      ...absent.filter((item) => text.includes(item)).map((item) => `secrets: ${JSON.stringify(item)} is in the error's ${form}`)
+      ...absent.filter((item) => text.includes(item)).map((item) => `secretsAbsent: ${JSON.stringify(item)} is in the error's ${form}`)
     ])
   )
   return [...inUrl, ...printed]

@@ -6,6 +6,7 @@
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ChatCompletionRequest } from "@paradigm-effect/core/ChatCompletion"
 import { isParadigmError, type ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import * as RequestEncoding from "@paradigm-effect/core/RequestEncoding"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -42,12 +43,24 @@ const toSubjectError = (error: ParadigmError, cause: Cause.Cause<unknown>, inspe
   printed: { ...printedForms(error, inspect), cause: Cause.pretty(cause) }
 })
 
+const encoders = {
+  json: RequestEncoding.json,
+  stream: RequestEncoding.json,
+  form: RequestEncoding.urlEncoded,
+  multipart: RequestEncoding.multipart
+}
+
+// A form says in its request whether it wants a stream.
+const streams = ({ kind, request }: Operation) =>
+  kind === "stream" || (kind !== "json" && typeof request === "object" && request !== null && "stream" in request && request.stream === true)
+
 const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, chunks: Array<unknown>) {
   const client = yield* ParadigmClient.ParadigmClient
   // Cases with a request that is none are there to be refused.
   const request = operation.request as unknown as ChatCompletionRequest
-  if (operation.kind === "json") return yield* client.createChatCompletion(request)
-  const stream = client.streamChatCompletion(request)
+  const encode = encoders[operation.kind]
+  if (!streams(operation)) return yield* client.createChatCompletion(request, { encode })
+  const stream = client.streamChatCompletion(request, { encode })
   yield* Stream.runForEach(call.take === undefined ? stream : Stream.take(stream, call.take), (chunk) => {
     chunks.push(chunk)
     return Effect.promise(() => call.onChunk(chunk))
@@ -63,7 +76,7 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
 export const make = (options: Options): Subject => ({
   name: "paradigm-effect",
   runtime: options.runtime,
-  capabilities: options.capabilities ?? ["abort", "gzip", "retry", "timeouts"],
+  capabilities: options.capabilities ?? ["abort", "form", "gzip", "multipart", "retry", "timeouts"],
   open: ({ apiKey, baseUrl, retry, timeouts }) => {
     const policy = retry === undefined ? undefined : { maxAttempts: retry.attempts, baseDelay: retry.baseDelay }
     const runtime = ManagedRuntime.make(options.layer({ apiKey, baseUrl, retry: policy, timeouts }))
@@ -71,9 +84,11 @@ export const make = (options: Options): Subject => ({
       close: () => runtime.dispose(),
       call: async (operation, call): Promise<Outcome> => {
         const chunks: Array<unknown> = []
-        const exit = await runtime.runPromiseExit(perform(operation, call, chunks), { signal: call.signal })
+        // A fiber runs up to its first pause before it hears of a signal that has fired already.
+        const effect = Effect.andThen(Effect.yieldNow, perform(operation, call, chunks))
+        const exit = await runtime.runPromiseExit(effect, { signal: call.signal })
         if (Exit.isSuccess(exit)) {
-          return operation.kind === "json" ? { outcome: "completion", chunks, completion: exit.value } : { outcome: "chunks", chunks }
+          return streams(operation) ? { outcome: "chunks", chunks } : { outcome: "completion", chunks, completion: exit.value }
         }
         if (Cause.hasInterruptsOnly(exit.cause)) return { outcome: "aborted", chunks }
         const error = Cause.squash(exit.cause)

@@ -1,10 +1,13 @@
 /**
- * What a case expects of a value: the same value, where objects may have more keys, or one of four operators.
+ * What a case expects of a value: the same value, where objects may have more keys, or one of these operators.
  *
  * - `{"$absent": true}`: the key is not there, or `undefined`
  * - `{"$contains": "text"}`: a string that has the text in it
  * - `{"$exact": value}`: the value and nothing else: no further key at any depth
  * - `{"$oneOf": [pattern, …]}`: any of these
+ * - `{"$type": "string"}`: any string; also `integer`, `number`, `boolean`, `object` and `array`
+ * - `{"$matches": "^a+$"}`: a string in which the regular expression, without regard to case, finds something
+ * - `{"$each": pattern}`: a list, every item of which matches
  *
  * @since 0.1.0
  */
@@ -18,7 +21,7 @@ import * as Schema from "effect/Schema"
  */
 export const Pattern = Schema.Json.annotate({
   description:
-    'The value to be found; objects may have more keys. {"$absent": true}: no such key. {"$contains": "text"}: a string with that text in it. {"$exact": value}: nothing more and nothing less. {"$oneOf": [patterns]}: any of them.'
+    'The value to be found; objects may have more keys. {"$absent": true}: no such key. {"$contains": "text"}: a string with that text in it. {"$exact": value}: nothing more and nothing less. {"$oneOf": [patterns]}: any of them. {"$type": "string"}: any string; also integer, number, boolean, object, array. {"$matches": "^a+$"}: a string in which the regular expression finds something. {"$each": pattern}: a list of such items.'
 })
 /** @since 0.1.0 */
 export type Pattern = typeof Pattern.Type
@@ -35,6 +38,15 @@ const operator = (pattern: Pattern, name: string): unknown =>
   isObject(pattern) && Object.keys(pattern).length === 1 ? pattern[name] : undefined
 
 const keysOf = (value: Readonly<Record<string, unknown>>) => Object.keys(value).filter((key) => value[key] !== undefined)
+
+const types: Readonly<Record<string, (value: unknown) => boolean>> = {
+  string: (value) => typeof value === "string",
+  integer: Number.isSafeInteger,
+  number: Number.isFinite,
+  boolean: (value) => typeof value === "boolean",
+  object: isObject,
+  array: Array.isArray
+}
 
 const compare = (path: string, pattern: Pattern, actual: unknown, exact: boolean): ReadonlyArray<string> => {
   const mismatch = (wanted: string) => [`${path}: expected ${wanted}, got ${show(actual)}`]
@@ -72,6 +84,20 @@ export const match = (path: string, pattern: Pattern, actual: unknown, exact = f
   if (Array.isArray(oneOf)) {
     const matches = oneOf.some((option: Pattern) => match(path, option, actual, exact).length === 0)
     return matches ? [] : [`${path}: expected one of ${show(oneOf)}, got ${show(actual)}`]
+  }
+  const type = operator(pattern, "$type")
+  if (typeof type === "string") {
+    return types[type]?.(actual) === true ? [] : [`${path}: expected of type ${type}, got ${show(actual)}`]
+  }
+  const matches = operator(pattern, "$matches")
+  if (typeof matches === "string") {
+    const found = typeof actual === "string" && new RegExp(matches, "i").test(actual)
+    return found ? [] : [`${path}: expected to match /${matches}/i, got ${show(actual)}`]
+  }
+  const each = operator(pattern, "$each")
+  if (each !== undefined) {
+    if (!Array.isArray(actual)) return [`${path}: expected a list, got ${show(actual)}`]
+    return actual.flatMap((item, i) => match(`${path}[${i}]`, each as Pattern, item, exact))
   }
   const whole = operator(pattern, "$exact")
   return whole === undefined ? compare(path, pattern, actual, exact) : compare(path, whole as Pattern, actual, true)

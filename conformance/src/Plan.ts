@@ -20,6 +20,17 @@ export interface Instance {
   readonly variant: Variant
 }
 
+/**
+ * What a list of either side's cases is made of.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Listed {
+  readonly id: string
+  readonly case: { readonly id: string; readonly level: "MUST" | "SHOULD" }
+}
+
 const combinations = (axes: NonNullable<Case["axes"]>): ReadonlyArray<Variant> =>
   Object.entries(axes).reduce<ReadonlyArray<Variant>>(
     (variants, [axis, values]) => variants.flatMap((variant) => values.map((value) => ({ ...variant, [axis]: value }))),
@@ -76,7 +87,7 @@ export type Summary = typeof Summary.Type
  * @category constructors
  * @since 0.1.0
  */
-export const summarize = async (plan: ReadonlyArray<Instance>): Promise<Summary> => {
+export const summarize = async (plan: ReadonlyArray<Listed>): Promise<Summary> => {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(JSON.stringify(plan)))
   const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("")
   return { cases: new Set(plan.map((instance) => instance.case.id)).size, instances: plan.length, hash: hex.slice(0, 16) }

@@ -48,17 +48,35 @@ export interface Result {
   readonly durationMs: number
 }
 
-const fill = <A>(value: A, values: Readonly<Record<string, string>>): A =>
+/**
+ * A value with every `{{name}}` in its strings replaced.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const fill = <A>(value: A, values: Readonly<Record<string, string>>): A =>
   JSON.parse(
     JSON.stringify(value, (_, item: unknown) =>
       typeof item === "string" ? item.replaceAll(/\{\{(\w+)\}\}/g, (whole, name: string) => values[name] ?? whole) : item
     )
   ) as A
 
-const randomHex = (bytes: number) =>
+/**
+ * So many random bytes, as hexadecimal digits.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const randomHex = (bytes: number) =>
   [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("")
 
-const control = async (url: string, init?: RequestInit): Promise<unknown> => {
+/**
+ * Asks the fault server, and gives its answer. Rejects when it is no success.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export const control = async (url: string, init?: RequestInit): Promise<unknown> => {
   const response = await fetch(url, init)
   const text = await response.text()
   if (!response.ok) throw new Error(`The fault server answered ${response.status} to ${init?.method ?? "GET"} ${url}: ${text}`)
@@ -96,7 +114,9 @@ const drive = async (item: Case, client: SubjectClient, url: string, limitMs: nu
   let timer: ReturnType<typeof setTimeout> | undefined
   const limit = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`nothing came of the call within ${limitMs} ms`))
+      const message = `nothing came of the call within ${limitMs} ms`
+      // Where this suite stood when it gave up tells nothing.
+      reject(Object.assign(new Error(message), { stack: message }))
       aborter.abort()
     }, limitMs)
   })
@@ -121,7 +141,7 @@ const finalReport = async (item: Case, url: string): Promise<Report> => {
   const ask = (until: Until, waitMs: number) => control(`${url}/report?until=${until}&waitMs=${waitMs}`)
   if (item.expect.resources !== undefined) return (await ask("closed", item.expect.resources.withinMs + 500)) as Report
   // Nobody can wait for a request that must not come: this long after the outcome, none is taken to follow.
-  return (await ask("request", item.expect.attempts === 0 ? 100 : 0)) as Report
+  return (await ask("request", item.expect.attempts === 0 ? 50 : 0)) as Report
 }
 
 const traceOf = (report: Report): ReadonlyArray<string> => [
@@ -170,11 +190,25 @@ const attempt = async (instance: Plan.Instance, subject: Subject, environment: E
   } catch (error) {
     const report = (await control(`${url}/report`)) as Report
     const crash = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    return { problems: [hide(`crash: ${crash}`)], trace: traceOf(report).map(hide) }
+    return { problems: [hide(`crash: ${crash}`)], trace: [...traceOf(report), ...(client.trace?.() ?? [])].map(hide) }
   } finally {
     await control(url, { method: "DELETE" })
     await client.close()
   }
+}
+
+/**
+ * The verdict on what was found of a case, which may be known to fail.
+ *
+ * @category judging
+ * @since 0.1.0
+ */
+export const judged = (found: Omit<Result, "verdict">, known: KnownFailures.KnownFailure | undefined): Result => {
+  const failed = found.problems.length > 0
+  if (known === undefined) return { ...found, verdict: failed ? "fail" : "pass" }
+  return failed
+    ? { ...found, verdict: "known-fail" }
+    : { ...found, verdict: "stale", problems: [`passes, but is listed as a known failure (${known.reason})`] }
 }
 
 /**
@@ -184,18 +218,12 @@ const attempt = async (instance: Plan.Instance, subject: Subject, environment: E
  * @since 0.1.0
  */
 export const run = async (instance: Plan.Instance, subject: Subject, environment: Environment): Promise<Result> => {
-  const result = { id: instance.id, problems: [], trace: [], durationMs: 0 }
   const reason = Plan.notApplicable(instance, subject)
-  if (reason !== undefined) return { ...result, verdict: "n/a", problems: [reason] }
+  if (reason !== undefined) return { id: instance.id, verdict: "n/a", problems: [reason], trace: [], durationMs: 0 }
   const start = performance.now()
   const found = await attempt(instance, subject, environment)
   const durationMs = performance.now() - start
-  const failed = found.problems.length > 0
-  const known = KnownFailures.find(environment.known ?? [], instance, new Date())
-  if (known === undefined) return { ...result, ...found, durationMs, verdict: failed ? "fail" : "pass" }
-  return failed
-    ? { ...result, ...found, durationMs, verdict: "known-fail" }
-    : { ...result, ...found, durationMs, verdict: "stale", problems: [`passes, but is listed as a known failure (${known.reason})`] }
+  return judged({ id: instance.id, ...found, durationMs }, KnownFailures.find(environment.known ?? [], instance, new Date()))
 }
 
 /**
@@ -241,7 +269,7 @@ export const format = (result: Result): string =>
  * @since 0.1.0
  */
 export const conclude = async (
-  plan: ReadonlyArray<Plan.Instance>,
+  plan: ReadonlyArray<Plan.Listed>,
   results: ReadonlyArray<Result>,
   options: { readonly known?: ReadonlyArray<KnownFailures.KnownFailure> | undefined; readonly summary?: Plan.Summary | undefined }
 ): Promise<{ readonly line: string; readonly problems: ReadonlyArray<string> }> => {

@@ -76,6 +76,8 @@ export interface Call {
 export interface SubjectClient {
   readonly call: (operation: Operation, call: Call) => Promise<Outcome>
   readonly close: () => Promise<void>
+  /** For a client that runs elsewhere: what was said to it and by it, for the report of a crash. */
+  readonly trace?: () => ReadonlyArray<string>
 }
 
 /**

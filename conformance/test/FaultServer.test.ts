@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { once } from "node:events"
 import { connect } from "node:net"
 import { setTimeout } from "node:timers/promises"
+import { connect as secureConnect } from "node:tls"
 import { gunzipSync } from "node:zlib"
 import { afterAll } from "vitest"
 import type { Script } from "../src/Script.ts"
@@ -168,6 +169,33 @@ describe("the fault server", () => {
     assert.strictEqual((await fetch(url, { method: "DELETE" })).status, 204)
     assert.strictEqual((await exchanged).text, "")
     assert.strictEqual((await fetch(`${url}/report`)).status, 404)
+  })
+
+  it("answers with the user of the request", async () => {
+    const { path } = await announce({
+      attempts: [
+        [
+          { ...head, framing: "length" },
+          { step: "write", utf8: "hi {{user}}" }
+        ]
+      ]
+    })
+    assert.match((await exchange(post(path, '{"user":"you"}'))).text, /content-length: 6\r\n[^]*\r\n\r\nhi you$/)
+    assert.match((await exchange(post(path, "no JSON"))).text, /^HTTP\/1\.1 500 /)
+  })
+
+  it("has an origin whose certificate names it, and nobody trusts", async () => {
+    const error = await fetch(server.tls).catch((cause: unknown) => cause)
+    assert.strictEqual(((error as Error).cause as NodeJS.ErrnoException).code, "DEPTH_ZERO_SELF_SIGNED_CERT")
+    const { hostname, port } = new URL(server.tls)
+    const socket = secureConnect({ host: hostname, port: Number(port), rejectUnauthorized: false })
+    await once(socket, "secureConnect")
+    const certificate = socket.getPeerX509Certificate()
+    assert(certificate !== undefined)
+    assert.strictEqual(certificate.checkIP("127.0.0.1"), "127.0.0.1")
+    assert.strictEqual(certificate.checkHost("localhost"), "localhost")
+    assert.isTrue(certificate.verify(certificate.publicKey))
+    socket.destroy()
   })
 
   it("has a port where nobody listens", async () => {

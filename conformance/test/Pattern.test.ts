@@ -29,6 +29,26 @@ describe("match", () => {
     assert.isTrue(matches({ $exact: { a: { b: 1 } } }, { a: { b: 1, c: undefined } }))
   })
 
+  it("knows what a value has to be like, where it cannot know the value", () => {
+    const fitting = { string: "", integer: 0, number: 0.5, boolean: false, object: {}, array: [] }
+    for (const type of Object.keys(fitting)) {
+      for (const [other, value] of Object.entries(fitting)) {
+        assert.strictEqual(
+          matches({ $type: type }, value),
+          type === other || (type === "number" && other === "integer"),
+          `${type} ${other}`
+        )
+      }
+    }
+    assert.isFalse(matches({ $type: "object" }, null))
+    assert.isTrue(matches({ $matches: "^a.c" }, "Abcd"))
+    assert.isFalse(matches({ $matches: "1" }, 1))
+    assert.isTrue(matches({ $each: { a: { $type: "string" } } }, [{ a: "" }, { a: "b", c: 1 }]))
+    assert.isFalse(matches({ $each: 1 }, [1, 2]))
+    assert.isTrue(matches({ $each: 1 }, []))
+    assert.isFalse(matches({ $each: 1 }, {}))
+  })
+
   it("says where and what", () => {
     assert.deepStrictEqual(match("value", { a: [{ b: "x" }] }, { a: [{ b: 1 }] }), ['value.a[0].b: expected "x", got 1'])
     assert.deepStrictEqual(match("value", { $exact: {} }, { a: "y".repeat(400) }).length, 1)

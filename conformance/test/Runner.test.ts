@@ -18,6 +18,11 @@ const instance = (id: string) => {
 const echoed = instance("security/server-echoes-key")
 const known = [{ pattern: "security/*", reason: "not done yet", until: "2999-12-31" }]
 
+const answering = (call: SubjectClient["call"]): Subject => ({
+  ...makeReference(),
+  open: () => ({ close: async () => undefined, call })
+})
+
 describe("run", () => {
   it("knows a failure that is known, and one that is no more", async () => {
     const leaking = await Runner.run(echoed, makeReference("key-in-the-message"), { ...server, known })
@@ -29,10 +34,6 @@ describe("run", () => {
   })
 
   it("fails a subject that throws, that never ends, and that does not even start", async () => {
-    const answering = (call: SubjectClient["call"]): Subject => ({
-      ...makeReference(),
-      open: () => ({ close: async () => undefined, call })
-    })
     const crashed = await Runner.run(
       echoed,
       answering(() => Promise.reject(new Error("boom"))),

@@ -24,7 +24,7 @@ const fold = (chunks: ReadonlyArray<unknown>) => {
   const choices: Array<{ index: number; message: Json & { content: string | null }; finish_reason: unknown }> = []
   for (const chunk of chunks as ReadonlyArray<{ readonly choices: ReadonlyArray<Json> }>) {
     for (const choice of chunk.choices) {
-      const index = choice["index"] as number
+      const index = (choice["index"] ?? 0) as number
       const folded = (choices[index] ??= { index, message: { role: "assistant", content: null }, finish_reason: null })
       const delta = (choice["delta"] ?? {}) as Json
       if (typeof delta["content"] === "string") folded.message.content = (folded.message.content ?? "") + delta["content"]
@@ -33,6 +33,11 @@ const fold = (chunks: ReadonlyArray<unknown>) => {
     }
   }
   return { id: first["id"], object: "chat.completion", created: first["created"], model: first["model"], choices: choices.filter(Boolean) }
+}
+
+const keepKnown = (completion: Json): Json => {
+  const known = new Set(["id", "object", "created", "model", "choices", "usage"])
+  return Object.fromEntries(Object.entries(completion).filter(([key]) => known.has(key)))
 }
 
 const endpoint = (baseUrl: string, bug: string | undefined) => {
@@ -60,7 +65,7 @@ const readError = async (response: Response, call: Limits, bug: string | undefin
   } catch {
     // What came of it has to do.
   }
-  if (bug !== "keeps-error-bodies-open") stop()
+  stop()
   call.aborter.signal.throwIfAborted()
   return text
 }
@@ -84,7 +89,11 @@ const fields = (value: unknown, name: string): ReadonlyArray<readonly [string, s
   return [[name, isObject(value) ? JSON.stringify(value) : String(value)]]
 }
 
-const encode = (kind: Operation["kind"], sent: Json, bug: string | undefined): { readonly body: BodyInit; readonly type?: string } => {
+const encode = (
+  kind: Operation["kind"],
+  sent: Json,
+  bug: string | undefined
+): { readonly body: NonNullable<RequestInit["body"]>; readonly type?: string } => {
   if (kind === "json" || kind === "stream") return { body: JSON.stringify(sent), type: "application/json" }
   const pairs = Object.entries(sent).flatMap(([name, value]) =>
     fields(value, bug === "forms-in-brackets" && name === "stop" ? "stop[]" : name).map(
@@ -123,7 +132,8 @@ const within = async <A>(
   call: Limits,
   bug: string | undefined
 ): Promise<A> => {
-  const ms = bug === `no-${stage}-timeout` ? undefined : call.timeouts?.[stage]
+  const limit = bug === `no-${stage}-timeout` ? undefined : call.timeouts?.[stage]
+  const ms = limit === undefined || bug !== "timeouts-come-late" ? limit : limit * 8
   if (ms === undefined) return await promise
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<never>((_, reject) => {
@@ -142,7 +152,10 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
   const url = endpoint(call.baseUrl, bug)
   if (bug === "key-in-the-url") url.searchParams.set("key", call.apiKey)
   if (bug !== "sends-any-request") {
-    if (!Array.isArray(request["messages"])) throw new Failure("InvalidRequest", "messages are missing")
+    if (typeof request["model"] !== "string") throw new Failure("InvalidRequest", "model is missing")
+    const { messages } = request
+    const roles = Array.isArray(messages) && messages.every((message) => isObject(message) && typeof message["role"] === "string")
+    if (!roles) throw new Failure("InvalidRequest", "messages are missing, or one of them has no role")
     if (typeof (request["temperature"] ?? 0) !== "number") throw new Failure("InvalidRequest", "temperature is no number")
   }
   const streams = kind === "stream" || request["stream"] === true
@@ -152,8 +165,14 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
   const accept = streams && bug !== "never-accepts-streams" ? "application/json, text/event-stream" : "application/json"
   const { body: encoded, type: contentType } = encode(kind, sent, bug)
   const init: RequestInit = {
-    method: "POST",
-    headers: { authorization: `Bearer ${call.apiKey}`, accept, ...(contentType === undefined ? {} : { "content-type": contentType }) },
+    method: bug === "puts" ? "PUT" : "POST",
+    headers: {
+      accept,
+      ...(bug === "sends-no-key" ? {} : { authorization: `Bearer ${call.apiKey}` }),
+      ...(bug === "traces-the-caller" ? { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" } : {}),
+      ...(bug === "hangs-up-after-each-call" ? { connection: "close" } : {}),
+      ...(contentType === undefined ? {} : { "content-type": contentType })
+    },
     body: encoded,
     redirect: bug === "follows-redirects" ? "follow" : "manual",
     ...(bug === "ignores-aborts" ? {} : { signal: call.aborter.signal })
@@ -190,10 +209,15 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
       throw unexpected(await response.text())
     }
     if (response.body === null) throw unexpected("")
-    const iterator = chunks(response.body, bug)
+    const source = bug === "reads-ahead" ? new Blob([await readAhead(response.body, 40_000_000)]).stream() : response.body
+    const iterator = chunks(source, bug)
+    const { requestId } = about
     try {
       for (let stage: "firstChunk" | "idle" = "firstChunk"; ; stage = "idle") {
-        const { done, value } = await within(iterator.next(), stage, call, bug)
+        const { done, value } = await within(iterator.next(), stage, call, bug).catch((error: unknown) => {
+          if (!(error instanceof Failure) || bug === "loses-the-request-id") throw error
+          throw new Failure(error.reason, error.message, { ...error.details, requestId })
+        })
         if (done === true) break
         delivered.push(value)
         await call.onChunk(value)
@@ -211,16 +235,30 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     if (bug === "cut-off-is-bad-json") throw unexpected("")
     throw new Failure("ConnectionLost", (error as Error).name, { phase: "body", retryable: bug === "retries-half-bodies" })
   })
-  const value = parse(body)
-  const error = fault(value, body, "", bug)
+  const value = parse(bug === "keeps-bom" ? `\ufeff${body}` : body)
+  const error = bug === "ignores-errors-in-200" ? undefined : fault(value, body, "", bug)
   if (error !== undefined) throw error
   if (bug === "any-page-is-an-empty-completion" && value === undefined) return { choices: [] }
   if (!isChunk(value)) throw unexpected(`choices? ${body.slice(0, 100)}`)
+  if (bug === "drops-unknown-response-fields") return keepKnown(value as Json)
   if (bug === "zero-for-missing-usage") (value as Json)["usage"] ??= { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
   return value
 }
 
 let sentBodies = 0
+
+const readAhead = async (body: ReadableStream<Uint8Array>, most: number) => {
+  const reader = body.getReader()
+  const parts: Array<Uint8Array<ArrayBuffer>> = []
+  for (let size = 0; size < most;) {
+    const { done, value } = await reader.read()
+    if (done) break
+    size += value.length
+    parts.push(value.slice())
+  }
+  await reader.cancel()
+  return new Blob(parts)
+}
 
 const repeat = async (operation: Operation, call: ClientOptions & Call, bug: string | undefined, delivered: Array<unknown>) => {
   const total = call.timeouts?.total === undefined || bug === "no-total-timeout" ? undefined : AbortSignal.timeout(call.timeouts.total)
@@ -254,7 +292,6 @@ const repeat = async (operation: Operation, call: ClientOptions & Call, bug: str
       )
       if (bug !== "retries-after-aborts") call.signal.throwIfAborted()
       if (total?.aborted === true) throw new Failure("Timeout", "the call took too long", { stage: "total" })
-      if (bug === "forgets-the-last-error") throw new Failure(error.reason, error.message, error.details)
     }
   }
 }
@@ -282,8 +319,9 @@ const answer = async (operation: Operation, call: Call & ClientOptions, bug: str
         message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message,
         retryable: false,
         partial: bug === "forgets-what-had-come" ? undefined : fold(delivered),
-        usage: lastUsage(delivered),
+        usage: bug === "forgets-usage" ? undefined : lastUsage(delivered),
         ...failure.details,
+        ...(bug === "everything-is-worth-another-try" ? { retryable: true } : {}),
         printed: { ...failure.details.printed, message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message }
       }
     }

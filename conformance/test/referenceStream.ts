@@ -36,9 +36,11 @@ export const describe = (value: unknown): string =>
           .join(" ")
       : ""
 
+const sharedDecoder = new TextDecoder()
+
 /** Events of a server-sent event stream, by the letter of the standard; `bug` spoils it. */
 async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined) {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: bug === "keeps-bom" })
+  const decoder = bug === "shares-a-decoder" ? sharedDecoder : new TextDecoder("utf-8", { ignoreBOM: bug === "keeps-bom" })
   let unfinished = [""]
   let afterCr = false
   let data: Array<string> = []
@@ -93,11 +95,16 @@ export const fault = (value: unknown, data: string, name: string, bug: string | 
   if (typeof error === "string" && bug !== "ignores-string-errors") return make(error)
   if (isObject(error) && bug !== "ignores-nested-errors") return make(error)
   if (value["object"] === "error" && bug !== "ignores-flat-errors") return make(value)
-  const choice: unknown = Array.isArray(choices) ? choices.find((item: unknown) => isObject(item) && isObject(item["error"])) : undefined
+  const choice: unknown = Array.isArray(choices)
+    ? choices.find((item: unknown) => isObject(item) && (isObject(item["error"]) || item["finish_reason"] === "error"))
+    : undefined
   return isObject(choice) && bug !== "ignores-errors-in-choices" ? make(choice["error"]) : undefined
 }
 
-export const isChunk = (value: unknown) => isObject(value) && typeof value["id"] === "string" && Array.isArray(value["choices"])
+const isChoice = (value: unknown) =>
+  isObject(value) && (value["index"] === undefined || typeof value["index"] === "number") && typeof value["message"] !== "string"
+
+export const isChunk = (value: unknown) => isObject(value) && Array.isArray(value["choices"]) && value["choices"].every(isChoice)
 
 async function* reads(body: ReadableStream<Uint8Array>, bug: string | undefined) {
   const reader = body.getReader()
@@ -134,6 +141,8 @@ export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | un
     const value = parse(data)
     const error = fault(value, data, name, bug)
     if (error !== undefined) throw error
+    if (bug === "drops-unknown-chunk-fields" && isObject(value)) delete value["vendor"]
+    if (bug === "needs-a-role" && !any && !data.includes('"role"')) throw new Failure("MalformedChunk", "no role")
     if (!isChunk(value)) {
       if (bug === "skips-malformed-chunks") continue
       throw new Failure("MalformedChunk", "an event is no chunk")
@@ -141,8 +150,8 @@ export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | un
     any = true
     for (const choice of (value as { readonly choices: ReadonlyArray<Json> }).choices) {
       if (typeof choice["finish_reason"] === "string" || (choice["finish_reason"] === null && bug === "null-finishes"))
-        unfinished.delete(choice["index"])
-      else unfinished.add(choice["index"])
+        unfinished.delete(choice["index"] ?? 0)
+      else unfinished.add(choice["index"] ?? 0)
       if (bug === "mixes-choices") (choice as { index: number }).index = 0
     }
     if (bug === "drops-usage" && (value as { readonly choices: ReadonlyArray<Json> }).choices.length === 0) continue

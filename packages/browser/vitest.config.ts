@@ -5,6 +5,8 @@ import { find } from "../../conformance/chromium.ts"
 const { args, env, executablePath } = await find()
 
 export default defineConfig({
+  // A dependency that is found while tests run makes vite load the page anew, and the tests run twice.
+  optimizeDeps: { exclude: ["effect"] },
   test: {
     globalSetup: "@paradigm-effect/conformance/VitestSetup",
     browser: {

@@ -1,13 +1,95 @@
-// Writes docs/openapi.json from the contract; with --check it only says whether the file is up to date.
+// Writes what is made from the contract: docs/openapi.json, and the checks that need no schema library, src/internal/shapes.ts.
+// With --check it only says whether both are up to date.
 import * as OpenApi from "effect/http-api/OpenApi"
 import { readFileSync, writeFileSync } from "node:fs"
 import { ParadigmApi } from "./src/ParadigmApi.ts"
 
-const file = new URL("../../docs/openapi.json", import.meta.url)
-const document = JSON.stringify(OpenApi.fromApi(ParadigmApi), null, 2) + "\n"
+interface JsonSchema {
+  readonly $ref?: string
+  readonly type?: string
+  readonly format?: string
+  readonly minimum?: number
+  readonly anyOf?: ReadonlyArray<JsonSchema>
+  readonly enum?: ReadonlyArray<string>
+  readonly items?: JsonSchema
+  readonly properties?: Readonly<Record<string, JsonSchema>>
+  readonly required?: ReadonlyArray<string>
+  readonly additionalProperties?: boolean | JsonSchema
+}
 
-if (!process.argv.includes("--check")) writeFileSync(file, document)
-else if (readFileSync(file, "utf8") !== document) {
-  console.error("docs/openapi.json is not what the contract says. Run: pnpm openapi")
-  process.exitCode = 1
+const document = JSON.parse(JSON.stringify(OpenApi.fromApi(ParadigmApi)))
+const schemas: Readonly<Record<string, JsonSchema>> = document.components.schemas
+
+const used = new Set<string>()
+const declarations: Array<string> = []
+
+const declare = (name: string): string => {
+  const schema = schemas[name]
+  if (schema === undefined) throw new Error(`The contract has no schema ${name}`)
+  if (!declarations.some((declaration) => declaration.startsWith(`export const ${name} =`))) {
+    declarations.push(`export const ${name} = ${toShape(schema)}`)
+  }
+  return name
+}
+
+const use = (combinator: string, ...args: ReadonlyArray<string>): string => {
+  used.add(combinator)
+  return args.length === 0 ? combinator : `${combinator}(${args.join(", ")})`
+}
+
+const toShape = (schema: JsonSchema): string => {
+  if (schema.$ref !== undefined) return declare(schema.$ref.slice(schema.$ref.lastIndexOf("/") + 1))
+  if (schema.anyOf !== undefined) {
+    // Known strings beside any string are for documentation.
+    const members = [...new Set(schema.anyOf.filter((member) => member.enum === undefined).map(toShape))]
+    const [only] = members
+    return members.length === 1 && only !== undefined ? only : use("union", ...members)
+  }
+  if (schema.enum !== undefined) throw new Error(`No shape for a closed list of values: ${schema.enum.join(", ")}`)
+  switch (schema.type) {
+    case "object": {
+      if (schema.properties === undefined) {
+        const values = typeof schema.additionalProperties === "object" ? toShape(schema.additionalProperties) : "any"
+        return values === "any" ? use("record") : use("recordOf", values)
+      }
+      const fields = Object.entries(schema.properties).map(([name, field]) => `${name}: ${toShape(field)}`)
+      const required = schema.required === undefined ? [] : [JSON.stringify(schema.required)]
+      return use("object", `{ ${fields.join(", ")} }`, ...required)
+    }
+    case "array":
+      return use("array", schema.items === undefined ? use("any") : toShape(schema.items))
+    case "integer":
+      return use(schema.format === "int64" ? "int64" : schema.minimum === 0 ? "count" : "integer")
+    case "null":
+      return use("nil")
+    case "boolean":
+    case "number":
+    case "string":
+      return use(schema.type)
+    case undefined:
+      return use("any")
+    default:
+      throw new Error(`No shape for the type ${schema.type}`)
+  }
+}
+
+for (const root of ["ChatCompletionRequest", "ChatCompletion", "ChatCompletionChunk"]) declare(root)
+const source = [
+  "// Generated from the contract by openapi.ts: `pnpm openapi`.",
+  `import { ${[...used].toSorted().join(", ")} } from "./shape.ts"`,
+  ...declarations,
+  ""
+].join("\n")
+
+const outputs: ReadonlyArray<readonly [string, string]> = [
+  ["../../docs/openapi.json", `${JSON.stringify(document, null, 2)}\n`],
+  ["src/internal/shapes.ts", source]
+]
+for (const [path, content] of outputs) {
+  const file = new URL(path, import.meta.url)
+  if (!process.argv.includes("--check")) writeFileSync(file, content)
+  else if (readFileSync(file, "utf8") !== content) {
+    console.error(`${path} is not what the contract says. Run: pnpm openapi`)
+    process.exitCode = 1
+  }
 }

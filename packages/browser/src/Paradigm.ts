@@ -3,10 +3,11 @@
  *
  * @since 0.1.0
  */
+import * as FetchHttpClient from "@paradigm-effect/core/FetchHttpClient"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
@@ -27,12 +28,14 @@ export interface Options extends ParadigmClient.Options {
   readonly allowKeyInBrowser?: boolean | undefined
 }
 
-const http = Layer.provide(
-  FetchHttpClient.layer,
-  Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual", credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store" })
-)
+const http = /* @__PURE__ */ FetchHttpClient.layer({
+  redirect: "manual",
+  credentials: "omit",
+  referrerPolicy: "no-referrer",
+  cache: "no-store"
+})
 
-const refused = new InvalidConfiguration({
+const refused = /* @__PURE__ */ new InvalidConfiguration({
   option: "allowKeyInBrowser",
   detail: "is not set: a key in a page can be read by everybody who opens it; set it to true if that is meant"
 })
@@ -58,7 +61,7 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(ParadigmClient.layerConfig, http)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ Layer.provide(ParadigmConfig.layer, http)
 
 /**
  * The client for people without Effect: promises and async iterables.

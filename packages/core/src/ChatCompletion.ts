@@ -7,147 +7,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { ToolCall } from "./ChatMessage.ts"
+import { JsonObject, nullable, open, openString } from "./internal/openSchema.ts"
 
-const open = <const Fields extends Schema.Struct.Fields>(fields: Fields) =>
-  Schema.StructWithRest(Schema.Struct(fields), [Schema.Record(Schema.String, Schema.Unknown)])
-
-const JsonObject = Schema.Record(Schema.String, Schema.Unknown)
-
-/** A string whose known values are completed by the editor, and whose unknown ones are kept. */
-export type OpenString<Known extends string> = Known | (string & {})
-
-const openString = <const Known extends string>(known: ReadonlyArray<Known>): Schema.Codec<OpenString<Known>, string> =>
-  Schema.Union([Schema.Literals(known), Schema.String]).annotate({ expected: "string" })
-
-/** Present on the wire as a value, as `null`, or not at all: model servers do all three. */
-const nullish = <S extends Schema.Constraint>(schema: S) => Schema.optional(Schema.NullOr(schema))
-
-/**
- * Who a message is from.
- *
- * @category messages
- * @since 0.1.0
- */
-export const Role = openString(["system", "user", "assistant", "function", "tool"])
-/** @since 0.1.0 */
-export type Role = typeof Role.Type
-
-/**
- * A call that the model makes to a tool. `arguments` is the JSON text exactly as the model wrote it: it may be invalid JSON.
- *
- * @category messages
- * @since 0.1.0
- */
-export const ToolCall = open({
-  id: Schema.optional(Schema.String),
-  type: Schema.optional(Schema.String),
-  function: open({ name: Schema.String, arguments: Schema.String })
-}).annotate({ identifier: "ToolCall" })
-/** @since 0.1.0 */
-export type ToolCall = typeof ToolCall.Type
-
-/**
- * One part of a message's content: text, an image by URL, or what else the model takes.
- *
- * @category messages
- * @since 0.1.0
- */
-export const ContentPart = open({
-  type: Schema.optional(openString(["text", "image_url", "input_audio", "video_url", "refusal"])),
-  text: Schema.optional(Schema.String),
-  image_url: Schema.optional(Schema.Union([open({ url: Schema.String, detail: Schema.optional(Schema.String) }), Schema.String]))
-}).annotate({ identifier: "ContentPart" })
-/** @since 0.1.0 */
-export type ContentPart = typeof ContentPart.Type
-
-/**
- * A message of the conversation, as it is sent.
- *
- * @category messages
- * @since 0.1.0
- */
-export const ChatMessage = open({
-  role: Role.annotateKey({ description: "Who the message is from" }),
-  content: Schema.optional(Schema.NullOr(Schema.Union([Schema.String, Schema.Array(ContentPart)]))).annotateKey({
-    description: "The text, or a list of parts; null where an assistant only called tools"
-  }),
-  name: Schema.optional(Schema.String).annotateKey({ description: "The author's name" }),
-  function_call: Schema.optional(JsonObject).annotateKey({ description: "The function an assistant called (superseded by tool_calls)" }),
-  tool_calls: Schema.optional(Schema.Array(ToolCall)).annotateKey({ description: "The tools an assistant called" }),
-  tool_call_id: Schema.optional(Schema.String).annotateKey({ description: "The call a tool message answers" })
-}).annotate({ identifier: "ChatMessage" })
-/** @since 0.1.0 */
-export type ChatMessage = typeof ChatMessage.Type
-
-/**
- * A tool the model may call: its name, what it does, and its parameters as a JSON Schema.
- *
- * @category requests
- * @since 0.1.0
- */
-export const Tool = open({
-  type: Schema.String,
-  function: Schema.optional(
-    open({ name: Schema.String, description: Schema.optional(Schema.String), parameters: Schema.optional(JsonObject) })
-  )
-}).annotate({ identifier: "Tool" })
-/** @since 0.1.0 */
-export type Tool = typeof Tool.Type
-
-const int = (description: string) => Schema.optional(Schema.Int).annotateKey({ description })
-const number = (description: string) => Schema.optional(Schema.Finite).annotateKey({ description })
-const boolean = (description: string) => Schema.optional(Schema.Boolean).annotateKey({ description })
-const string = (description: string) => Schema.optional(Schema.String).annotateKey({ description })
-const object = (description: string) => Schema.optional(JsonObject).annotateKey({ description })
-
-/**
- * What is asked of the endpoint. `model` and `messages` are required; everything else has the model server's default.
- *
- * The first group is the endpoint's specification, the second what its vLLM-based images take beyond it.
- *
- * @category requests
- * @since 0.1.0
- */
-export const ChatCompletionRequest = open({
-  model: Schema.String.annotateKey({ description: "The model that answers; it must be configured by the endpoint's administrator" }),
-  messages: Schema.Array(ChatMessage).annotateKey({ description: "The conversation so far, oldest first" }),
-  max_tokens: int("The most tokens to generate"),
-  temperature: number("Sampling temperature, 0 to 2"),
-  top_p: number("Nucleus sampling: the probability mass to sample from, 0 to 1"),
-  n: int("How many choices to generate"),
-  stream: boolean("Whether to answer with server-sent events"),
-  stop: Schema.optional(Schema.Array(Schema.String)).annotateKey({ description: "Up to 4 strings at which generation ends" }),
-  presence_penalty: number("Penalty for tokens that appeared at all, -2 to 2"),
-  frequency_penalty: number("Penalty for tokens by how often they appeared, -2 to 2"),
-  logit_bias: object("Token id to bias, -100 to 100"),
-  user: string("An identifier of the end user"),
-  functions: Schema.optional(Schema.Array(JsonObject)).annotateKey({ description: "Functions the model may call (superseded by tools)" }),
-  function_call: string("Which function to call (superseded by tool_choice)"),
-
-  max_completion_tokens: int("The most tokens to generate; wins over max_tokens"),
-  stream_options: Schema.optional(
-    open({ include_usage: Schema.optional(Schema.Boolean), continuous_usage_stats: Schema.optional(Schema.Boolean) })
-  ).annotateKey({ description: "What a stream says beyond its tokens; only with stream" }),
-  response_format: Schema.optional(
-    open({
-      type: openString(["text", "json_object", "json_schema", "structural_tag"]),
-      json_schema: Schema.optional(open({ name: Schema.String, schema: Schema.optional(JsonObject) }))
-    })
-  ).annotateKey({ description: "The shape the answer must have" }),
-  tools: Schema.optional(Schema.Array(Tool)).annotateKey({ description: "Tools the model may call" }),
-  tool_choice: Schema.optional(
-    Schema.Union([openString(["none", "auto", "required"]), open({ type: Schema.String, function: open({ name: Schema.String }) })])
-  ).annotateKey({ description: "Whether and which tool to call" }),
-  parallel_tool_calls: boolean("Whether several tools may be called at once"),
-  reasoning_effort: Schema.optional(openString(["none", "minimal", "low", "medium", "high"])),
-  logprobs: boolean("Whether to return log probabilities"),
-  top_logprobs: int("How many alternatives a position, -1 for all; only with logprobs"),
-  top_k: int("Sample among the k likeliest tokens"),
-  min_p: number("The least probability, relative to the likeliest token"),
-  repetition_penalty: number("Penalty for repetition, above 0; 1 is none")
-}).annotate({ identifier: "ChatCompletionRequest" })
-/** @since 0.1.0 */
-export type ChatCompletionRequest = typeof ChatCompletionRequest.Type
+export type { OpenString } from "./internal/openSchema.ts"
+export * from "./ChatCompletionRequest.ts"
+export * from "./ChatMessage.ts"
 
 /**
  * Tokens counted by the model server.
@@ -159,8 +24,22 @@ export const CompletionUsage = open({
   prompt_tokens: Schema.Int.annotateKey({ description: "Tokens of the prompt" }),
   completion_tokens: Schema.Int.annotateKey({ description: "Tokens generated" }),
   total_tokens: Schema.Int.annotateKey({ description: "Both together" }),
-  prompt_tokens_details: nullish(open({ cached_tokens: nullish(Schema.Int) })),
-  completion_tokens_details: nullish(open({ reasoning_tokens: nullish(Schema.Int) }))
+  prompt_tokens_details: nullable(
+    open({
+      cached_tokens: nullable(Schema.Int, "Of them, those found in the cache"),
+      audio_tokens: nullable(Schema.Int, "Of them, those of recordings")
+    }),
+    "What the prompt's tokens are"
+  ),
+  completion_tokens_details: nullable(
+    open({
+      reasoning_tokens: nullable(Schema.Int, "Of them, those the model thought with"),
+      audio_tokens: nullable(Schema.Int, "Of them, those of recordings"),
+      accepted_prediction_tokens: nullable(Schema.Int, "Predicted tokens that were right"),
+      rejected_prediction_tokens: nullable(Schema.Int, "Predicted tokens that were wrong")
+    }),
+    "What the generated tokens are"
+  )
 }).annotate({ identifier: "CompletionUsage" })
 /** @since 0.1.0 */
 export type CompletionUsage = typeof CompletionUsage.Type
@@ -171,9 +50,63 @@ export type CompletionUsage = typeof CompletionUsage.Type
  * @category responses
  * @since 0.1.0
  */
-export const FinishReason = openString(["stop", "length", "tool_calls", "function_call", "content_filter"])
+export const FinishReason = openString(["stop", "length", "tool_calls", "function_call", "content_filter", "abort", "error", "repetition"])
 /** @since 0.1.0 */
 export type FinishReason = typeof FinishReason.Type
+
+const tokenLogprob = {
+  token: Schema.String.annotateKey({ description: "The token's text, or token_id:<id> where that was asked" }),
+  logprob: Schema.Finite.annotateKey({ description: "Its log probability; -9999 stands for none" }),
+  bytes: nullable(Schema.Array(Schema.Int), "Its UTF-8 bytes: a character may span several tokens")
+}
+
+/**
+ * The log probability of one token of the answer, and of those that stood in its place.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const TokenLogprob = open({
+  ...tokenLogprob,
+  top_logprobs: nullable(Schema.Array(open(tokenLogprob)), "The likeliest tokens at this position")
+}).annotate({ identifier: "TokenLogprob" })
+/** @since 0.1.0 */
+export type TokenLogprob = typeof TokenLogprob.Type
+
+/**
+ * The log probabilities of a choice, or of what a chunk adds to it.
+ *
+ * @category responses
+ * @since 0.1.0
+ */
+export const Logprobs = open({
+  content: nullable(Schema.Array(TokenLogprob), "Of the tokens of the content"),
+  refusal: nullable(Schema.Array(TokenLogprob), "Of the tokens of the refusal")
+}).annotate({ identifier: "Logprobs" })
+/** @since 0.1.0 */
+export type Logprobs = typeof Logprobs.Type
+
+const Annotation = open({
+  type: nullable(Schema.String, "The kind of annotation, as url_citation"),
+  url_citation: nullable(JsonObject, "The page that is cited, and where in the text")
+})
+
+const said = {
+  content: nullable(Schema.String, "The text; null where only tools were called"),
+  refusal: nullable(Schema.String, "The model's words where it refused"),
+  reasoning: nullable(Schema.String, "What a reasoning model thought before it answered"),
+  reasoning_content: nullable(Schema.String, "The same, as older images name it"),
+  annotations: nullable(Schema.Union([Schema.Array(Annotation), Annotation]), "What the text refers to"),
+  audio: nullable(
+    open({
+      id: nullable(Schema.String, "Its id, to refer to it in a later request"),
+      data: nullable(Schema.String, "The recording, base64"),
+      transcript: nullable(Schema.String, "What it says"),
+      expires_at: nullable(Schema.Finite, "Until when it can be referred to, in Unix seconds")
+    }),
+    "The answer as a recording"
+  )
+}
 
 /**
  * The message of a choice, as the model wrote it.
@@ -182,23 +115,21 @@ export type FinishReason = typeof FinishReason.Type
  * @since 0.1.0
  */
 export const ChatMessageResponse = open({
-  role: Schema.String.annotateKey({ description: "Who the message is from, usually assistant" }),
-  content: nullish(Schema.String).annotateKey({ description: "The text; null where only tools were called" }),
-  function_call: nullish(JsonObject),
-  tool_calls: nullish(Schema.Array(ToolCall)),
-  refusal: nullish(Schema.String),
-  reasoning: nullish(Schema.String).annotateKey({ description: "What a reasoning model thought before it answered" }),
-  reasoning_content: nullish(Schema.String).annotateKey({ description: "The same, as older images name it" })
+  role: openString(["assistant", "tool"]).annotateKey({ description: "Who the message is from, usually assistant" }),
+  ...said,
+  tool_calls: nullable(Schema.Array(ToolCall), "The tools the model calls"),
+  function_call: nullable(JsonObject, "The function the model calls (superseded by tool_calls)")
 }).annotate({ identifier: "ChatMessageResponse" })
 /** @since 0.1.0 */
 export type ChatMessageResponse = typeof ChatMessageResponse.Type
 
+const index = Schema.Natural.annotateKey({ description: "Which of the n choices this is, from 0" })
+
 const choiceEnd = {
-  finish_reason: nullish(FinishReason).annotateKey({ description: "Why generation ended" }),
-  stop_reason: nullish(Schema.Union([Schema.String, Schema.Int])).annotateKey({
-    description: "The stop string or token id that ended it"
-  }),
-  logprobs: nullish(JsonObject)
+  finish_reason: nullable(FinishReason, "Why generation ended; null while it goes on"),
+  stop_reason: nullable(Schema.Union([Schema.String, Schema.Int]), "The stop string or token id that ended it"),
+  logprobs: nullable(Logprobs, "Log probabilities, where they were asked for"),
+  token_ids: nullable(Schema.Array(Schema.Int), "The ids of its tokens, where they were asked for")
 }
 
 /**
@@ -208,19 +139,32 @@ const choiceEnd = {
  * @since 0.1.0
  */
 export const ChatCompletionChoice = open({
-  index: Schema.Int.annotateKey({ description: "Which of the n choices this is, from 0" }),
-  message: ChatMessageResponse,
+  index,
+  message: ChatMessageResponse.annotateKey({ description: "The answer" }),
   ...choiceEnd
 }).annotate({ identifier: "ChatCompletionChoice" })
 /** @since 0.1.0 */
 export type ChatCompletionChoice = typeof ChatCompletionChoice.Type
 
-const envelope = {
+const envelope = <const Kind extends string>(kind: Kind) => ({
   id: Schema.String.annotateKey({ description: "Identifies the completion" }),
-  object: Schema.String,
+  object: openString([kind]).annotateKey({ description: "What this is" }),
   created: Schema.Int.annotateKey({ description: "When it was made, in Unix seconds" }),
   model: Schema.String.annotateKey({ description: "The model that answered" })
+})
+
+const rest = {
+  usage: nullable(CompletionUsage, "The tokens that were counted"),
+  system_fingerprint: nullable(Schema.String, "Stands for the model server's configuration"),
+  service_tier: nullable(openString(["auto", "default", "flex", "scale", "priority"]), "The tier that served the request"),
+  prompt_token_ids: nullable(Schema.Array(Schema.Int), "The ids of the prompt's tokens, where they were asked for")
 }
+
+const PromptLogprob = open({
+  logprob: Schema.Finite.annotateKey({ description: "The token's log probability" }),
+  rank: nullable(Schema.Int, "Its place among all tokens, from 1"),
+  decoded_token: nullable(Schema.String, "Its text")
+})
 
 /**
  * A whole completion, the answer when nothing is streamed.
@@ -229,11 +173,14 @@ const envelope = {
  * @since 0.1.0
  */
 export const ChatCompletion = open({
-  ...envelope,
-  choices: Schema.Array(ChatCompletionChoice),
-  usage: Schema.optional(Schema.NullOr(CompletionUsage)),
-  system_fingerprint: nullish(Schema.String),
-  service_tier: nullish(Schema.String)
+  ...envelope("chat.completion"),
+  choices: Schema.Array(ChatCompletionChoice).annotateKey({ description: "The answers, n of them" }),
+  ...rest,
+  prompt_logprobs: nullable(
+    Schema.Array(Schema.NullOr(Schema.Record(Schema.String, PromptLogprob))),
+    "For each token of the prompt, the likeliest by their ids; null for the first"
+  ),
+  kv_transfer_params: nullable(JsonObject, "For serving prefill and decode apart")
 }).annotate({ identifier: "ChatCompletion" })
 /** @since 0.1.0 */
 export type ChatCompletion = typeof ChatCompletion.Type
@@ -245,10 +192,16 @@ export type ChatCompletion = typeof ChatCompletion.Type
  * @since 0.1.0
  */
 export const ToolCallDelta = open({
-  index: Schema.Int,
-  id: nullish(Schema.String),
-  type: nullish(Schema.String),
-  function: nullish(open({ name: nullish(Schema.String), arguments: nullish(Schema.String) }))
+  index: Schema.Natural.annotateKey({ description: "Which of the message's calls this belongs to, from 0" }),
+  id: nullable(Schema.String, "What the answering tool message refers to"),
+  type: nullable(Schema.String, "The kind of tool, function"),
+  function: nullable(
+    open({
+      name: nullable(Schema.String, "The function's name"),
+      arguments: nullable(Schema.String, "The next piece of its arguments, a JSON text")
+    }),
+    "What is added to the call"
+  )
 }).annotate({ identifier: "ToolCallDelta" })
 /** @since 0.1.0 */
 export type ToolCallDelta = typeof ToolCallDelta.Type
@@ -260,13 +213,16 @@ export type ToolCallDelta = typeof ToolCallDelta.Type
  * @since 0.1.0
  */
 export const ChatCompletionDelta = open({
-  role: nullish(Schema.String),
-  content: nullish(Schema.String),
-  function_call: nullish(open({ name: nullish(Schema.String), arguments: nullish(Schema.String) })),
-  tool_calls: nullish(Schema.Array(ToolCallDelta)),
-  refusal: nullish(Schema.String),
-  reasoning: nullish(Schema.String),
-  reasoning_content: nullish(Schema.String)
+  role: nullable(openString(["assistant", "tool"]), "Who the message is from, in the choice's first chunk"),
+  ...said,
+  tool_calls: nullable(Schema.Array(ToolCallDelta), "Pieces of tool calls"),
+  function_call: nullable(
+    open({
+      name: nullable(Schema.String, "The function's name"),
+      arguments: nullable(Schema.String, "The next piece of its arguments, a JSON text")
+    }),
+    "A piece of a function call (superseded by tool_calls)"
+  )
 }).annotate({ identifier: "ChatCompletionDelta" })
 /** @since 0.1.0 */
 export type ChatCompletionDelta = typeof ChatCompletionDelta.Type
@@ -278,11 +234,11 @@ export type ChatCompletionDelta = typeof ChatCompletionDelta.Type
  * @since 0.1.0
  */
 export const ChatCompletionChunk = open({
-  ...envelope,
-  choices: Schema.Array(open({ index: Schema.Int, delta: ChatCompletionDelta, ...choiceEnd })),
-  usage: Schema.optional(Schema.NullOr(CompletionUsage)),
-  system_fingerprint: nullish(Schema.String),
-  service_tier: nullish(Schema.String)
+  ...envelope("chat.completion.chunk"),
+  choices: Schema.Array(
+    open({ index, delta: ChatCompletionDelta.annotateKey({ description: "What is added to the choice" }), ...choiceEnd })
+  ).annotateKey({ description: "What is added, by choice" }),
+  ...rest
 }).annotate({ identifier: "ChatCompletionChunk" })
 /** @since 0.1.0 */
 export type ChatCompletionChunk = typeof ChatCompletionChunk.Type

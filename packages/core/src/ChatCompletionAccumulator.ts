@@ -27,10 +27,31 @@ interface Choice {
   reasoning: string | undefined
   reasoningContent: string | undefined
   refusal: string | undefined
-  functionCall: { name: string; arguments: string } | undefined
+  functionCall: Call | undefined
   toolCalls: Map<number, Call> | undefined
   finishReason: FinishReason | undefined
   stopReason: string | number | null | undefined
+  logprobs: Record<string, unknown> | undefined
+}
+
+const newCall = (): Call => ({ id: undefined, type: undefined, name: "", arguments: "" })
+
+// Some servers repeat the whole name in every piece.
+const addToCall = (call: Call, piece: { readonly name?: string | null | undefined; readonly arguments?: string | null | undefined }) => {
+  if (typeof piece.name === "string" && piece.name !== call.name) call.name += piece.name
+  call.arguments += piece.arguments ?? ""
+}
+
+// Some servers fill an id that is yet to come with an empty text.
+const firstText = (before: string | undefined, more: string | null | undefined) =>
+  before === undefined || before === "" ? (more ?? before) : before
+
+// Lists are joined, as `content` and `refusal` come in pieces; of anything else the last one counts.
+const addLogprobs = (before: Record<string, unknown>, more: Readonly<Record<string, unknown>>) => {
+  for (const [name, value] of Object.entries(more)) {
+    const list = before[name]
+    before[name] = Array.isArray(list) && Array.isArray(value) ? [...list, ...value] : (value ?? list)
+  }
 }
 
 const joined = (before: string | undefined, more: string | null | undefined) =>
@@ -51,7 +72,9 @@ const toMessage = (choice: Choice): ChatMessageResponse => {
     ...(choice.reasoning === undefined ? {} : { reasoning: choice.reasoning }),
     ...(choice.reasoningContent === undefined ? {} : { reasoning_content: choice.reasoningContent }),
     ...(choice.refusal === undefined ? {} : { refusal: choice.refusal }),
-    ...(choice.functionCall === undefined ? {} : { function_call: { ...choice.functionCall } }),
+    ...(choice.functionCall === undefined
+      ? {}
+      : { function_call: { name: choice.functionCall.name, arguments: choice.functionCall.arguments } }),
     ...(calls.length === 0 ? {} : { tool_calls: calls })
   }
 }
@@ -60,7 +83,8 @@ const toChoice = ([index, choice]: [number, Choice]): ChatCompletionChoice => ({
   index,
   message: toMessage(choice),
   finish_reason: choice.finishReason ?? null,
-  ...(choice.stopReason === undefined ? {} : { stop_reason: choice.stopReason })
+  ...(choice.stopReason === undefined ? {} : { stop_reason: choice.stopReason }),
+  ...(choice.logprobs === undefined ? {} : { logprobs: { ...choice.logprobs } })
 })
 
 /**
@@ -75,17 +99,22 @@ export class ChatCompletionAccumulator {
   /** The last usage that came. */
   usage: CompletionUsage | undefined = undefined
   #envelope: ChatCompletionChunk | undefined = undefined
+  #fingerprint: string | undefined = undefined
+  #serviceTier: string | undefined = undefined
   readonly #choices = new Map<number, Choice>()
 
   add(chunk: ChatCompletionChunk): void {
     this.chunks++
     this.#envelope ??= chunk
     if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
-    for (const { delta, finish_reason, index, stop_reason } of chunk.choices) {
+    if (typeof chunk.system_fingerprint === "string") this.#fingerprint = chunk.system_fingerprint
+    if (typeof chunk.service_tier === "string") this.#serviceTier = chunk.service_tier
+    for (const { delta, finish_reason, index, logprobs, stop_reason } of chunk.choices) {
       const choice = this.#choice(index)
       this.#addDelta(choice, delta)
       if (finish_reason !== undefined && finish_reason !== null) choice.finishReason = finish_reason
       if (stop_reason !== undefined) choice.stopReason = stop_reason
+      if (logprobs !== undefined && logprobs !== null) addLogprobs((choice.logprobs ??= {}), logprobs)
     }
   }
 
@@ -100,8 +129,8 @@ export class ChatCompletionAccumulator {
       model: envelope.model,
       choices: [...this.#choices].sort(([a], [b]) => a - b).map(toChoice),
       ...(this.usage === undefined ? {} : { usage: this.usage }),
-      ...(typeof envelope.system_fingerprint === "string" ? { system_fingerprint: envelope.system_fingerprint } : {}),
-      ...(typeof envelope.service_tier === "string" ? { service_tier: envelope.service_tier } : {})
+      ...(this.#fingerprint === undefined ? {} : { system_fingerprint: this.#fingerprint }),
+      ...(this.#serviceTier === undefined ? {} : { service_tier: this.#serviceTier })
     }
   }
 
@@ -124,7 +153,8 @@ export class ChatCompletionAccumulator {
         functionCall: undefined,
         toolCalls: undefined,
         finishReason: undefined,
-        stopReason: undefined
+        stopReason: undefined,
+        logprobs: undefined
       }
       this.#choices.set(index, choice)
     }
@@ -137,20 +167,16 @@ export class ChatCompletionAccumulator {
     choice.reasoning = joined(choice.reasoning, delta.reasoning)
     choice.reasoningContent = joined(choice.reasoningContent, delta.reasoning_content)
     choice.refusal = joined(choice.refusal, delta.refusal)
-    if (delta.function_call !== undefined && delta.function_call !== null) {
-      choice.functionCall ??= { name: "", arguments: "" }
-      choice.functionCall.name += delta.function_call.name ?? ""
-      choice.functionCall.arguments += delta.function_call.arguments ?? ""
-    }
-    for (const piece of delta.tool_calls ?? []) {
+    if (delta.function_call !== undefined && delta.function_call !== null)
+      addToCall((choice.functionCall ??= newCall()), delta.function_call)
+    if (delta.tool_calls === undefined || delta.tool_calls === null) return
+    for (const piece of delta.tool_calls) {
       choice.toolCalls ??= new Map()
       let call = choice.toolCalls.get(piece.index)
-      if (call === undefined) choice.toolCalls.set(piece.index, (call = { id: undefined, type: undefined, name: "", arguments: "" }))
-      call.id ??= piece.id ?? undefined
-      call.type ??= piece.type ?? undefined
-      // Some servers repeat the whole name in every piece.
-      if (typeof piece.function?.name === "string" && piece.function.name !== call.name) call.name += piece.function.name
-      call.arguments += piece.function?.arguments ?? ""
+      if (call === undefined) choice.toolCalls.set(piece.index, (call = newCall()))
+      call.id = firstText(call.id, piece.id)
+      call.type = firstText(call.type, piece.type)
+      if (piece.function !== undefined && piece.function !== null) addToCall(call, piece.function)
     }
   }
 }

@@ -13,14 +13,14 @@ import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
-import { type ChatCompletion, ChatCompletionChunk } from "./ChatCompletion.ts"
+import type { ChatCompletion, ChatCompletionChunk } from "./ChatCompletion.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import { ChunkTemplate, type Match } from "./internal/chunkTemplate.ts"
-import { describeFields, fieldsOf } from "./internal/schemaIssue.ts"
+import { decodeChunk } from "./internal/decoding.ts"
+import { describeFields } from "./internal/fields.ts"
 import {
   excerpt,
   MalformedChunk,
@@ -34,8 +34,6 @@ import { EventTooLarge, Parser } from "./ServerSentEvents.ts"
 import type { Observation } from "./Telemetry.ts"
 import type { Limits } from "./Timeouts.ts"
 
-const decodeChunk = Schema.decodeUnknownResult(ChatCompletionChunk)
-
 const malformed = (detail: string, text: string) => new MalformedChunk({ detail, text: excerpt(text) })
 
 const readChunk = (data: string, event: string): Result.Result<ChatCompletionChunk, StreamFault | MalformedChunk> => {
@@ -47,7 +45,7 @@ const readChunk = (data: string, event: string): Result.Result<ChatCompletionChu
   }
   const fault = ErrorBody.fromEvent(value, data, event)
   if (fault !== undefined) return Result.fail(fault)
-  return Result.mapError(decodeChunk(value), (error) => malformed(describeFields(fieldsOf(error)), data))
+  return Result.mapError(decodeChunk(value), (fields) => malformed(describeFields(fields), data))
 }
 
 /**
@@ -62,8 +60,8 @@ export interface Options {
   readonly requestId?: string | undefined
   /** The most characters (UTF-16 code units) the data of an event may have. 64 Mi by default. */
   readonly maxEventSize?: number | undefined
-  /** Applied to what errors quote of the stream, to keep secrets out of them. */
-  readonly redact?: ((text: string) => string) | undefined
+  /** Applied to the stream's error, to keep secrets out of it. */
+  readonly redact?: ((error: ParadigmError) => ParadigmError) | undefined
   /** The limits of a stream whose bytes `close` can end. Without them nothing is timed. */
   readonly timed?:
     | {
@@ -108,7 +106,7 @@ class Decoder {
   readonly #accumulator: ChatCompletionAccumulator
   readonly #parser: Parser
   readonly #requestId: string | undefined
-  readonly #redact: (text: string) => string
+  readonly #redact: (error: ParadigmError) => ParadigmError
   #chunks: Array<ChatCompletionChunk> = []
   #ended = false
   #failure: ParadigmError | undefined = undefined
@@ -127,6 +125,8 @@ class Decoder {
     this.#accumulator = options.accumulator ?? new ChatCompletionAccumulator()
     this.#requestId = options.requestId
     this.#redact = options.redact ?? identity
+    // Templates do not count characters: a limit in the size of what one read can hold is for the parser alone to keep.
+    if (options.maxEventSize !== undefined && options.maxEventSize < 1024 * 1024) this.#readsToSkip = Number.POSITIVE_INFINITY
     this.#parser = new Parser({ maxEventSize: options.maxEventSize, onEvent: (data, event) => this.#onEvent(data, event) })
   }
 
@@ -211,12 +211,8 @@ class Decoder {
   /** Ends the stream for a reason, with what had arrived. */
   fail(reason: ParadigmErrorReason): ParadigmError {
     this.#ended = true
-    return (this.#failure = new ParadigmError({
-      reason,
-      requestId: this.#requestId,
-      partial: this.#accumulator.completion,
-      usage: this.#accumulator.usage
-    }))
+    const { completion: partial, usage } = this.#accumulator
+    return (this.#failure = this.#redact(new ParadigmError({ reason, requestId: this.#requestId, partial, usage })))
   }
 
   #match(bytes: Uint8Array, view: DataView, at: number): Match | undefined {
@@ -237,7 +233,8 @@ class Decoder {
   // The beginning of an event. One that might already be complete, as lines that end in a carriage return alone can be, must not wait.
   #keep(rest: Uint8Array) {
     if (this.#isBetween && rest.length <= maxHeld && !rest.includes(13)) {
-      this.#held = rest.slice()
+      // A copy: the reader may use its memory again, and the `slice` of a Node buffer copies nothing.
+      this.#held = new Uint8Array(rest)
     } else {
       this.#isBetween = false
       this.#parse(rest)
@@ -249,7 +246,7 @@ class Decoder {
       this.#parser.push(bytes)
     } catch (error) {
       if (!(error instanceof EventTooLarge)) throw error
-      this.fail(malformed(error.message, this.#redact(error.text)))
+      this.fail(malformed(error.message, error.text))
     }
   }
 
@@ -266,8 +263,7 @@ class Decoder {
     }
     const chunk = readChunk(data, event)
     if (Result.isFailure(chunk)) {
-      const redacted = readChunk(this.#redact(data), event)
-      this.fail(Result.isFailure(redacted) ? redacted.failure : chunk.failure)
+      this.fail(chunk.failure)
       return
     }
     this.#lastData = data
@@ -301,7 +297,7 @@ class Watch {
     this.#isFirst = false
   }
 
-  get run(): Effect.Effect<void> {
+  run(): Effect.Effect<void> {
     const { close, deadline, limits } = this.#timed
     return Effect.suspend(() => {
       const now = this.#clock.currentTimeMillisUnsafe()
@@ -309,7 +305,7 @@ class Watch {
       const until = this.#waitingSince === undefined ? Number.POSITIVE_INFINITY : this.#waitingSince + limits[stage]
       if (now >= deadline) this.expired = new Timeout({ stage: "total", limit: Duration.millis(limits.total) })
       else if (now >= until) this.expired = new Timeout({ stage, limit: Duration.millis(limits[stage]) })
-      else return Effect.andThen(Effect.sleep(Math.min(until - now, deadline - now, limits.firstChunk, limits.idle)), this.run)
+      else return Effect.andThen(Effect.sleep(Math.min(until - now, deadline - now, limits.firstChunk, limits.idle)), this.run())
       return close
     })
   }
@@ -320,9 +316,10 @@ class Watch {
 }
 
 // The end of the body mostly comes with `[DONE]`, and then the connection can be used again. A turn of the event loop is all it gets.
-const linger = (pull: Pull.Pull<unknown, unknown>): Effect.Effect<void> =>
+const linger = (pull: Pull.Pull<unknown, unknown>): Effect.Effect<unknown> =>
   Effect.raceFirst(
-    Effect.ignore(Effect.forever(pull)),
+    // As `Effect.ignore` does, which brings the whole of logging along.
+    Effect.result(Effect.forever(pull)),
     Effect.callback<void>((resume) => {
       const timer = setTimeout(() => resume(Effect.void), 1)
       return Effect.sync(() => clearTimeout(timer))
@@ -352,7 +349,7 @@ export const decode = <R>(
         )
       }
       const watch = options.timed === undefined ? undefined : new Watch(yield* Clock.Clock, options.timed)
-      if (watch?.isNeeded === true) yield* Effect.forkIn(watch.run, scope)
+      if (watch?.isNeeded === true) yield* Effect.forkIn(watch.run(), scope)
       const upstream = Effect.catch(pull, (error) => {
         if (watch?.expired !== undefined) return Effect.fail(decoder.fail(watch.expired))
         return Cause.isDone(error) ? decoder.eof() : Effect.fail(decoder.fail(error))

@@ -109,7 +109,7 @@ const withoutUndefined = (schema: JsonValue): JsonValue => {
   return alternatives.length === 1 && isObject(only) ? { ...only, ...rest } : { ...rest, anyOf: alternatives }
 }
 
-// One plain schema instead of several that differ in an annotation or in `additionalProperties`.
+// One plain schema instead of several that differ in an annotation or in `additionalProperties`. A reference may have its description beside it.
 const tidySchema = (value: JsonValue): JsonValue => {
   if (Array.isArray(value)) return value.map(tidySchema)
   if (!isObject(value)) return value
@@ -124,7 +124,7 @@ const tidySchema = (value: JsonValue): JsonValue => {
         )
       }
     : {}
-  const merged = Array.isArray(allOf) && allOf.every(isObject) && !allOf.some((part) => "$ref" in part) ? Object.assign({}, ...allOf) : {}
+  const merged = Array.isArray(allOf) && allOf.every(isObject) ? Object.assign({}, ...allOf) : {}
   return { ...rest, ...fields, ...merged }
 }
 

@@ -4,26 +4,24 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
-import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ChatCompletion, type ChatCompletionChunk, type ChatCompletionRequest } from "./ChatCompletion.ts"
+import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
 import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import * as ChatCompletionStream from "./ChatCompletionStream.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import * as Endpoint from "./internal/endpoint.ts"
 import { type Exchange, readBeginning, send, timed } from "./internal/exchange.ts"
-import { describeFields, fieldsOf } from "./internal/schemaIssue.ts"
-import { excerpt, InvalidRequest, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
+import { decodeCompletion } from "./internal/decoding.ts"
+import { describeFields } from "./internal/fields.ts"
+import { excerpt, InvalidRequest, isParadigmError, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
 import * as RequestEncoding from "./RequestEncoding.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -40,6 +38,8 @@ export interface CallOptions {
   readonly retry?: RetryPolicy.RetryPolicy | false | undefined
   /** How long each stage may take. */
   readonly timeouts?: Timeouts.Timeouts | undefined
+  /** How requests are written: `RequestEncoding.json` by default, or the forms `urlEncoded` and `multipart`. */
+  readonly encode?: RequestEncoding.Encoder | undefined
   /** Headers to send, by lower-case name. */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
@@ -119,7 +119,8 @@ export class ParadigmClient extends Context.Service<
   }
 >()("@paradigm-effect/core/ParadigmClient") {}
 
-const decodeCompletion = Schema.decodeUnknownResult(ChatCompletion)
+// In characters. A completion is far smaller; what has no end must stop somewhere.
+const maxBodySize = 64 * 1024 * 1024
 
 const responseInfo = ({ requestId, response }: Exchange): ResponseInfo => ({
   status: response.status,
@@ -128,12 +129,61 @@ const responseInfo = ({ requestId, response }: Exchange): ResponseInfo => ({
 })
 
 const contradicts = (request: ChatCompletionRequest, stream: boolean): InvalidRequest | undefined =>
-  request.stream === undefined || request.stream === stream
+  // Whoever writes JavaScript may give no request at all; that is for its schema to say.
+  request?.stream === undefined || request.stream === stream
     ? undefined
     : new InvalidRequest({
         detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
         fields: { stream: [`Expected ${stream}`] }
       })
+
+const encodeWith = (encoder: RequestEncoding.Encoder, request: ChatCompletionRequest, stream: boolean) =>
+  Effect.suspend(() => {
+    const contradiction = contradicts(request, stream)
+    const body = contradiction === undefined ? encoder(stream ? { ...request, stream } : request) : Result.fail(contradiction)
+    return Effect.mapError(Effect.fromResult(body), (reason) => new ParadigmError({ reason }))
+  })
+
+const unexpected = ({ requestId, response }: Exchange, detail: string, body: string) =>
+  new ParadigmError({
+    reason: new UnexpectedResponse({
+      status: response.status,
+      contentType: response.headers["content-type"],
+      detail,
+      excerpt: excerpt(body)
+    }),
+    requestId
+  })
+
+const readCompletion = (from: Exchange, text: string): Effect.Effect<ChatCompletion, ParadigmError> => {
+  const body = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+  let value: unknown
+  try {
+    value = JSON.parse(body)
+  } catch {
+    return Effect.fail(unexpected(from, body === "" ? "it is empty" : "it is not JSON", body))
+  }
+  const fault = ErrorBody.fromEvent(value, body)
+  if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId: from.requestId }))
+  return Effect.mapError(Effect.fromResult(decodeCompletion(value)), (fields) => unexpected(from, describeFields(fields), body))
+}
+
+// Some other page in place of a completion may be endless: its type is known before its body is read.
+const readText = (from: Exchange): Effect.Effect<string, ParadigmError> => {
+  const contentType = from.response.headers["content-type"]
+  if (contentType !== undefined && /^\s*text\/(event-stream|html)/i.test(contentType)) {
+    return Effect.flatMap(readBeginning(from), (body) => Effect.fail(unexpected(from, "it is not JSON", body)))
+  }
+  const decoder = new TextDecoder()
+  let text = ""
+  return Stream.runForEachArray(from.bytes, (reads) => {
+    for (const read of reads) text += decoder.decode(read, { stream: true })
+    return text.length > maxBodySize ? Effect.fail(unexpected(from, `it is larger than ${maxBodySize} characters`, text)) : Effect.void
+  }).pipe(
+    Effect.mapError((error) => (isParadigmError(error) ? error : new ParadigmError({ reason: error, requestId: from.requestId }))),
+    Effect.map(() => text + decoder.decode())
+  )
+}
 
 /**
  * Makes a client on the `HttpClient` at hand. Fails with `InvalidConfiguration`.
@@ -148,23 +198,19 @@ export const make = Effect.fnUntraced(function* (
   const endpoint = yield* Effect.fromResult(Endpoint.make(options))
   const telemetry = options.telemetry ?? {}
 
-  const encode = (request: ChatCompletionRequest, stream: boolean) =>
-    Effect.suspend(() => {
-      const contradiction = contradicts(request, stream)
-      const body =
-        contradiction === undefined ? RequestEncoding.encodeJson(stream ? { ...request, stream } : request) : Result.fail(contradiction)
-      return Effect.mapError(Effect.fromResult(body), (reason) => new ParadigmError({ reason }))
-    })
+  const encode = (request: ChatCompletionRequest, stream: boolean, call: CallOptions) =>
+    encodeWith(call.encode ?? options.encode ?? RequestEncoding.json, request, stream)
 
   // An answer with success, from as many attempts as the policy allows.
   const exchange = Effect.fnUntraced(function* (
     request: ChatCompletionRequest,
+    body: RequestEncoding.Encoded,
     stream: boolean,
     limits: Timeouts.Limits,
     call: CallOptions
   ): Effect.fn.Return<Exchange, ParadigmError, Scope.Scope> {
     const outgoing = {
-      body: yield* encode(request, stream),
+      body,
       // Servers that negotiate refuse an Accept of event streams alone, since their errors are JSON.
       accept: stream ? "application/json, text/event-stream" : "application/json",
       model: request.model,
@@ -174,42 +220,17 @@ export const make = Effect.fnUntraced(function* (
     return yield* RetryPolicy.run(send(http, endpoint, outgoing, limits), call.retry ?? options.retry)
   })
 
-  const unexpected = ({ requestId, response }: Exchange, detail: string, body: string) =>
-    new ParadigmError({
-      reason: new UnexpectedResponse({
-        status: response.status,
-        contentType: response.headers["content-type"],
-        detail,
-        excerpt: excerpt(endpoint.redact(body))
-      }),
-      requestId
-    })
-
-  const readCompletion = (from: Exchange, text: string): Effect.Effect<ChatCompletion, ParadigmError> => {
-    const body = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
-    let value: unknown
-    try {
-      value = JSON.parse(body)
-    } catch {
-      return Effect.fail(unexpected(from, body === "" ? "it is empty" : "it is not JSON", body))
-    }
-    const fault = ErrorBody.fromEvent(value, body) === undefined ? undefined : ErrorBody.fromText(endpoint.redact(body))
-    if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId: from.requestId }))
-    return Effect.mapError(Effect.fromResult(decodeCompletion(value)), (error) => unexpected(from, describeFields(fieldsOf(error)), body))
-  }
-
   const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
     const limits = Timeouts.limits(options.timeouts, call.timeouts)
+    const body = yield* encode(request, false, call)
     const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
     const answer = Effect.gen(function* () {
-      const from = yield* exchange(request, false, limits, call)
-      const text = yield* Stream.mkString(Stream.decodeText(from.bytes)).pipe(
-        Effect.mapError((reason) => new ParadigmError({ reason, requestId: from.requestId })),
-        (read) => timed(read, "idle", limits.idle)
-      )
+      const from = yield* exchange(request, body, false, limits, call)
+      const text = yield* timed(readText(from), "idle", limits.idle)
       return { completion: yield* readCompletion(from, text), response: responseInfo(from) }
     })
     return yield* timed(Effect.scoped(answer), "total", limits.total).pipe(
+      Effect.mapError(endpoint.redact),
       Effect.withParentSpan(observation.span),
       Effect.onExit((exit) => observation.end(exit, Exit.isSuccess(exit) ? exit.value.completion : undefined))
     )
@@ -218,17 +239,19 @@ export const make = Effect.fnUntraced(function* (
   const streamWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
     const limits = Timeouts.limits(options.timeouts, call.timeouts)
     const deadline = (yield* Clock.currentTimeMillis) + limits.total
+    const body = yield* encode(request, true, call)
     const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
     const opened = Effect.gen(function* () {
-      const from = yield* exchange(request, true, limits, call)
+      const from = yield* exchange(request, body, true, limits, call)
       const contentType = from.response.headers["content-type"]
       if (contentType !== undefined && /^\s*text\/event-stream\s*(;|$)/i.test(contentType)) return from
-      const body = yield* readBeginning(from, endpoint)
-      const fault = /json/i.test(contentType ?? "") ? ErrorBody.fromText(body) : undefined
-      if (fault === undefined) return yield* unexpected(from, "it is not an event stream", body)
+      const beginning = yield* readBeginning(from)
+      const fault = /json/i.test(contentType ?? "") ? ErrorBody.fromText(beginning) : undefined
+      if (fault === undefined) return yield* unexpected(from, "it is not an event stream", beginning)
       return yield* new ParadigmError({ reason: fault, requestId: from.requestId })
     })
     const from = yield* timed(opened, "total", limits.total).pipe(
+      Effect.mapError(endpoint.redact),
       Effect.withParentSpan(observation.span),
       Effect.onExit((exit) => (Exit.isFailure(exit) ? observation.end(exit, undefined) : Effect.void))
     )
@@ -259,34 +282,3 @@ export const make = Effect.fnUntraced(function* (
  */
 export const layer = (options: Options): Layer.Layer<ParadigmClient, ParadigmError, HttpClient.HttpClient> =>
   Layer.effect(ParadigmClient, make(options))
-
-const names: Readonly<Record<string, string>> = { apiKey: "PARADIGM_API_KEY", baseUrl: "PARADIGM_BASE_URL" }
-
-// Whoever set an environment variable looks for its name in the error.
-const namingVariables = (error: ParadigmError) =>
-  error.reason._tag === "InvalidConfiguration"
-    ? Endpoint.invalid(names[error.reason.option] ?? error.reason.option, error.reason.detail)
-    : error
-
-/**
- * What the environment says: `PARADIGM_API_KEY`, and `PARADIGM_BASE_URL` where it is not the default. Fails with `InvalidConfiguration`.
- *
- * @category options
- * @since 0.1.0
- */
-export const optionsConfig: Effect.Effect<Options, ParadigmError> = Effect.gen(function* () {
-  const apiKey = yield* Config.Redacted("PARADIGM_API_KEY")
-  const baseUrl = yield* Config.option(Config.String("PARADIGM_BASE_URL"))
-  return { apiKey, baseUrl: Option.getOrUndefined(baseUrl) }
-}).pipe(Effect.mapError(() => Endpoint.invalid("PARADIGM_API_KEY", "is not set")))
-
-/**
- * The client as a layer, from the environment. Fails with `InvalidConfiguration`, which names the variable.
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerConfig: Layer.Layer<ParadigmClient, ParadigmError, HttpClient.HttpClient> = Layer.effect(
-  ParadigmClient,
-  Effect.flatMap(optionsConfig, (options) => Effect.mapError(make(options), namingVariables))
-)

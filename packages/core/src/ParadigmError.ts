@@ -13,9 +13,28 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { ChatCompletion, CompletionUsage } from "./ChatCompletion.ts"
-import { describeFields, type Fields } from "./internal/schemaIssue.ts"
+import { describeFields, type Fields } from "./internal/fields.ts"
 
 const bracketed = (fields: Fields) => (Object.keys(fields).length === 0 ? "" : ` [${describeFields(fields)}]`)
+
+const units = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1000],
+  ["ms", 1]
+] as const
+
+// As in `1m 30s`. `Duration.format` says the same, from four times the code.
+const spelled = (duration: Duration.Duration): string => {
+  let rest = Math.round(Duration.toMillis(duration))
+  const parts: Array<string> = []
+  for (const [unit, size] of units) {
+    if (rest >= size) parts.push(`${Math.floor(rest / size)}${unit}`)
+    rest %= size
+  }
+  return parts.join(" ") || "0s"
+}
 
 const quoted = (detail: string | undefined) => (detail === undefined || detail === "" ? "" : `: ${detail}`)
 
@@ -106,7 +125,7 @@ export class Timeout extends Data.TaggedError("Timeout")<{
       idle: "No further chunk",
       total: "Not finished"
     }[this.stage]
-    return `${what} within ${Duration.format(this.limit)}`
+    return `${what} within ${spelled(this.limit)}`
   }
 }
 
@@ -221,7 +240,7 @@ export class RequestRejected extends Data.TaggedError("RequestRejected")<
 export class RateLimited extends Data.TaggedError("RateLimited")<Answer & { readonly retryAfter: Duration.Duration | undefined }> {
   readonly isRetryable = true
   override get message(): string {
-    const wait = this.retryAfter === undefined ? "" : `; retry after ${Duration.format(this.retryAfter)}`
+    const wait = this.retryAfter === undefined ? "" : `; retry after ${spelled(this.retryAfter)}`
     return `Too many requests (${this.status})${quoted(this.detail)}${wait}`
   }
 }
@@ -409,6 +428,14 @@ interface Known {
   readonly usage?: CompletionUsage | undefined
 }
 
+// A reason without what makes it an error: what is left is JSON, with durations as milliseconds.
+const plain = (reason: ParadigmErrorReason): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    Object.entries(reason).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, Duration.isDuration(value) ? Duration.toMillis(value) : value]]
+    )
+  )
+
 const TypeId = "~@paradigm-effect/core/ParadigmError"
 
 /**
@@ -430,8 +457,15 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Known> {
     return this.reason.isRetryable
   }
 
-  override get message(): string {
-    return `${this.reason._tag}: ${this.reason.message}${this.requestId === undefined ? "" : ` (request ${this.requestId})`}`
+  constructor(known: Known) {
+    super(known)
+    const id = known.requestId === undefined ? "" : ` (request ${known.requestId})`
+    // A property of its own, so that it goes along when the error is cloned.
+    Object.defineProperty(this, "message", {
+      value: `${known.reason._tag}: ${known.reason.message}${id}`,
+      configurable: true,
+      writable: true
+    })
   }
 
   /** The same error, with more known about it. */
@@ -448,7 +482,7 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Known> {
       isRetryable: this.isRetryable,
       requestId: this.requestId,
       attempts: this.attempts,
-      reason: this.reason,
+      reason: plain(this.reason),
       partial: this.partial,
       usage: this.usage
     }

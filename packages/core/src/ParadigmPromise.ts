@@ -5,10 +5,12 @@
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Layer from "effect/Layer"
-import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -78,13 +80,11 @@ export interface ParadigmPromise {
   readonly close: () => Promise<void>
 }
 
-type Runtime = ManagedRuntime.ManagedRuntime<ParadigmClient, ParadigmError>
-
 const ignore = () => {}
 
-const run = async <A>(runtime: Runtime, effect: Effect.Effect<A, ParadigmError, ParadigmClient>, signal: AbortSignal | undefined) => {
+const run = async <A>(effect: Effect.Effect<A, ParadigmError>, scope: Scope.Scope, signal: AbortSignal | undefined) => {
   signal?.throwIfAborted()
-  const exit = await runtime.runPromiseExit(effect, signal === undefined ? {} : { signal })
+  const exit = await Effect.runPromiseExit(effect, { signal, onFiberStart: Fiber.runIn(scope) })
   if (Exit.isSuccess(exit)) return exit.value
   signal?.throwIfAborted()
   throw Cause.squash(exit.cause)
@@ -93,6 +93,7 @@ const run = async <A>(runtime: Runtime, effect: Effect.Effect<A, ParadigmError, 
 const toCallPromise = <A>(call: Promise<{ readonly data: A; readonly response: ResponseInfo }>): CallPromise<A> => {
   const promise = call.then(({ data }) => data)
   promise.catch(ignore)
+  call.catch(ignore)
   return Object.assign(promise, { withResponse: () => call })
 }
 
@@ -106,9 +107,14 @@ class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChunk, unde
   readonly #signal: AbortSignal | undefined
   #buffer: ReadonlyArray<ChatCompletionChunk> = []
   #at = 0
-  #ended = false
+  // How it ended: whole, or left before its end. A failure is kept beside.
+  #end: "whole" | "left" | undefined
   #failure: unknown
   #pending: Promise<void> | undefined
+  readonly #onAbort = () => {
+    this.#failure ??= this.#signal?.reason
+    void this.close()
+  }
 
   constructor(
     pull: Chunks,
@@ -120,6 +126,8 @@ class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChunk, unde
     this.#completion = completion
     this.#scope = scope
     this.#signal = signal
+    if (signal?.aborted === true) this.#onAbort()
+    signal?.addEventListener("abort", this.#onAbort, { once: true })
   }
 
   [Symbol.asyncIterator](): this {
@@ -128,14 +136,13 @@ class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChunk, unde
 
   async next(): Promise<IteratorResult<ChatCompletionChunk, undefined>> {
     for (;;) {
-      this.#signal?.throwIfAborted()
       const chunk = this.#buffer[this.#at]
       if (chunk !== undefined) {
         this.#at++
         return { done: false, value: chunk }
       }
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#ended) return { done: true, value: undefined }
+      if (this.#end !== undefined) return { done: true, value: undefined }
       // Two calls at once wait for the same read.
       await (this.#pending ??= this.#read().finally(() => (this.#pending = undefined)))
     }
@@ -148,27 +155,33 @@ class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChunk, unde
 
   async #read(): Promise<void> {
     const exit = await Effect.runPromiseExit(this.#pull, this.#signal === undefined ? {} : { signal: this.#signal })
-    if (this.#ended) return
+    if (this.#end !== undefined) return
     if (Exit.isSuccess(exit)) {
       this.#buffer = exit.value
       this.#at = 0
       return
     }
     const error = Cause.squash(exit.cause)
-    if (!Cause.isDone(error)) this.#failure = this.#signal?.aborted === true ? this.#signal.reason : error
-    await this.close()
+    if (!Cause.isDone(error)) this.#failure ??= error
+    await this.#close(Cause.isDone(error) ? "whole" : "left")
   }
 
-  async close(): Promise<void> {
-    this.#ended = true
-    this.#buffer = []
+  close(): Promise<void> {
+    return this.#close("left")
+  }
+
+  async #close(end: "whole" | "left"): Promise<void> {
+    this.#end ??= end
+    if (this.#end === "left") this.#buffer = []
+    this.#signal?.removeEventListener("abort", this.#onAbort)
     await Effect.runPromise(Scope.close(this.#scope, Exit.void))
   }
 
   async finalCompletion(): Promise<ChatCompletion> {
     for (let step = await this.next(); step.done !== true; step = await this.next());
     const completion = await Effect.runPromise(this.#completion)
-    if (completion === undefined) throw new TypeError("The stream was closed before its first chunk")
+    if (this.#end !== "whole" || completion === undefined)
+      throw new TypeError("The stream was left before its end: there is no whole completion")
     return completion
   }
 
@@ -185,13 +198,14 @@ class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChunk, unde
   }
 }
 
-const openStream = Effect.fnUntraced(function* (request: ChatCompletionRequest, options: PromiseCallOptions) {
+const openStream = Effect.fnUntraced(function* (request: ChatCompletionRequest, options: PromiseCallOptions, all: Scope.Scope) {
   const client = yield* ParadigmClient
-  const scope = yield* Scope.make()
-  return yield* client.streamWithResponse(request, options).pipe(
-    Effect.flatMap(({ chunks, completion, response }) =>
-      Effect.map(Stream.toPull(chunks), (pull) => ({ data: new OpenStream(pull, completion, scope, options.signal), response }))
-    ),
+  const scope = yield* Scope.fork(all)
+  return yield* Effect.gen(function* () {
+    const { chunks, completion, response } = yield* client.streamWithResponse(request, options)
+    const pull = Effect.provideContext(yield* Channel.toPullScoped(Stream.toChannel(chunks), scope), yield* Effect.context())
+    return { data: new OpenStream(pull, completion, scope, options.signal), response }
+  }).pipe(
     Effect.provideService(Scope.Scope, scope),
     Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
   )
@@ -209,7 +223,31 @@ const whole = (request: ChatCompletionRequest, options: PromiseCallOptions) =>
  * @since 0.1.0
  */
 export const make = (layer: Layer.Layer<ParadigmClient, ParadigmError>): ParadigmPromise => {
-  const runtime = ManagedRuntime.make(layer)
+  const all = Scope.makeUnsafe()
+  // What is made last is closed first: calls and their streams before what they stand on.
+  const resources = Scope.forkUnsafe(all)
+  const calls = Scope.forkUnsafe(all)
+  let building: Fiber.Fiber<Context.Context<ParadigmClient>, ParadigmError> | undefined
+  let isClosed = false
+
+  // All calls wait for the same building, which goes on when one of them is aborted.
+  const built = Effect.suspend(() =>
+    Fiber.join((building ??= Effect.runFork(Layer.buildWithScope(layer, resources), { onFiberStart: Fiber.runIn(calls) })))
+  )
+
+  const call = <A>(
+    effect: Effect.Effect<{ readonly data: A; readonly response: ResponseInfo }, ParadigmError, ParadigmClient>,
+    { signal }: PromiseCallOptions
+  ): CallPromise<A> =>
+    toCallPromise(
+      isClosed
+        ? Promise.reject(new TypeError("The client is closed"))
+        : run(
+            Effect.flatMap(built, (context) => Effect.provideContext(effect, context)),
+            calls,
+            signal
+          )
+    )
 
   function create(request: ChatCompletionRequest & { readonly stream: true }, options?: PromiseCallOptions): CallPromise<ChunkStream>
   function create(
@@ -220,10 +258,16 @@ export const make = (layer: Layer.Layer<ParadigmClient, ParadigmError>): Paradig
     request: ChatCompletionRequest,
     options: PromiseCallOptions = {}
   ): CallPromise<ChunkStream> | CallPromise<ChatCompletion> {
-    return request.stream === true
-      ? toCallPromise<ChunkStream>(run(runtime, openStream(request, options), options.signal))
-      : toCallPromise(run(runtime, whole(request, options), options.signal))
+    // Whoever writes JavaScript may give no request at all: that rejects, as everything wrong does.
+    return request?.stream === true
+      ? call<ChunkStream>(openStream(request, options, calls), options)
+      : call(whole(request, options), options)
   }
 
-  return { chat: { completions: { create } }, close: () => runtime.dispose() }
+  const close = async () => {
+    isClosed = true
+    await Effect.runPromise(Scope.close(all, Exit.void))
+  }
+
+  return { chat: { completions: { create } }, close }
 }

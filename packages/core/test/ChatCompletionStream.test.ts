@@ -331,7 +331,7 @@ describe("an event that is no chunk", () => {
     ["null", "null", /./],
     ["a list", "[]", /./],
     ["a string", '"[DONE]"', /./],
-    ["an empty object", "{}", /id/],
+    ["an empty object", "{}", /choices/],
     [
       "a completion",
       JSON.stringify({ ...chunkOf([]), choices: [{ index: 0, message: { role: "assistant", content: "a" } }] }),

@@ -4,16 +4,17 @@
  * @since 0.1.0
  */
 import "effect/schema/SchemaJITCompiler/enable"
+import * as FetchHttpClient from "@paradigm-effect/core/FetchHttpClient"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
 
 export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
-const http = Layer.provide(FetchHttpClient.layer, Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual" }))
+const http = /* @__PURE__ */ FetchHttpClient.layer({ redirect: "manual" })
 
 /**
  * The client. Fails with `InvalidConfiguration`.
@@ -30,7 +31,7 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(ParadigmClient.layerConfig, http)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ Layer.provide(ParadigmConfig.layer, http)
 
 /**
  * The client for people without Effect: promises and async iterables.

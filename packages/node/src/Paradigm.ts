@@ -7,6 +7,7 @@ import "effect/schema/SchemaJITCompiler/enable"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
 import * as Timeouts from "@paradigm-effect/core/Timeouts"
 import * as Effect from "effect/Effect"
@@ -37,7 +38,7 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = Layer.provide(ParadigmClient.layerConfig, http({}))
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ Layer.provide(ParadigmConfig.layer, http({}))
 
 /**
  * The client for people without Effect: promises and async iterables.

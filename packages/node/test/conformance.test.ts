@@ -4,5 +4,9 @@ import { inspect } from "node:util"
 import { Paradigm } from "../src/index.ts"
 
 describeConformance(
-  ParadigmSubject.make({ runtime: "node", layer: Paradigm.layer, inspect: (value) => inspect(value, { depth: Infinity, showHidden: true }) })
+  ParadigmSubject.make({
+    runtime: "node",
+    layer: Paradigm.layer,
+    inspect: (value) => inspect(value, { depth: Infinity, showHidden: true })
+  })
 )

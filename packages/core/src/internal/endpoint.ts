@@ -4,6 +4,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { InvalidConfiguration, ParadigmError } from "../ParadigmError.ts"
+import * as Redaction from "./redaction.ts"
 
 export const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
 
@@ -43,8 +44,8 @@ export interface Endpoint {
   readonly url: URL
   /** The request without its body. */
   readonly request: HttpClientRequest.HttpClientRequest
-  /** A text without the key: a server may answer with what it was sent. */
-  readonly redact: (text: string) => string
+  /** An error without the key. */
+  readonly redact: (error: ParadigmError) => ParadigmError
 }
 
 export const make = (options: {
@@ -57,5 +58,5 @@ export const make = (options: {
     const url = yield* readBaseUrl(options.baseUrl ?? "https://paradigm.lighton.ai")
     const headers = yield* readHeaders(options.headers)
     const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bearerToken(apiKey))
-    return { url, request, redact: (text: string) => text.replaceAll(Redacted.value(apiKey), "<redacted>") }
+    return { url, request, redact: Redaction.make(apiKey) }
   })

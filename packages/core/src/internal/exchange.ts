@@ -1,4 +1,5 @@
 // One attempt: a request sent, and its answer up to the headers. Whatever is not a success fails here, with its body read to explain it.
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -10,6 +11,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ErrorBody from "../ErrorBody.ts"
 import { ParadigmError, type ParadigmErrorReason, RedirectRefused, Timeout } from "../ParadigmError.ts"
+import type { Encoded } from "../RequestEncoding.ts"
 import type { Limits } from "../Timeouts.ts"
 import type { Endpoint } from "./endpoint.ts"
 import { fromHttpClientError } from "./transportFailure.ts"
@@ -26,7 +28,7 @@ export interface Exchange {
 
 /** What is sent. */
 export interface Outgoing {
-  readonly body: string
+  readonly body: Encoded
   readonly accept: string
   readonly model: string
   readonly headers: Readonly<Record<string, string>>
@@ -36,7 +38,7 @@ export interface Outgoing {
 const errorBodyLimit = 64 * 1024
 
 /** As much of a body as comes in 2 seconds, at most 64 KiB: it may never end, break off, or be a whole page. */
-export const readBeginning = (exchange: Exchange, endpoint: Endpoint): Effect.Effect<string> =>
+export const readBeginning = (exchange: Exchange): Effect.Effect<string> =>
   Effect.suspend(() => {
     const decoder = new TextDecoder()
     let text = ""
@@ -47,15 +49,16 @@ export const readBeginning = (exchange: Exchange, endpoint: Endpoint): Effect.Ef
       }),
       Stream.runDrain,
       Effect.timeoutOption("2 seconds"),
-      Effect.ignore,
-      Effect.andThen(Effect.sync(() => endpoint.redact(text)))
+      // As `Effect.ignore` does, which brings the whole of logging along.
+      Effect.result,
+      Effect.map(() => text)
     )
   })
 
 const refuse = Effect.fnUntraced(function* (exchange: Exchange, endpoint: Endpoint, model: string): Effect.fn.Return<never, ParadigmError> {
   const { requestId, response } = exchange
   const { headers, status } = response
-  const body = yield* readBeginning(exchange, endpoint)
+  const body = yield* readBeginning(exchange)
   if (status < 400) {
     const origin = headers["location"] === undefined ? undefined : URL.parse(headers["location"], endpoint.url)?.origin
     return yield* new ParadigmError({ reason: new RedirectRefused({ status, origin }), requestId })
@@ -76,7 +79,7 @@ export const send = Effect.fnUntraced(function* (
   const { origin } = endpoint.url
   const request = HttpClientRequest.setHeaders(endpoint.request, outgoing.headers).pipe(
     HttpClientRequest.accept(outgoing.accept),
-    HttpClientRequest.bodyText(outgoing.body, "application/json")
+    HttpClientRequest.bodyText(outgoing.body.body, outgoing.body.contentType)
   )
   const answered = HttpClient.withScope(http)
     .execute(request)
@@ -90,7 +93,15 @@ export const send = Effect.fnUntraced(function* (
     response,
     requestId: response.headers["x-request-id"],
     close,
-    bytes: Stream.mapError(response.stream, (error) => fromHttpClientError(error, "body", origin, limits))
+    bytes: Stream.transformPull(response.stream, (pull) =>
+      Effect.succeed(
+        Effect.catch(pull, (error) => {
+          // A 204 has no body, and Effect calls that a failure of it.
+          if (Cause.isDone(error) || error.reason._tag === "EmptyBodyError") return Cause.done()
+          return Effect.fail(fromHttpClientError(error, "body", origin, limits))
+        })
+      )
+    )
   }
   if (response.status >= 200 && response.status < 300) return exchange
   return yield* Effect.ensuring(refuse(exchange, endpoint, outgoing.model), close)

@@ -53,6 +53,9 @@ export const fromHttpClientError = (
     return new InvalidConfiguration({ option: "baseUrl", detail: "is not a URL that can be requested" })
   if (reason._tag === "EncodeError") return new InvalidRequest({ detail: "its body could not be written", fields: {} })
   const chain = causes(reason.cause)
+  if (chain.some((link) => "name" in link && (link.name === "NotCapable" || link.name === "PermissionDenied"))) {
+    return new InvalidConfiguration({ option: "baseUrl", detail: "is not a host that this program may reach; Deno asks for --allow-net" })
+  }
   const code = codeOf(chain)
   const message = chain.map((link) => ("message" in link ? String(link.message) : "")).join("\n")
   if (phase === "body") return new ConnectionLost({ phase, code })

@@ -2,9 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ChatCompletionChunk, type ChatCompletionDelta } from "../../src/ChatCompletion.ts"
+import type { ChatCompletionChunk, ChatCompletionDelta } from "../../src/ChatCompletion.ts"
+import { decodeChunk } from "../../src/internal/decoding.ts"
 import * as ChatCompletionStream from "../../src/ChatCompletionStream.ts"
 import { Parser } from "../../src/ServerSentEvents.ts"
 
@@ -34,8 +36,6 @@ const run = (bytes: Stream.Stream<Uint8Array>) =>
     return { chunks, tag: result._tag === "Failure" ? result.failure.reason._tag : undefined }
   })
 
-const decodeChunk = Schema.decodeUnknownSync(ChatCompletionChunk)
-
 // Event by event, each parsed and decoded as a whole.
 const readWhole = (bytes: Uint8Array) => {
   const chunks: Array<unknown> = []
@@ -46,7 +46,7 @@ const readWhole = (bytes: Uint8Array) => {
       if (data === "[DONE]") end = "done"
       else {
         try {
-          chunks.push(decodeChunk(JSON.parse(data)))
+          chunks.push(Result.getOrThrow(decodeChunk(JSON.parse(data))))
         } catch {
           end = "bad"
         }
@@ -157,6 +157,9 @@ const part = Arbitrary.flatMap(pick("run", "run", "run", "one", "other"), (kind)
   )
 })
 
+const alike = (content: string) => `data: ${JSON.stringify(text(content))}\n\n`
+const inPlaceOf = (json: string) => utf8(alike("!").replace('"!"', json))
+
 describe("a stream of chunks that are alike", () => {
   it.effect.prop(
     "is told as its events are, however it is written, broken and cut",
@@ -192,10 +195,106 @@ describe("a stream of chunks that are alike", () => {
     { arbitrary: { runs: 400 }, timeout: 60_000 }
   )
 
-  it.effect("tells chunks that share nothing", () =>
+  it.effect.each<[string, Uint8Array]>([
+    ["a raw tab", inPlaceOf('"a\tb"')],
+    ["a raw control character", inPlaceOf('"a\u0001b"')],
+    ["a raw control character after others that are long", inPlaceOf(`"${"x".repeat(100)}\u0001b"`)],
+    ["DEL", inPlaceOf('"a\u007fb"')],
+    ["an escape that is none", inPlaceOf('"a\\xb"')],
+    ["an escape of a quote at its end", inPlaceOf('"a\\"')],
+    ["half an escape", inPlaceOf('"a\\u00"')],
+    ["half a surrogate pair, escaped", inPlaceOf('"\\ud83d"')],
+    ["a surrogate pair, escaped", inPlaceOf('"\\ud83d\\ude00"')],
+    ["escapes of marks", inPlaceOf('"\\"\\\\\\/"')],
+    ["escapes of blanks", inPlaceOf('"\\n\\r\\t"')],
+    ["escapes of old controls", inPlaceOf('"\\b\\f"')],
+    ["every escape", inPlaceOf('"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041"')],
+    ["an empty string", inPlaceOf('""')],
+    ["null", inPlaceOf("null")],
+    ["a number", inPlaceOf("1")],
+    ["a list", inPlaceOf('["a"]')],
+    ["two strings", inPlaceOf('"a""b"')],
+    ["a space before the string", inPlaceOf(' "a"')],
+    ["a byte order mark", inPlaceOf('"\ufeffa"')],
+    ["a byte that is no UTF-8", inPlaceOf('"é"').map((byte) => (byte === 0xa9 ? 0x22 : byte))],
+    ["half a character at its end", Uint8Array.from([...inPlaceOf('"aé"')].filter((byte) => byte !== 0xa9))],
+    ["no string at all", utf8(alike("").replace('"content":""', ""))],
+    ["another key", utf8(alike("a").replace("content", "reasoning"))],
+    ["one more key", utf8(alike("a").replace('"a"', '"a","role":"critic"'))],
+    ["an error beside", utf8(alike("a").replace('{"id"', '{"error":null,"id"'))],
+    ["another choice", utf8(alike("a").replace('"index":0', '"index":1'))],
+    ["a finish", utf8(alike("a").replace('"finish_reason":null', '"finish_reason":"stop"'))],
+    ["another id", utf8(alike("a").replace("chatcmpl-1", "chatcmpl-2"))],
+    ["another name of the event", utf8(`event: x\n${alike("a")}`)],
+    ["a second line", utf8(alike("a").replace("\n\n", "\ndata:\n\n"))],
+    ["a line that is no JSON", utf8(alike("a").replace("\n\n", "\ndata: x\n\n"))],
+    ["two blank lines", utf8(`${alike("a")}\n\n`)],
+    ["no space before it", utf8(alike("a").replace("data: ", "data:"))],
+    ["another line end", utf8(alike("a").replace("\n\n", "\r\n\r\n"))],
+    ["half another line end", utf8(alike("a").replace("\n\n", "\n\r\n"))]
+  ])("is told as its events are, with one among them that has %s", ([, odd]) =>
     Effect.gen(function* () {
-      const alike = [...Arr.makeBy(20, () => text("a")), ...Arr.makeBy(20, () => call("{"))]
-      const bytes = utf8(alike.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("") + done)
+      const before = utf8(alike("a") + alike("b") + alike("c"))
+      const bytes = Uint8Array.from([...before, ...odd, ...before, ...utf8(done)])
+      const expected = readWhole(bytes)
+      for (const size of [bytes.length, 1, 7, 64, before.length, before.length + 20]) {
+        const { chunks, tag } = yield* run(
+          Stream.fromIterable(
+            Arr.chunksOf(bytes, size).map((part) => Uint8Array.from(part)),
+            { chunkSize: 1 }
+          )
+        )
+        assert.deepStrictEqual(chunks, expected.chunks)
+        assert.strictEqual(tag, expected.end === "done" ? undefined : "MalformedChunk")
+      }
+    })
+  )
+
+  it.effect("is told as its events are, where one of them has begun before", () =>
+    Effect.gen(function* () {
+      for (const begun of ["event: error\r", "event: error\r\n", `event: error\n: ${"x".repeat(20_000)}\n`]) {
+        const reads = [alike("a"), alike("b"), begun, alike("c"), done].map(utf8)
+        const { chunks, tag } = yield* run(Stream.fromIterable(reads, { chunkSize: 1 }))
+        assert.deepStrictEqual(chunks, [text("a"), text("b")])
+        assert.strictEqual(tag, "StreamFault")
+      }
+    })
+  )
+
+  it.effect.each([(size: number) => new Uint8Array(size), (size: number) => Buffer.alloc(size)])(
+    "does not depend on bytes that were read before (%#)",
+    (allocate) =>
+      Effect.gen(function* () {
+        const bytes = utf8(Arr.makeBy(20, (number) => alike(String(number))).join("") + done)
+        const memory = allocate(50)
+        const reads = function* () {
+          for (const part of Arr.chunksOf(bytes, memory.length)) {
+            memory.set(part)
+            yield memory.subarray(0, part.length)
+          }
+        }
+        const { chunks, tag } = yield* run(Stream.fromIterable(reads(), { chunkSize: 1 }))
+        assert.isUndefined(tag)
+        assert.deepStrictEqual(
+          chunks,
+          Arr.makeBy(20, (number) => text(String(number)))
+        )
+      })
+  )
+
+  it.effect.each<[string, (nested: object) => unknown]>([
+    ["nowhere", () => text("a")],
+    ["in tool calls", () => call("{")],
+    ["in a delta", (extra) => chunkOf([{ index: 0, delta: { content: "a", extra } }])],
+    ["in a choice", (extra) => chunkOf([{ index: 0, delta: { content: "a" }, extra }])],
+    ["in logprobs", (extra) => chunkOf([{ index: 0, delta: { content: "a" }, logprobs: { content: [], extra } }])],
+    ["in a chunk", (extra) => ({ ...text("a"), extra })],
+    ["in usage", (extra) => ({ ...text("a"), usage: { ...usage, extra } })],
+    ["in a tool call", (extra) => chunkOf([{ index: 0, delta: { tool_calls: [{ index: 0, function: { arguments: "{" }, extra }] } }])],
+    ["in a function", (extra) => chunkOf([{ index: 0, delta: { tool_calls: [{ index: 0, function: { arguments: "{", extra } }] } }])]
+  ])("tells chunks that share nothing, also where something nests %s", ([, shape]) =>
+    Effect.gen(function* () {
+      const bytes = utf8(`data: ${JSON.stringify(shape({ deep: [{}] }))}\n\n`.repeat(20) + done)
       const told = yield* Stream.runCollect(ChatCompletionStream.decode(Stream.succeed(bytes)))
       const objects = new Set<unknown>()
       let count = 0
@@ -206,6 +305,7 @@ describe("a stream of chunks that are alike", () => {
         Object.values(value).forEach(visit)
       }
       told.forEach(visit)
+      assert.strictEqual(told.length, 20)
       assert.strictEqual(objects.size, count)
     })
   )

@@ -1,9 +1,13 @@
 import { describe, assert, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
+import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
+import * as Redaction from "../../src/internal/redaction.ts"
+import { excerpt, MalformedChunk, ParadigmError, RateLimited, RequestRejected } from "../../src/ParadigmError.ts"
 import {
   type Answer,
   breakOff,
@@ -117,4 +121,67 @@ describe("the key", () => {
       assertSecret(yield* clientOf(), key)
     })
   )
+})
+
+describe("an error without the key", () => {
+  const attempts = [{ reason: "RateLimited", status: 429, requestId: "r-0", durationMillis: 5, delayMillis: undefined }] as const
+  const partial = { ...completion, choices: [{ index: 0, message: { role: "assistant", content: "Hel" }, finish_reason: null }] }
+  const limited = (detail: string) =>
+    new RateLimited({ status: 429, detail, excerpt: `{"detail":"${detail}"}`, retryAfter: Duration.seconds(3) })
+  const redact = Redaction.make(Redacted.make(key))
+
+  it("is as it was", () => {
+    const error = new ParadigmError({ reason: limited("Slow"), requestId: "r-1", attempts, partial, usage: completion.usage })
+    const redacted = redact(error)
+    assert.deepStrictEqual(JSON.stringify(redacted), JSON.stringify(error))
+    assert.strictEqual(redacted.message, error.message)
+    assert.instanceOf(redacted.reason, RateLimited)
+    assert.deepStrictEqual(redacted.reason.retryAfter, Duration.seconds(3))
+    assert.isTrue(redacted.isRetryable)
+  })
+
+  it("is as it was, but for the key", () => {
+    const fields = { [`a.${key}`]: ["Odd", `${key}!`], b: ["Bad"] }
+    const rejected = new RequestRejected({ status: 422, detail: `It is ${key}.`, excerpt: `<${key}|${key}>`, fields })
+    const { reason } = redact(new ParadigmError({ reason: rejected }))
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(reason)), {
+      ...JSON.parse(JSON.stringify(rejected)),
+      detail: "It is <redacted>.",
+      excerpt: "<<redacted>|<redacted>>",
+      fields: { "a.<redacted>": ["Odd", "<redacted>!"], b: ["Bad"] }
+    })
+  })
+
+  it("may end with a few of its letters", () => {
+    assert.include(redact(new ParadigmError({ reason: limited("Keys begin with sk-") })).message, "begin with sk-")
+  })
+
+  it("ends before the most of its letters, wherever it was cut", () => {
+    for (let length = 6; length < key.length; length++) {
+      const cut = key.slice(0, length)
+      const text = `Bad key ${cut}`
+      assertSecret(redact(new ParadigmError({ reason: new MalformedChunk({ detail: text, text }) })), cut)
+      assertSecret(
+        redact(new ParadigmError({ reason: new MalformedChunk({ detail: "", text: excerpt("x".repeat(4095 - length) + key) }) })),
+        cut
+      )
+    }
+  })
+
+  it.each(["a.b*c+d?(e)[f]{g}^$|", 'q"u\\o/t', "-]^[-", "$&$1$`", "sk-é".normalize("NFD").replaceAll(/[^!-~]/g, "_"), "(?:", "0"])(
+    "is without any key: %s",
+    (key) => {
+      const error = new ParadigmError({ reason: limited(`<${key}>`), partial: { ...partial, model: JSON.stringify(key) } })
+      const redacted = Redaction.make(Redacted.make(key))(error)
+      if (key.length > 1) assertSecret(redacted, key)
+      assert.include(redacted.message, "<<redacted>>")
+    }
+  )
+
+  it("may nest as deep as it likes", () => {
+    let deep: unknown = key
+    for (let depth = 0; depth < 20_000; depth++) deep = [deep]
+    const error = redact(new ParadigmError({ reason: limited("Slow"), usage: { ...completion.usage, deep } }))
+    assert.strictEqual(error.usage?.total_tokens, 3)
+  })
 })

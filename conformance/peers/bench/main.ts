@@ -1,0 +1,121 @@
+/**
+ * `pnpm bench`: what a chunk costs with each client, what a parser costs alone, and how large a page gets. Prints a table; `--write` also
+ * writes it to `docs/benchmarks.md`. `--rounds N` (5) repeats every measurement, `--only batched|single|parser|bundle` leaves the others out.
+ */
+import { type ChildProcess, fork } from "node:child_process"
+import { once } from "node:events"
+import { writeFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
+import { programNames, sizeOf } from "./bundle.ts"
+import type { Finding, Task } from "./measure.ts"
+import type { ParserName } from "./parsers.ts"
+import { median, page, type Row, type Section } from "./report.ts"
+import type { SubjectName } from "./subjects.ts"
+import { expected, type Mode, modes, type Text, texts } from "./Wire.ts"
+
+const { values: options } = parseArgs({
+  options: {
+    write: { type: "boolean", default: false },
+    rounds: { type: "string", default: "5" },
+    only: { type: "string", multiple: true }
+  }
+})
+const rounds = Number(options.rounds)
+if (!Number.isSafeInteger(rounds) || rounds < 1) {
+  console.error("--rounds takes a whole number of at least 1")
+  process.exit(2)
+}
+const isWanted = (part: Mode | "parser" | "bundle") => options.only === undefined || options.only.includes(part)
+
+const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+
+const subjectNames: ReadonlyArray<SubjectName> = ["plain", "effect", "promise", "openai", "ai"]
+const parserNames: ReadonlyArray<ParserName> = ["eventsourceParser", "parser"]
+const textNames = Object.keys(texts) as ReadonlyArray<Text>
+
+// Where each read is to bring one event, the server pauses after each for longer than even the slowest subject takes.
+const tokens: Readonly<Record<Mode, number>> = { batched: 40_000, single: 8_000 }
+const parserTokens = 50_000
+const gapMicros: Readonly<Record<Mode, number>> = { batched: 0, single: 120 }
+
+const measure = async (task: Task): Promise<Finding> => {
+  const child = fork(path("measure.ts"), [JSON.stringify(task)], { execArgv: ["--expose-gc"] })
+  const exit = once(child, "exit")
+  const [finding] = (await Promise.race([once(child, "message"), exit.then(([code]) => [{ code }])])) as [Finding | { readonly code: unknown }]
+  await exit
+  if ("code" in finding) throw new Error(`The measurement of ${task.name} ended with code ${String(finding.code)}`)
+  return finding
+}
+
+const check = (name: string, seen: { readonly pieces: number; readonly length: number }, wanted: typeof seen) => {
+  if (seen.pieces === wanted.pieces && seen.length === wanted.length) return
+  throw new Error(`${name} saw ${seen.pieces} pieces of ${seen.length} characters, not ${wanted.pieces} of ${wanted.length}`)
+}
+
+const rowsOf = (findings: ReadonlyMap<string, ReadonlyArray<Finding>>, count: number, base: string): ReadonlyArray<Row> => {
+  const cost = (name: string) => median((findings.get(name) ?? []).map(({ cpuMicros }) => (cpuMicros * 1000) / count))
+  return [...findings].map(([name, all]) => ({
+    name,
+    cpuNanos: cost(name),
+    ratio: cost(name) / cost(base),
+    perSecond: median(all.map(({ wallMicros }) => (count * 1e6) / wallMicros)),
+    eventsPerRead: median(all.map(({ reads }) => count / reads))
+  }))
+}
+
+const rounded = async (names: ReadonlyArray<string>, one: (name: string) => Promise<Finding>) => {
+  const findings = new Map<string, Array<Finding>>(names.map((name) => [name, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) findings.get(name)?.push(await one(name))
+    process.stderr.write(".")
+  }
+  return findings
+}
+
+const overTheWire = async (server: ChildProcess): Promise<ReadonlyArray<Section>> => {
+  const [port] = (await once(server, "message")) as [number]
+  const url = (mode: Mode, text: Text, count: number) => `http://127.0.0.1:${port}/${mode}/${text}/${count}/${gapMicros[mode]}/api/v3`
+  const sections: Array<Section> = []
+  for (const mode of modes.filter(isWanted)) {
+    const count = tokens[mode]
+    for (const text of textNames) {
+      const baseUrl = url(mode, text, count)
+      const warmUp = mode === "single" ? [url("batched", text, tokens.batched), url(mode, text, 1000)] : [baseUrl]
+      const findings = await rounded(subjectNames, async (name) => {
+        const finding = await measure({ kind: "client", name: name as SubjectName, warmUp, baseUrl })
+        check(`${name} (${mode}, ${text})`, finding, expected(text, count))
+        return finding
+      })
+      sections.push({ kind: mode, text, rows: rowsOf(findings, count, "plain") })
+    }
+  }
+  return sections
+}
+
+const alone = async (): Promise<ReadonlyArray<Section>> => {
+  const sections: Array<Section> = []
+  for (const mode of modes) {
+    for (const text of textNames) {
+      const findings = await rounded(parserNames, (name) =>
+        measure({ kind: "parser", name: name as ParserName, mode, text, tokens: parserTokens })
+      )
+      const [first, second] = parserNames.map((name) => findings.get(name)?.[0])
+      if (first !== undefined && second !== undefined) check("Parser", second, first)
+      sections.push({ kind: mode === "batched" ? "parser, batched" : "parser, single", text, rows: rowsOf(findings, parserTokens, "eventsourceParser") })
+    }
+  }
+  return sections
+}
+
+const server = fork(path("server.ts"))
+try {
+  const sections = [...(await overTheWire(server)), ...(isWanted("parser") ? await alone() : [])]
+  const sizes = isWanted("bundle") ? await Promise.all(programNames.map(async (name) => [name, await sizeOf(name)] as const)) : []
+  process.stderr.write("\n")
+  const text = await page({ sections, sizes, rounds, tokens, gapMicros })
+  console.log(text)
+  if (options.write) writeFileSync(path("../../../docs/benchmarks.md"), text)
+} finally {
+  server.disconnect()
+}

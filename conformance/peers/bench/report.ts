@@ -1,0 +1,151 @@
+/**
+ * What was measured, as a page of Markdown.
+ */
+import { readFileSync } from "node:fs"
+import { cpus, totalmem } from "node:os"
+import type { Program, Size } from "./bundle.ts"
+import type { Mode, Text } from "./Wire.ts"
+
+/** What one subject came to: medians over the rounds. */
+export interface Row {
+  readonly name: string
+  readonly cpuNanos: number
+  readonly ratio: number
+  readonly perSecond: number
+  readonly eventsPerRead: number
+}
+
+/** All subjects on the same bytes. */
+export interface Section {
+  readonly kind: Mode | "parser, batched" | "parser, single"
+  readonly text: Text
+  readonly rows: ReadonlyArray<Row>
+}
+
+export interface Measured {
+  readonly sections: ReadonlyArray<Section>
+  readonly sizes: ReadonlyArray<readonly [Program, Size]>
+  readonly rounds: number
+  readonly tokens: Readonly<Record<Mode, number>>
+  readonly gapMicros: Readonly<Record<Mode, number>>
+}
+
+export const median = (values: ReadonlyArray<number>): number => {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? Number.NaN) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
+}
+
+const versionOf = (name: string): string => {
+  let at = new URL(import.meta.resolve(name))
+  for (;;) {
+    at = new URL("..", at)
+    try {
+      const found = JSON.parse(readFileSync(new URL("package.json", at), "utf8")) as { readonly name?: string; readonly version?: string }
+      if (found.name === name && found.version !== undefined) return found.version
+    } catch {
+      // Not here: further up.
+    }
+    if (at.pathname === "/") return "unknown"
+  }
+}
+
+const labels: Readonly<Record<string, string>> = {
+  plain: "plain loop",
+  effect: "**ours, Effect**",
+  promise: "**ours, Promise**",
+  openai: "`openai`",
+  ai: "`ai` + openai-compatible",
+  eventsourceParser: "`eventsource-parser`",
+  parser: "**ours, `Parser`**"
+}
+const label = (name: string) => labels[name] ?? name
+
+const textLabels: Readonly<Record<Text, string>> = {
+  plain: "ASCII",
+  escaped: "with escapes",
+  mixed: "mixed scripts",
+  usage: "running usage"
+}
+
+const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
+  [head, head.map((_, i) => (i === 0 ? "---" : "---:")), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
+
+const micros = (nanos: number) => (nanos / 1000).toFixed(nanos < 9950 ? 2 : 1)
+
+const thousands = (count: number) => `${Math.round(count / 1000)}k`
+
+const sectionTable = (sections: ReadonlyArray<Section>) => {
+  const names = sections[0]?.rows.map((row) => row.name) ?? []
+  const cell = (section: Section, name: string) => {
+    const row = section.rows.find((candidate) => candidate.name === name)
+    return row === undefined ? "" : `${micros(row.cpuNanos)} µs · ${row.ratio.toFixed(2)}× · ${thousands(row.perSecond)}/s`
+  }
+  return table(
+    ["", ...sections.map(({ text }) => textLabels[text])],
+    names.map((name) => [label(name), ...sections.map((section) => cell(section, name))])
+  )
+}
+
+const readsOf = (sections: ReadonlyArray<Section>) => {
+  const found = sections.flatMap((section) => section.rows.map((row) => row.eventsPerRead))
+  return `${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}`
+}
+
+const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(1)} KB`
+
+/** The page. */
+export const page = ({ gapMicros, rounds, sections, sizes, tokens }: Measured): string => {
+  const of = (kind: Section["kind"]) => sections.filter((section) => section.kind === kind)
+  const parts = [
+    `# Benchmarks
+
+Written by \`pnpm bench --write\` on ${new Date().toISOString().slice(0, 10)}: Node ${process.versions.node}, ${cpus()[0]?.model ?? "unknown processor"} (${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GB), ${process.platform} ${process.arch}.
+Compared with ${["openai", "ai", "@ai-sdk/openai-compatible", "eventsource-parser"].map((name) => `\`${name}\` ${versionOf(name)}`).join(", ")}; ours on \`effect\` ${versionOf("effect")}.
+
+Each subject streams the same bytes from a server in another process, over a real socket. Every measurement is a process of its own, which
+streams until it is warm and then once more: its CPU time (all threads, kernel included) per chunk, that as a multiple of the plain loop's,
+and chunks per second. Medians of ${rounds} rounds, in which the subjects take turns.
+
+The **plain loop** is what one would write by hand: \`fetch\`, a reader, \`TextDecoder\`, \`eventsource-parser\`, \`JSON.parse\`; no types checked, no
+failure told. Ours tells typed, validated chunks. **Running usage** has token counts in every chunk: no two differ in their text alone, so each is
+parsed and validated whole.`
+  ]
+  if (of("batched").length > 0) {
+    parts.push(`## Many events in a read
+
+${tokens.batched} chunks, written 16 KB at a time (${readsOf(of("batched"))} events in a read).
+
+${sectionTable(of("batched"))}`)
+  }
+  if (of("single").length > 0) {
+    parts.push(`## One event in a read
+
+${tokens.single} chunks, one written every ${gapMicros.single} µs (${readsOf(of("single"))} events in a read, counted in the client's process). Most of the cost is the
+kernel's: waking the process and reading from the socket. Chunks per second are the server's pace.
+
+${sectionTable(of("single"))}`)
+  }
+  if (of("parser, batched").length > 0) {
+    parts.push(`## The parser alone
+
+Bytes in, the data of events out, from memory: pieces of 16 KB.
+
+${sectionTable(of("parser, batched"))}
+
+One event in a piece.
+
+${sectionTable(of("parser, single"))}`)
+  }
+  if (sizes.length > 0) {
+    parts.push(`## A page that streams one completion
+
+Bundled with esbuild ${versionOf("esbuild")} for browsers.
+
+${table(
+  ["", "minified", "and compressed (gzip)"],
+  sizes.map(([name, size]) => [label(name), kilobytes(size.minified), kilobytes(size.gzipped)])
+)}`)
+  }
+  return `${parts.join("\n\n")}\n`
+}

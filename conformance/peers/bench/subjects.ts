@@ -1,0 +1,120 @@
+/**
+ * What is compared. Each subject streams one completion from a base URL and counts what it is told of its content. Each is imported only when it
+ * is measured.
+ */
+
+/** What a subject saw: pieces of content with something in them, and their length in UTF-16 code units. */
+export interface Seen {
+  readonly pieces: number
+  readonly length: number
+}
+
+/** Makes a client for a base URL; what it returns streams one completion. */
+export type Subject = (baseUrl: string) => Promise<() => Promise<Seen>>
+
+const apiKey = "sk-benchmark"
+const model = "alfred-4.2"
+const messages = [{ role: "user" as const, content: "Say hello" }]
+
+class Count implements Seen {
+  pieces = 0
+  length = 0
+  add(content: string | null | undefined) {
+    if (content === null || content === undefined || content === "") return
+    this.pieces += 1
+    this.length += content.length
+  }
+}
+
+interface PlainChunk {
+  readonly choices: ReadonlyArray<{ readonly delta: { readonly content?: string | null } }>
+}
+
+/** The floor: no types, no validation, no error but what JSON.parse throws. */
+const plain: Subject = async (baseUrl) => {
+  const { createParser } = await import("eventsource-parser")
+  return async () => {
+    const response = await fetch(`${baseUrl}/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify({ model, messages, stream: true })
+    })
+    const count = new Count()
+    const decoder = new TextDecoder()
+    let done = false
+    const parser = createParser({
+      onEvent: ({ data }) => {
+        if (data === "[DONE]") done = true
+        else count.add((JSON.parse(data) as PlainChunk).choices[0]?.delta.content)
+      }
+    })
+    const reader = response.body?.getReader()
+    while (reader !== undefined && !done) {
+      const read = await reader.read()
+      if (read.done) break
+      parser.feed(decoder.decode(read.value, { stream: true }))
+    }
+    return count
+  }
+}
+
+const effect: Subject = async (baseUrl) => {
+  const { Paradigm } = await import("@paradigm-effect/node")
+  const Effect = await import("effect/Effect")
+  const ManagedRuntime = await import("effect/ManagedRuntime")
+  const Stream = await import("effect/Stream")
+  const runtime = ManagedRuntime.make(Paradigm.layer({ apiKey, baseUrl }))
+  return () =>
+    runtime.runPromise(
+      Effect.gen(function* () {
+        const paradigm = yield* Paradigm.Client
+        const count = new Count()
+        yield* paradigm.streamChatCompletion({ model, messages }).pipe(
+          Stream.runForEachArray((chunks) =>
+            Effect.sync(() => {
+              for (const chunk of chunks) count.add(chunk.choices[0]?.delta.content)
+            })
+          )
+        )
+        return count
+      })
+    )
+}
+
+const promise: Subject = async (baseUrl) => {
+  const { Paradigm } = await import("@paradigm-effect/node")
+  const paradigm = Paradigm.connect({ apiKey, baseUrl })
+  return async () => {
+    const count = new Count()
+    const chunks = await paradigm.chat.completions.create({ model, messages, stream: true })
+    for await (const chunk of chunks) count.add(chunk.choices[0]?.delta.content)
+    return count
+  }
+}
+
+const openai: Subject = async (baseUrl) => {
+  const { OpenAI } = await import("openai")
+  const client = new OpenAI({ apiKey, baseURL: baseUrl })
+  return async () => {
+    const count = new Count()
+    const chunks = await client.chat.completions.create({ model, messages, stream: true })
+    for await (const chunk of chunks) count.add(chunk.choices[0]?.delta.content)
+    return count
+  }
+}
+
+const ai: Subject = async (baseUrl) => {
+  const { streamText } = await import("ai")
+  const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible")
+  const provider = createOpenAICompatible({ name: "paradigm", apiKey, baseURL: baseUrl })
+  return async () => {
+    const count = new Count()
+    const result = streamText({ model: provider.chatModel(model), messages })
+    for await (const text of result.textStream) count.add(text)
+    return count
+  }
+}
+
+export const subjects = { plain, effect, promise, openai, ai } satisfies Record<string, Subject>
+
+export type SubjectName = keyof typeof subjects

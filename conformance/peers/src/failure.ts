@@ -1,0 +1,50 @@
+/**
+ * What peers' errors have in common, in the suite's words: statuses, and what the platform's fetch fails with.
+ */
+import { type SubjectError, printedForms } from "@paradigm-effect/conformance/Subject"
+import { inspect } from "node:util"
+
+/** The part of a `SubjectError` that a peer's error says. */
+export type Told = Omit<SubjectError, "message" | "printed">
+
+/** The reason an HTTP status stands for. */
+export const reasonOf = (status: number): SubjectError["reason"] => {
+  if (status === 401) return "Unauthorized"
+  if (status === 403) return "Forbidden"
+  if (status === 404) return "ModelNotFound"
+  if (status === 429) return "RateLimited"
+  return status >= 500 ? "ServerFault" : "RequestRejected"
+}
+
+const causes = function* (error: unknown): Generator<object> {
+  const seen = new Set<unknown>()
+  for (let at: unknown = error; typeof at === "object" && at !== null && !seen.has(at); at = "cause" in at ? at.cause : undefined) {
+    seen.add(at)
+    yield at
+    if (at instanceof AggregateError) for (const inner of at.errors as ReadonlyArray<unknown>) yield* causes(inner)
+  }
+}
+
+/** The system's code among an error and its causes, as in `ECONNREFUSED`, which a peer's user can look up there. */
+export const codeOf = (error: unknown): string | undefined => {
+  for (const cause of causes(error)) if ("code" in cause && typeof cause.code === "string") return cause.code
+  return undefined
+}
+
+/** What a failed fetch came to, before the response began or in its body. */
+export const fromTransport = (error: unknown, phase: "headers" | "body", retryable: boolean): Told => {
+  const code = codeOf(error) ?? ""
+  if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/.test(code)) return { reason: "ConnectFailed", retryable }
+  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|^ERR_TLS|^ERR_SSL|EPROTO/.test(code)) return { reason: "TlsFailed", retryable }
+  return { reason: "ConnectionLost", phase, retryable }
+}
+
+/** An error that nothing in its class tells apart: its name is all there is to say. */
+export const untold = (error: unknown): Told => ({ reason: error instanceof Error ? error.name : typeof error, retryable: false })
+
+/** The whole of it, with every way in which the error can be printed. */
+export const toSubjectError = (error: unknown, told: Told): SubjectError => ({
+  ...told,
+  message: error instanceof Error ? error.message : typeof error === "string" ? error : JSON.stringify(error),
+  printed: printedForms(error, (value) => inspect(value, { depth: Infinity, showHidden: true }))
+})

@@ -1,0 +1,97 @@
+// Whether a JSON value has the shape the contract says, and where not. The shapes are generated from the contract's schemas, which decode to
+// what they were given: so a check is a decoding. It needs no schema library at run time, which is most of what a page would load, and no
+// compilation, which a page's security policy may forbid.
+import { add, join } from "./fields.ts"
+import { isInt64 } from "./int64.ts"
+
+/** What a value must be. */
+export interface Shape {
+  /** As in `Expected string`. */
+  readonly expected: string
+  readonly accepts: (value: unknown) => boolean
+  /** Adds what is wrong with a value that is not accepted. */
+  readonly explain: (value: unknown, path: string, problems: Map<string, Array<string>>) => void
+}
+
+const simple = (expected: string, accepts: (value: unknown) => boolean): Shape => ({
+  expected,
+  accepts,
+  explain: (_, path, problems) => add(problems, path, `Expected ${expected}`)
+})
+
+export const any = simple("anything", () => true)
+export const nil = simple("null", (value) => value === null)
+export const string = simple("string", (value) => typeof value === "string")
+export const boolean = simple("boolean", (value) => typeof value === "boolean")
+export const number = simple("number", Number.isFinite)
+export const integer = simple("integer", Number.isSafeInteger)
+export const count = simple("integer of at least 0", (value) => Number.isSafeInteger(value) && Number(value) >= 0)
+export const int64 = simple("64-bit integer", isInt64)
+
+type Members = { readonly [name: string]: unknown }
+const isMembers = (value: unknown): value is Members => typeof value === "object" && value !== null && !Array.isArray(value)
+
+export const record = simple("object", isMembers)
+
+/** An object whose values are all of one shape. */
+export const recordOf = (item: Shape): Shape => ({
+  expected: "object",
+  accepts: (value) => isMembers(value) && Object.values(value).every(item.accepts),
+  explain: (value, path, problems) => {
+    if (!isMembers(value)) return add(problems, path, "Expected object")
+    for (const [name, child] of Object.entries(value)) if (!item.accepts(child)) item.explain(child, join(path, name), problems)
+  }
+})
+
+/** An object with these fields, of which some are required, and any others. A field that is `undefined` is absent. */
+export const object = (fields: { readonly [name: string]: Shape }, required: ReadonlyArray<string> = []): Shape => {
+  const names = Object.keys(fields)
+  const shapes = Object.values(fields)
+  const isRequired = names.map((name) => required.includes(name))
+  return {
+    expected: "object",
+    accepts: (value) => {
+      if (!isMembers(value)) return false
+      for (let i = 0; i < names.length; i++) {
+        const child = value[names[i] as string]
+        if (child === undefined ? isRequired[i] === true : !(shapes[i] as Shape).accepts(child)) return false
+      }
+      return true
+    },
+    explain: (value, path, problems) => {
+      if (!isMembers(value)) return add(problems, path, "Expected object")
+      for (const [i, name] of names.entries()) {
+        const child = value[name]
+        const shape = shapes[i] as Shape
+        if (child === undefined) {
+          if (isRequired[i] === true) add(problems, join(path, name), "Missing key")
+        } else if (!shape.accepts(child)) shape.explain(child, join(path, name), problems)
+      }
+    }
+  }
+}
+
+export const array = (item: Shape): Shape => ({
+  expected: "array",
+  accepts: (value) => Array.isArray(value) && value.every(item.accepts),
+  explain: (value, path, problems) => {
+    if (!Array.isArray(value)) return add(problems, path, "Expected array")
+    for (const [i, child] of value.entries()) if (!item.accepts(child)) item.explain(child, join(path, i), problems)
+  }
+})
+
+/** One of several. */
+export const union = (...members: ReadonlyArray<Shape>): Shape => {
+  const expected = members.map((member) => member.expected).join(" | ")
+  return {
+    expected,
+    accepts: (value) => members.some((member) => member.accepts(value)),
+    explain: (value, path, problems) => {
+      const kind = Array.isArray(value) ? "array" : isMembers(value) ? "object" : undefined
+      const alike = members.filter((member) => member.expected === kind)
+      const [only] = alike
+      if (only !== undefined && alike.length === 1) only.explain(value, path, problems)
+      else add(problems, path, `Expected ${expected}`)
+    }
+  }
+}

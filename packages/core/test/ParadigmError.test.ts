@@ -1,0 +1,384 @@
+import { assert, describe, expectTypeOf, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { inspect } from "node:util"
+import * as Errors from "../src/ParadigmError.ts"
+import { ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
+
+type Tag = ParadigmErrorReason["_tag"]
+
+const answer = { status: 418, detail: "why", excerpt: "body" }
+
+interface Example {
+  readonly reason: ParadigmErrorReason
+  readonly message: string
+  readonly isRetryable: boolean
+}
+
+const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason: { readonly _tag: T } }> } = {
+  InvalidConfiguration: [
+    {
+      reason: new Errors.InvalidConfiguration({ option: "apiKey", detail: "is missing" }),
+      message: "apiKey is missing",
+      isRetryable: false
+    }
+  ],
+  InvalidRequest: [
+    {
+      reason: new Errors.InvalidRequest({ detail: "it is none", fields: { "messages[1].role": ["Missing key"], n: ["Odd", "Small"] } }),
+      message: "The request was not sent: it is none [messages[1].role: Missing key; n: Odd, Small]",
+      isRetryable: false
+    },
+    {
+      reason: new Errors.InvalidRequest({ detail: "it is none", fields: {} }),
+      message: "The request was not sent: it is none",
+      isRetryable: false
+    }
+  ],
+  ConnectFailed: [
+    {
+      reason: new Errors.ConnectFailed({ origin: "http://host", code: "ECONNREFUSED" }),
+      message: "Could not connect to http://host (ECONNREFUSED)",
+      isRetryable: true
+    },
+    {
+      reason: new Errors.ConnectFailed({ origin: "http://host", code: undefined }),
+      message: "Could not connect to http://host",
+      isRetryable: true
+    }
+  ],
+  TlsFailed: [
+    {
+      reason: new Errors.TlsFailed({ origin: "https://host", code: "CERT_HAS_EXPIRED" }),
+      message: "No trusted TLS connection to https://host (CERT_HAS_EXPIRED)",
+      isRetryable: false
+    }
+  ],
+  Timeout: [
+    ["connect", "No connection", true],
+    ["headers", "No response headers", false],
+    ["firstChunk", "No first chunk", false],
+    ["idle", "No further chunk", false],
+    ["total", "Not finished", false]
+  ].map(([stage, what, isRetryable]) => ({
+    reason: new Errors.Timeout({ stage: stage as Errors.Timeout["stage"], limit: Duration.seconds(90) }),
+    message: `${what} within 1m 30s`,
+    isRetryable: isRetryable === true
+  })),
+  ConnectionLost: [
+    {
+      reason: new Errors.ConnectionLost({ phase: "headers", code: "ECONNRESET" }),
+      message: "The connection was lost before the response began (ECONNRESET)",
+      isRetryable: true
+    },
+    {
+      reason: new Errors.ConnectionLost({ phase: "body", code: undefined }),
+      message: "The connection was lost in the middle of the response",
+      isRetryable: false
+    }
+  ],
+  RedirectRefused: [
+    {
+      reason: new Errors.RedirectRefused({ status: 307, origin: "https://other" }),
+      message: "The server redirects to https://other; redirects are not followed",
+      isRetryable: false
+    },
+    {
+      reason: new Errors.RedirectRefused({ status: 0, origin: undefined }),
+      message: "The server redirects; redirects are not followed",
+      isRetryable: false
+    }
+  ],
+  Unauthorized: [
+    {
+      reason: new Errors.Unauthorized({ ...answer, status: 401 }),
+      message: "The server does not accept the API key (401): why",
+      isRetryable: false
+    }
+  ],
+  Forbidden: [
+    { reason: new Errors.Forbidden({ ...answer, status: 403 }), message: "The API key may not do this (403): why", isRetryable: false }
+  ],
+  ModelNotFound: [
+    {
+      reason: new Errors.ModelNotFound({ ...answer, status: 404, model: "alfred" }),
+      message: 'The server does not know the model "alfred" (404): why',
+      isRetryable: false
+    }
+  ],
+  RequestRejected: [
+    {
+      reason: new Errors.RequestRejected({ ...answer, status: 422, fields: { n: ["Odd"] } }),
+      message: "The server refused the request (422): why [n: Odd]",
+      isRetryable: false
+    },
+    ...[400, 402, 405, 406, 408, 409, 413, 415, 418, 499].map((status) => ({
+      reason: new Errors.RequestRejected({ status, detail: undefined, excerpt: "", fields: {} }),
+      message: `The server refused the request (${status})`,
+      isRetryable: status === 408 || status === 409
+    }))
+  ],
+  RateLimited: [
+    {
+      reason: new Errors.RateLimited({ ...answer, status: 429, retryAfter: Duration.seconds(3) }),
+      message: "Too many requests (429): why; retry after 3s",
+      isRetryable: true
+    },
+    {
+      reason: new Errors.RateLimited({ ...answer, status: 429, detail: undefined, retryAfter: undefined }),
+      message: "Too many requests (429)",
+      isRetryable: true
+    }
+  ],
+  Maintenance: [
+    {
+      reason: new Errors.Maintenance({ ...answer, status: 503, mode: "full_shutdown", startedAt: undefined }),
+      message: "The service is under maintenance (503): why",
+      isRetryable: false
+    }
+  ],
+  ServerFault: [500, 501, 502, 503, 504, 505, 599].map((status) => ({
+    reason: new Errors.ServerFault({ ...answer, status, retryAfter: undefined }),
+    message: `The server failed (${status}): why`,
+    isRetryable: status === 502 || status === 503 || status === 504
+  })),
+  UnexpectedResponse: [
+    {
+      reason: new Errors.UnexpectedResponse({ status: 200, contentType: "text/html", detail: "it is not JSON", excerpt: "<html>" }),
+      message: "The response (200, text/html) is not a chat completion: it is not JSON",
+      isRetryable: false
+    },
+    {
+      reason: new Errors.UnexpectedResponse({ status: 204, contentType: undefined, detail: "it is empty", excerpt: "" }),
+      message: "The response (204, no content type) is not a chat completion: it is empty",
+      isRetryable: false
+    }
+  ],
+  StreamTruncated: [
+    { reason: new Errors.StreamTruncated({ chunks: 0 }), message: "The stream ended before its first chunk", isRetryable: false },
+    {
+      reason: new Errors.StreamTruncated({ chunks: 3 }),
+      message: "The stream ended after 3 chunks, before the completion was finished",
+      isRetryable: false
+    }
+  ],
+  StreamFault: [
+    {
+      reason: new Errors.StreamFault({ detail: "boom", type: "InternalServerError", status: 500, excerpt: "{}" }),
+      message: "The server reported an error in its answer: boom",
+      isRetryable: false
+    }
+  ],
+  MalformedChunk: [
+    {
+      reason: new Errors.MalformedChunk({ detail: "it is not JSON", text: "nonsense" }),
+      message: "The stream holds an event that is not a chunk: it is not JSON",
+      isRetryable: false
+    }
+  ],
+  AnswerMismatch: [
+    {
+      reason: new Errors.AnswerMismatch({ detail: "city: Missing key", text: "{}" }),
+      message: "The model's answer does not fit: city: Missing key",
+      isRetryable: false
+    }
+  ]
+}
+
+const all: ReadonlyArray<Example> = Object.values(examples).flat()
+
+const partial = {
+  id: "c",
+  object: "chat.completion",
+  created: 1,
+  model: "m",
+  choices: [{ index: 0, message: { role: "assistant", content: "Hel" }, finish_reason: null }]
+}
+const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
+const attempts = [{ reason: "ServerFault", status: 503, requestId: "r-0", durationMillis: 5, delayMillis: 500 }] as const
+
+const full = (reason: ParadigmErrorReason) => new ParadigmError({ reason, requestId: "r-1", partial, usage, attempts })
+
+describe("a reason", () => {
+  it.each(all)("says: $message", ({ isRetryable, message, reason }) => {
+    assert.strictEqual(reason.message, message)
+    assert.strictEqual(reason.isRetryable, isRetryable)
+    assert.instanceOf(reason, Error)
+  })
+})
+
+describe("ParadigmError", () => {
+  it.each(all)("tells of its reason: $reason._tag, $message", ({ isRetryable, message, reason }) => {
+    const error = new ParadigmError({ reason })
+    assert.strictEqual(error.message, `${reason._tag}: ${message}`)
+    assert.strictEqual(full(reason).message, `${reason._tag}: ${message} (request r-1)`)
+    assert.strictEqual(error.isRetryable, isRetryable)
+    assert.strictEqual(error.status, "status" in reason ? reason.status : undefined)
+    assert.instanceOf(error, Error)
+    assert.strictEqual(error.name, "ParadigmError")
+    assert.include(error.stack, error.message)
+    assert.include(String(error), message)
+  })
+
+  it.each(all)("can be shown, cloned and written: $reason._tag, $message", ({ message, reason }) => {
+    for (const error of [new ParadigmError({ reason }), full(reason)]) {
+      for (const options of [{}, { depth: 10 }, { depth: 10, showHidden: true }, { customInspect: false }]) {
+        assert.include(inspect(error, options), reason._tag)
+      }
+      assert.include(structuredClone(error).stack, message)
+      const written = JSON.parse(JSON.stringify(error))
+      assert.deepInclude(written, { _tag: "ParadigmError", message: error.message, isRetryable: error.isRetryable })
+      assert.strictEqual(written.reason._tag, reason._tag)
+      for (const [name, value] of Object.entries(reason)) {
+        if (typeof value === "string" || typeof value === "number") assert.strictEqual(written.reason[name], value)
+      }
+    }
+  })
+
+  it("as JSON holds all that it knows, and nothing else", () => {
+    const error = full(new Errors.MalformedChunk({ detail: "it is not JSON", text: "nonsense" }))
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(error)), {
+      _tag: "ParadigmError",
+      message: "MalformedChunk: The stream holds an event that is not a chunk: it is not JSON (request r-1)",
+      isRetryable: false,
+      requestId: "r-1",
+      attempts,
+      reason: { _tag: "MalformedChunk", isRetryable: false, detail: "it is not JSON", text: "nonsense" },
+      partial,
+      usage
+    })
+    assert.notProperty(JSON.parse(JSON.stringify(new ParadigmError({ reason: error.reason }))), "partial")
+  })
+
+  it("as JSON is plain, all the way down", () => {
+    const visit = (value: unknown) => {
+      if (typeof value !== "object" || value === null) return assert.notInclude(["function", "symbol", "bigint"], typeof value)
+      if (!Array.isArray(value)) assert.isTrue(Object.getPrototypeOf(value) === Object.prototype)
+      Object.values(value).forEach(visit)
+    }
+    for (const { reason } of all) visit(full(reason).toJSON())
+  })
+
+  it("keeps its message when it is cloned", () => {
+    for (const { reason } of all) assert.strictEqual(structuredClone(full(reason)).message, full(reason).message)
+  })
+
+  it("with more known keeps the rest", () => {
+    const reason = new Errors.StreamTruncated({ chunks: 1 })
+    const error = full(reason).with({ requestId: "r-2" })
+    assert.instanceOf(error, ParadigmError)
+    assert.deepStrictEqual(
+      [error.reason, error.requestId, error.partial, error.usage, error.attempts],
+      [reason, "r-2", partial, usage, attempts]
+    )
+  })
+
+  it("is known as one", () => {
+    const error = new ParadigmError({ reason: new Errors.StreamTruncated({ chunks: 0 }) })
+    assert.isTrue(Errors.isParadigmError(error))
+    for (const other of [new Error("x"), error.reason, null, undefined, "ParadigmError", { _tag: "ParadigmError" }]) {
+      assert.isFalse(Errors.isParadigmError(other))
+    }
+  })
+
+  it("quotes the beginning of a long text", () => {
+    assert.strictEqual(Errors.excerpt("short"), "short")
+    assert.strictEqual(Errors.excerpt("x".repeat(4096)), "x".repeat(4096))
+    assert.strictEqual(Errors.excerpt("x".repeat(4097)), `${"x".repeat(4095)}…`)
+  })
+})
+
+const failing = (reason: ParadigmErrorReason): Effect.Effect<"done", ParadigmError> => Effect.fail(new ParadigmError({ reason }))
+
+const tell = <R extends ParadigmErrorReason>(reason: R) => Effect.succeed<R["_tag"]>(reason._tag)
+
+const handlingOne = (reason: ParadigmErrorReason) =>
+  Effect.catchReason(failing(reason), "ParadigmError", "RateLimited", (reason, error) => {
+    expectTypeOf(reason).toEqualTypeOf<Errors.RateLimited>()
+    expectTypeOf(error.requestId).toEqualTypeOf<string | undefined>()
+    return Effect.succeed(reason.retryAfter)
+  })
+
+const handlingSome = (reason: ParadigmErrorReason) =>
+  Effect.catchReasons(
+    failing(reason),
+    "ParadigmError",
+    {
+      RateLimited: (reason) => Effect.succeed(reason.status),
+      ConnectFailed: (reason) => Effect.succeed([reason.origin])
+    },
+    (reason) => {
+      expectTypeOf(reason).toEqualTypeOf<Exclude<ParadigmErrorReason, Errors.RateLimited | Errors.ConnectFailed>>()
+      return Effect.succeed(reason._tag)
+    }
+  )
+
+const handlingAll = (reason: ParadigmErrorReason) =>
+  Effect.catchReasons(
+    failing(reason),
+    "ParadigmError",
+    {
+      InvalidConfiguration: tell,
+      InvalidRequest: tell,
+      ConnectFailed: tell,
+      TlsFailed: tell,
+      Timeout: tell,
+      ConnectionLost: tell,
+      RedirectRefused: tell,
+      Unauthorized: tell,
+      Forbidden: tell,
+      ModelNotFound: tell,
+      RequestRejected: tell,
+      RateLimited: tell,
+      Maintenance: tell,
+      ServerFault: tell,
+      UnexpectedResponse: tell,
+      StreamTruncated: tell,
+      StreamFault: tell,
+      MalformedChunk: tell,
+      AnswerMismatch: tell
+    },
+    (none) => {
+      expectTypeOf(none).toEqualTypeOf<never>()
+      return Effect.die(none)
+    }
+  )
+
+describe("handling", () => {
+  const limited = new Errors.RateLimited({ ...answer, status: 429, retryAfter: Duration.seconds(3) })
+  const refused = new Errors.ConnectFailed({ origin: "http://host", code: undefined })
+
+  it.effect("one reason, with its fields, leaves the others", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* handlingOne(limited), Duration.seconds(3))
+      const error = yield* Effect.flip(handlingOne(refused))
+      expectTypeOf(error).toEqualTypeOf<ParadigmError>()
+      assert.strictEqual(error.reason, refused)
+    })
+  )
+
+  it.effect("several reasons, and the rest as one", () =>
+    Effect.gen(function* () {
+      expectTypeOf(handlingSome(limited)).toEqualTypeOf<
+        Effect.Effect<number | Array<string> | "done" | Exclude<Tag, "RateLimited" | "ConnectFailed">>
+      >()
+      assert.strictEqual(yield* handlingSome(limited), 429)
+      assert.deepStrictEqual(yield* handlingSome(refused), ["http://host"])
+      assert.strictEqual(yield* handlingSome(new Errors.StreamTruncated({ chunks: 0 })), "StreamTruncated")
+    })
+  )
+
+  it.effect("every reason leaves no other", () =>
+    Effect.gen(function* () {
+      expectTypeOf(handlingAll(limited)).toEqualTypeOf<Effect.Effect<Tag | "done">>()
+      for (const { reason } of all) assert.strictEqual(yield* handlingAll(reason), reason._tag)
+    })
+  )
+
+  it.effect("by the error's tag, as any other", () =>
+    Effect.gen(function* () {
+      const reason = yield* failing(refused).pipe(Effect.catchTag("ParadigmError", (error) => Effect.succeed(error.reason)))
+      assert.strictEqual(reason, refused)
+    })
+  )
+})

@@ -1,0 +1,586 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import { getEventListeners } from "node:events"
+import type { ServerResponse } from "node:http"
+import { setTimeout as sleep } from "node:timers/promises"
+import type { ChatCompletionChunk } from "../src/ChatCompletion.ts"
+import * as ParadigmClient from "../src/ParadigmClient.ts"
+import { ParadigmError } from "../src/ParadigmError.ts"
+import * as ParadigmPromise from "../src/ParadigmPromise.ts"
+import { type Answer, begin, chunk, completion, event, fetchClient, json, key, request, serve, sse } from "./Loopback.ts"
+
+const streamed = { ...request, stream: true } as const
+
+const connect = (baseUrl: string, options: Partial<ParadigmClient.Options> = {}) =>
+  ParadigmPromise.make(ParadigmClient.layer({ apiKey: key, baseUrl, retry: false, ...options }).pipe(Layer.provide(fetchClient)))
+
+interface Meeting {
+  readonly paradigm: ParadigmPromise.ParadigmPromise
+  /** Resolves when the server has the next request, with a function that resolves when its connection is closed. */
+  readonly asked: () => Promise<() => Promise<void>>
+  readonly requests: () => Promise<number>
+}
+
+const meet = (answer: Answer, use: (meeting: Meeting) => Promise<void>, options?: Partial<ParadigmClient.Options>) =>
+  Effect.gen(function* () {
+    const { baseUrl, requests } = yield* serve(answer)
+    const paradigm = connect(baseUrl, options)
+    yield* Effect.promise(() =>
+      use({
+        paradigm,
+        asked: async () => {
+          const { closed } = await Effect.runPromise(Queue.take(requests))
+          return () => Effect.runPromise(closed)
+        },
+        requests: () => Effect.runPromise(Queue.size(requests))
+      })
+    )
+    yield* Effect.promise(() => paradigm.close())
+  }).pipe(Effect.scoped, Effect.runPromise)
+
+const thrownBy = async (promise: PromiseLike<unknown>): Promise<unknown> => {
+  try {
+    await promise
+  } catch (error) {
+    return error
+  }
+  return assert.fail("it did not throw")
+}
+
+const failureOf = async (promise: PromiseLike<unknown>, tag: string) => {
+  const error = await thrownBy(promise)
+  assert.instanceOf(error, ParadigmError)
+  assert.strictEqual(error.reason._tag, tag, error.message)
+  return error
+}
+
+const collect = async (chunks: AsyncIterable<ChatCompletionChunk>) => {
+  const all: Array<ChatCompletionChunk> = []
+  for await (const chunk of chunks) all.push(chunk)
+  return all
+}
+
+const whole = [chunk("Hel"), chunk("lo"), chunk("", "stop")]
+const endless = begin("text/event-stream", event(chunk("a")) + event(chunk("b")))
+
+describe("create", () => {
+  it("resolves with the completion", () =>
+    meet(json(completion), async ({ paradigm }) => {
+      assert.deepStrictEqual(await paradigm.chat.completions.create(request), completion)
+      assert.deepStrictEqual(await paradigm.chat.completions.create({ ...request, stream: false }), completion)
+    }))
+
+  it("resolves with the chunks, to be looped over", () =>
+    meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
+      assert.deepStrictEqual(await collect(await paradigm.chat.completions.create(streamed)), whole)
+    }))
+
+  it("resolves with a stream as soon as the server accepts it", () =>
+    meet(
+      (response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.flushHeaders()
+      },
+      async ({ asked, paradigm }) => {
+        const chunks = await paradigm.chat.completions.create(streamed)
+        const closed = await asked()
+        await chunks.close()
+        await closed()
+      }
+    ))
+
+  it("tells what the server said beside it", () =>
+    meet(json(completion, 200, { "x-request-id": "r-1", "x-other": "o" }), async ({ paradigm }) => {
+      const { data, response } = await paradigm.chat.completions.create(request).withResponse()
+      assert.deepStrictEqual(data, completion)
+      assert.deepStrictEqual([response.status, response.requestId, response.headers["x-other"]], [200, "r-1", "o"])
+    }))
+
+  it("tells what the server said beside a stream", () =>
+    meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
+      const { data, response } = await paradigm.chat.completions.create(streamed).withResponse()
+      assert.deepStrictEqual([response.status, response.requestId], [200, "r-1"])
+      assert.deepStrictEqual(await collect(data), whole)
+    }))
+
+  it("makes one request, however often its promise is used", () =>
+    meet(json(completion), async ({ paradigm, requests }) => {
+      const promise = paradigm.chat.completions.create(request)
+      await Promise.all([promise, promise.then((completion) => completion.id), promise.withResponse(), promise.withResponse()])
+      assert.strictEqual(await requests(), 1)
+    }))
+
+  it("can be called many times at once", () =>
+    meet(json(completion), async ({ paradigm }) => {
+      const all = await Promise.all(Array.from({ length: 20 }, () => paradigm.chat.completions.create(request)))
+      for (const one of all) assert.deepStrictEqual(one, completion)
+    }))
+})
+
+describe("an error", () => {
+  it.each([
+    [401, { detail: "no" }, "Unauthorized"],
+    [404, { detail: "no" }, "ModelNotFound"],
+    [422, { detail: "no" }, "RequestRejected"],
+    [500, "no", "ServerFault"]
+  ] as const)("of the server is thrown as it is (%i)", (status, body, tag) =>
+    meet(json(body, status, { "x-request-id": "r-1" }), async ({ paradigm }) => {
+      for (const call of [
+        () => paradigm.chat.completions.create(request),
+        () => paradigm.chat.completions.create(streamed),
+        () => paradigm.chat.completions.create(request).withResponse()
+      ]) {
+        const error = await failureOf(call(), tag)
+        assert.deepStrictEqual([error.status, error.requestId], [status, "r-1"])
+        assert.instanceOf(error, Error)
+      }
+    })
+  )
+
+  it("of the stream is thrown by the loop, with what had arrived", () =>
+    meet(sse(chunk("Hel"), chunk("lo"), { error: { message: "boom" } }), async ({ paradigm }) => {
+      const chunks = await paradigm.chat.completions.create(streamed)
+      const told: Array<unknown> = []
+      const error = await failureOf(
+        (async () => {
+          for await (const chunk of chunks) told.push(chunk)
+        })(),
+        "StreamFault"
+      )
+      assert.deepStrictEqual(told, [chunk("Hel"), chunk("lo")])
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
+    }))
+
+  it("of a stream that is cut short is thrown by the loop", () =>
+    meet(sse(chunk("Hel")), async ({ paradigm }) => {
+      await failureOf(collect(await paradigm.chat.completions.create(streamed)), "StreamTruncated")
+    }))
+
+  it("in the options is thrown by each call", async () => {
+    const paradigm = connect("http://127.0.0.1:9", { apiKey: `${key}\n` })
+    for (let time = 0; time < 2; time++) {
+      const error = await failureOf(paradigm.chat.completions.create(request), "InvalidConfiguration")
+      assert.notInclude(error.message, key)
+    }
+    await paradigm.close()
+  })
+
+  it("in the request is thrown by the promise, and nothing is sent", () =>
+    meet(json(completion), async ({ paradigm, requests }) => {
+      const wrong: ReadonlyArray<unknown> = [{ model: "m" }, { ...request, n: Number.NaN }, { stream: true }, {}, undefined, null, 42]
+      for (const value of wrong) await failureOf(paradigm.chat.completions.create(value as typeof request), "InvalidRequest")
+      assert.strictEqual(await requests(), 0)
+    }))
+
+  it("that nobody waits for is no unhandled rejection", () =>
+    meet(json("no", 500), async ({ paradigm }) => {
+      const unhandled: Array<unknown> = []
+      const note = (error: unknown) => unhandled.push(error)
+      process.on("unhandledRejection", note)
+      try {
+        const controller = new AbortController()
+        void paradigm.chat.completions.create(request)
+        void paradigm.chat.completions.create(streamed)
+        void paradigm.chat.completions.create(request).withResponse()
+        void paradigm.chat.completions.create({ ...request, n: Number.NaN })
+        void paradigm.chat.completions.create(request, { signal: controller.signal })
+        void paradigm.chat.completions.create(streamed, { signal: AbortSignal.abort(new Error("early")) })
+        controller.abort(new Error("late"))
+        await sleep(200)
+        assert.deepStrictEqual(unhandled, [])
+      } finally {
+        process.off("unhandledRejection", note)
+      }
+    }))
+
+  it("of a stream that nobody reads is no unhandled rejection", () =>
+    meet(sse(chunk("a"), { error: "boom" }), async ({ paradigm }) => {
+      const unhandled: Array<unknown> = []
+      const note = (error: unknown) => unhandled.push(error)
+      process.on("unhandledRejection", note)
+      try {
+        const controller = new AbortController()
+        const chunks = await paradigm.chat.completions.create(streamed, { signal: controller.signal })
+        void chunks[Symbol.asyncIterator]()
+        controller.abort(new Error("late"))
+        await sleep(100)
+        assert.deepStrictEqual(unhandled, [])
+      } finally {
+        process.off("unhandledRejection", note)
+      }
+    }))
+})
+
+describe("leaving a loop", () => {
+  it("by break closes the connection", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const told: Array<unknown> = []
+      for await (const chunk of await paradigm.chat.completions.create(streamed)) {
+        told.push(chunk)
+        break
+      }
+      assert.deepStrictEqual(told, [chunk("a")])
+      await (
+        await asked()
+      )()
+    }))
+
+  it("by an error of one's own closes the connection, and throws that error", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const enough = new Error("enough")
+      const error = await thrownBy(
+        (async () => {
+          for await (const _ of await paradigm.chat.completions.create(streamed)) throw enough
+        })()
+      )
+      assert.strictEqual(error, enough)
+      await (
+        await asked()
+      )()
+    }))
+
+  it("before it began closes the connection", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const iterator = (await paradigm.chat.completions.create(streamed))[Symbol.asyncIterator]()
+      assert.deepStrictEqual(await iterator.return?.(), { done: true, value: undefined })
+      assert.deepStrictEqual(await iterator.next(), { done: true, value: undefined })
+      await (
+        await asked()
+      )()
+    }))
+
+  it("by closing the stream ends the loop", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const chunks = await paradigm.chat.completions.create(streamed)
+      const told: Array<unknown> = []
+      for await (const chunk of chunks) {
+        told.push(chunk)
+        if (told.length === 2) void sleep(20).then(() => chunks.close())
+      }
+      assert.deepStrictEqual(told, [chunk("a"), chunk("b")])
+      await (
+        await asked()
+      )()
+      await chunks.close()
+    }))
+
+  it("goes on where it stopped, in a second loop", () =>
+    meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
+      const chunks = await paradigm.chat.completions.create(streamed)
+      const iterator = chunks[Symbol.asyncIterator]()
+      assert.deepStrictEqual((await iterator.next()).value, whole[0])
+      assert.deepStrictEqual(await collect(chunks), whole.slice(1))
+      assert.deepStrictEqual(await collect(chunks), [])
+    }))
+
+  it("is not needed to ask for several chunks at once", () =>
+    meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
+      const iterator = (await paradigm.chat.completions.create(streamed))[Symbol.asyncIterator]()
+      const steps = await Promise.all(Array.from({ length: 5 }, () => iterator.next()))
+      assert.deepStrictEqual(
+        steps.map(({ value }) => value),
+        [...whole, undefined, undefined]
+      )
+    }))
+})
+
+describe("an abort", () => {
+  const reason = new Error("the user left")
+
+  it("before the call sends nothing, and throws its reason", () =>
+    meet(json(completion), async ({ paradigm, requests }) => {
+      const signal = AbortSignal.abort(reason)
+      assert.strictEqual(await thrownBy(paradigm.chat.completions.create(request, { signal })), reason)
+      assert.strictEqual(await thrownBy(paradigm.chat.completions.create(streamed, { signal })), reason)
+      await sleep(50)
+      assert.strictEqual(await requests(), 0)
+    }))
+
+  it.each<[string, Answer]>([
+    ["while nothing has come", () => {}],
+    ["in the middle of the body", begin("application/json", '{"id":')]
+  ])("%s closes the connection, and throws its reason", (_, answer) =>
+    meet(answer, async ({ asked, paradigm }) => {
+      const controller = new AbortController()
+      const promise = paradigm.chat.completions.create(request, { signal: controller.signal })
+      const closed = await asked()
+      await sleep(30)
+      controller.abort(reason)
+      assert.strictEqual(await thrownBy(promise), reason)
+      await closed()
+    })
+  )
+
+  it("while a stream is being accepted closes the connection, and throws its reason", () =>
+    meet(
+      () => {},
+      async ({ asked, paradigm }) => {
+        const controller = new AbortController()
+        const promise = paradigm.chat.completions.create(streamed, { signal: controller.signal })
+        const closed = await asked()
+        controller.abort(reason)
+        assert.strictEqual(await thrownBy(promise), reason)
+        await closed()
+      }
+    ))
+
+  it("while a loop waits closes the connection, and throws its reason", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const controller = new AbortController()
+      const told: Array<unknown> = []
+      const loop = async () => {
+        for await (const chunk of await paradigm.chat.completions.create(streamed, { signal: controller.signal })) {
+          told.push(chunk)
+          if (told.length === 2) void sleep(20).then(() => controller.abort(reason))
+        }
+      }
+      assert.strictEqual(await thrownBy(loop()), reason)
+      assert.deepStrictEqual(told, [chunk("a"), chunk("b")])
+      await (
+        await asked()
+      )()
+    }))
+
+  it("from within a loop tells no further chunk", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const controller = new AbortController()
+      const told: Array<unknown> = []
+      const loop = async () => {
+        for await (const chunk of await paradigm.chat.completions.create(streamed, { signal: controller.signal })) {
+          told.push(chunk)
+          controller.abort(reason)
+        }
+      }
+      assert.strictEqual(await thrownBy(loop()), reason)
+      assert.deepStrictEqual(told, [chunk("a")])
+      await (
+        await asked()
+      )()
+    }))
+
+  it("while nobody reads closes the connection at once", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const controller = new AbortController()
+      const chunks = await paradigm.chat.completions.create(streamed, { signal: controller.signal })
+      const closed = await asked()
+      controller.abort(reason)
+      await closed()
+      assert.strictEqual(await thrownBy(collect(chunks)), reason)
+      assert.strictEqual(await thrownBy(chunks.finalCompletion()), reason)
+    }))
+
+  it("between two reads closes the connection at once", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const controller = new AbortController()
+      const iterator = (await paradigm.chat.completions.create(streamed, { signal: controller.signal }))[Symbol.asyncIterator]()
+      await iterator.next()
+      controller.abort(reason)
+      await (
+        await asked()
+      )()
+      assert.strictEqual(await thrownBy(iterator.next()), reason)
+    }))
+
+  it("by a time limit throws the signal's TimeoutError", () =>
+    meet(
+      () => {},
+      async ({ paradigm }) => {
+        const error = await thrownBy(paradigm.chat.completions.create(request, { signal: AbortSignal.timeout(30) }))
+        assert.instanceOf(error, DOMException)
+        assert.strictEqual(error.name, "TimeoutError")
+      }
+    ))
+
+  it("without a reason throws an AbortError", () =>
+    meet(
+      () => {},
+      async ({ asked, paradigm }) => {
+        const controller = new AbortController()
+        const promise = paradigm.chat.completions.create(request, { signal: controller.signal })
+        await asked()
+        controller.abort()
+        const error = await thrownBy(promise)
+        assert.instanceOf(error, DOMException)
+        assert.strictEqual(error.name, "AbortError")
+      }
+    ))
+
+  it("after the end changes nothing", () =>
+    meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
+      const controller = new AbortController()
+      const chunks = await paradigm.chat.completions.create(streamed, { signal: controller.signal })
+      assert.deepStrictEqual(await collect(chunks), whole)
+      controller.abort(reason)
+      assert.strictEqual((await chunks.finalCompletion()).choices[0]?.message.content, "Hello")
+      assert.deepStrictEqual(await collect(chunks), [])
+    }))
+
+  it("of one call leaves the others alone", () =>
+    meet(
+      (response, { body }) => (body.includes("stay") ? setTimeout(() => json(completion)(response, {} as never), 50) : undefined),
+      async ({ asked, paradigm }) => {
+        const controller = new AbortController()
+        const staying = paradigm.chat.completions.create({ ...request, user: "stay" })
+        const leaving = paradigm.chat.completions.create(request, { signal: controller.signal })
+        await asked()
+        await asked()
+        controller.abort(reason)
+        assert.strictEqual(await thrownBy(leaving), reason)
+        assert.deepStrictEqual(await staying, completion)
+      }
+    ))
+
+  it("is not listened for any more after a call", () =>
+    meet(
+      (response, seen) => (seen.body.includes('"stream":true') ? sse(...whole, "[DONE]") : json(completion))(response, seen),
+      async ({ paradigm }) => {
+        const { signal } = new AbortController()
+        for (let time = 0; time < 20; time++) {
+          await paradigm.chat.completions.create(request, { signal })
+          await collect(await paradigm.chat.completions.create(streamed, { signal }))
+          for await (const _ of await paradigm.chat.completions.create(streamed, { signal })) break
+          await (await paradigm.chat.completions.create(streamed, { signal })).close()
+          await paradigm.chat.completions.create({ ...request, n: Number.NaN }, { signal }).catch(() => {})
+        }
+        assert.strictEqual(getEventListeners(signal, "abort").length, 0)
+      }
+    ))
+})
+
+const writeSlowly = async (response: ServerResponse) => {
+  for (let number = 0; number < 20; number++) {
+    response.write(event(chunk(String(number))))
+    if (number % 3 === 0) await sleep(7)
+  }
+  response.end(event("[DONE]"))
+}
+
+describe("a stream", () => {
+  it("resolves with its completion, read or not", () =>
+    meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
+      for (const read of [0, 1, 3, 4]) {
+        const chunks = await paradigm.chat.completions.create(streamed)
+        const iterator = chunks[Symbol.asyncIterator]()
+        for (let time = 0; time < read; time++) await iterator.next()
+        const { choices, object } = await chunks.finalCompletion()
+        assert.strictEqual(object, "chat.completion")
+        assert.deepStrictEqual(choices, [{ index: 0, message: { role: "assistant", content: "Hello" }, finish_reason: "stop" }])
+        assert.deepStrictEqual((await chunks.finalCompletion()).choices, choices)
+      }
+    }))
+
+  it("that fails has no completion", () =>
+    meet(sse(chunk("Hel"), { error: { message: "boom" } }), async ({ paradigm }) => {
+      const chunks = await paradigm.chat.completions.create(streamed)
+      const error = await failureOf(chunks.finalCompletion(), "StreamFault")
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "Hel")
+      await failureOf(chunks.finalCompletion(), "StreamFault")
+    }))
+
+  it("that was left has no completion", () =>
+    meet(endless, async ({ paradigm }) => {
+      const chunks = await paradigm.chat.completions.create(streamed)
+      for await (const _ of chunks) break
+      assert.instanceOf(await thrownBy(chunks.finalCompletion()), Error)
+    }))
+
+  it("that was closed before it was read has no completion", () =>
+    meet(endless, async ({ paradigm }) => {
+      const chunks = await paradigm.chat.completions.create(streamed)
+      await chunks.close()
+      assert.instanceOf(await thrownBy(chunks.finalCompletion()), Error)
+    }))
+
+  it("is a stream of lines, too", () =>
+    meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
+      const text = await new Response((await paradigm.chat.completions.create(streamed)).toReadableStream()).text()
+      assert.deepStrictEqual(
+        text
+          .trimEnd()
+          .split("\n")
+          .map((line) => JSON.parse(line)),
+        whole
+      )
+    }))
+
+  it("of lines fails as it does", () =>
+    meet(sse(chunk("a"), { error: "boom" }), async ({ paradigm }) => {
+      const reader = (await paradigm.chat.completions.create(streamed)).toReadableStream().getReader()
+      assert.isFalse((await reader.read()).done)
+      await failureOf(reader.read(), "StreamFault")
+    }))
+
+  it("of lines closes the connection when it is cancelled", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const reader = (await paradigm.chat.completions.create(streamed)).toReadableStream().getReader()
+      await reader.read()
+      await reader.cancel()
+      await (
+        await asked()
+      )()
+    }))
+
+  it("that is read slowly loses nothing", () =>
+    meet(
+      (response) => {
+        begin("text/event-stream", "")(response, {} as never)
+        void writeSlowly(response)
+      },
+      async ({ paradigm }) => {
+        const told: Array<unknown> = []
+        for await (const chunk of await paradigm.chat.completions.create(streamed)) {
+          told.push(chunk)
+          await sleep(5)
+        }
+        assert.deepStrictEqual(
+          told,
+          Array.from({ length: 20 }, (_, number) => chunk(String(number)))
+        )
+      }
+    ))
+})
+
+describe("close", () => {
+  it("ends a call that waits", () =>
+    meet(
+      () => {},
+      async ({ asked, paradigm }) => {
+        const waiting = thrownBy(paradigm.chat.completions.create(request))
+        const closed = await asked()
+        await paradigm.close()
+        assert.instanceOf(await waiting, Error)
+        await closed()
+      }
+    ))
+
+  it("ends a stream that is read", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      const chunks = await paradigm.chat.completions.create(streamed)
+      const closed = await asked()
+      const loop = collect(chunks).then(
+        () => "ended",
+        () => "failed"
+      )
+      await sleep(20)
+      await paradigm.close()
+      await closed()
+      assert.include(["ended", "failed"], await loop)
+    }))
+
+  it("ends a stream that nobody reads", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      await paradigm.chat.completions.create(streamed)
+      const closed = await asked()
+      await paradigm.close()
+      await closed()
+    }))
+
+  it("can come twice, and before any call", async () => {
+    const paradigm = connect("http://127.0.0.1:9")
+    await paradigm.close()
+    await paradigm.close()
+    assert.instanceOf(await thrownBy(paradigm.chat.completions.create(request)), Error)
+  })
+})

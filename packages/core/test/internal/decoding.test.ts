@@ -1,0 +1,122 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
+import { decodeChunk, decodeCompletion, decodeRequest } from "../../src/internal/decoding.ts"
+
+const chunk = {
+  id: "c",
+  object: "chat.completion.chunk",
+  created: 1700000000,
+  model: "alfred",
+  choices: [{ index: 0, delta: { content: "a" }, finish_reason: null }]
+}
+
+const completion = {
+  id: "c",
+  object: "chat.completion",
+  created: 1700000000,
+  model: "alfred",
+  choices: [{ index: 0, message: { role: "assistant", content: "a" }, finish_reason: "stop" }]
+}
+
+const without = (value: object, ...names: ReadonlyArray<string>) =>
+  Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)))
+
+const withChoice = (value: object, ...choices: ReadonlyArray<unknown>) => ({ ...value, choices })
+
+const assertRefused = (
+  result: Result.Result<unknown, Readonly<Record<string, ReadonlyArray<string>>>>,
+  ...paths: ReadonlyArray<string>
+) => {
+  assert.isTrue(Result.isFailure(result))
+  if (Result.isFailure(result)) assert.sameMembers(Object.keys(result.failure), [...paths])
+}
+
+describe("decodeChunk", () => {
+  it("takes a chunk as it is", () => {
+    const extended = { ...chunk, extra: { a: [null] }, choices: [{ index: 0, delta: { content: "a", x: 1 }, y: 2 }] }
+    for (const value of [chunk, extended, { ...chunk, choices: [] }]) assert.strictEqual(Result.getOrThrow(decodeChunk(value)), value)
+  })
+
+  it.each<[string, object, object]>([
+    ["an id", without(chunk, "id"), { ...chunk, id: "" }],
+    ["a model", without(chunk, "model"), { ...chunk, model: "" }],
+    ["an object", without(chunk, "object"), chunk],
+    ["a time", without(chunk, "created"), { ...chunk, created: 0 }],
+    ["all of them", { choices: chunk.choices }, { ...chunk, id: "", model: "", created: 0 }],
+    ["a whole number of seconds", { ...chunk, created: 1700000000.75 }, chunk],
+    ["an index", withChoice(chunk, { delta: { content: "a" } }), withChoice(chunk, { index: 0, delta: { content: "a" } })],
+    ["a delta", withChoice(chunk, { index: 1, finish_reason: "stop" }), withChoice(chunk, { index: 1, delta: {}, finish_reason: "stop" })],
+    ["values, but nulls", { ...chunk, id: null, model: null, created: null, object: null }, { ...chunk, id: "", model: "", created: 0 }]
+  ])("does without %s", (_, value, expected) => {
+    assert.deepStrictEqual<unknown>(Result.getOrThrow(decodeChunk(value)), expected)
+  })
+
+  it("leaves what it was given as it was", () => {
+    const value = { choices: [{ finish_reason: "stop" }], extra: 1 }
+    const copy = structuredClone(value)
+    assert.deepInclude(Result.getOrThrow(decodeChunk(value)), { extra: 1 })
+    assert.deepStrictEqual(value, copy)
+  })
+
+  it.each<[string, unknown, ReadonlyArray<string>]>([
+    ["no choices", without(chunk, "choices"), ["choices"]],
+    ["choices that are none", { ...chunk, choices: {} }, ["choices"]],
+    ["a choice that is none", withChoice(chunk, null), ["choices[0]"]],
+    ["a whole message for a delta", withChoice(chunk, { index: 0, message: { role: "assistant", content: "a" } }), ["choices[0].delta"]],
+    ["a text for a delta", withChoice(chunk, { index: 0, text: "a", finish_reason: null }), ["choices[0].delta"]],
+    ["a delta that is a text", withChoice(chunk, { index: 0, delta: "a" }), ["choices[0].delta"]],
+    ["an index below 0", withChoice(chunk, { index: -1, delta: {} }), ["choices[0].index"]],
+    ["an index with a fraction", withChoice(chunk, { index: 0.5, delta: {} }), ["choices[0].index"]],
+    ["a number for a text", { ...chunk, id: 1, choices: [{ index: 0, delta: { content: 1 } }] }, ["id", "choices[0].delta.content"]],
+    ["a list", [chunk], [""]],
+    ["null", null, [""]],
+    ["a text", "chunk", [""]]
+  ])("refuses %s, by its path", (_, value, paths) => {
+    assertRefused(decodeChunk(value), ...paths)
+  })
+})
+
+describe("decodeCompletion", () => {
+  it("takes a completion as it is", () => {
+    for (const value of [completion, { ...completion, extra: null }, { ...completion, choices: [] }]) {
+      assert.strictEqual(Result.getOrThrow(decodeCompletion(value)), value)
+    }
+  })
+
+  const message = { role: "assistant", content: "a" }
+
+  it.each<[string, object, object]>([
+    ["what only identifies it", { choices: completion.choices }, { ...completion, id: "", model: "", created: 0 }],
+    ["a whole number of seconds", { ...completion, created: 1700000000.5 }, completion],
+    ["indices", withChoice(completion, { message }, { message }), withChoice(completion, { index: 0, message }, { index: 1, message })],
+    ["a role", withChoice(completion, { index: 0, message: { content: "a" } }), withChoice(completion, { index: 0, message })],
+    [
+      "the order of its choices",
+      withChoice(completion, { index: 2, message }, { index: 0, message }, { index: 1, message }),
+      withChoice(completion, { index: 0, message }, { index: 1, message }, { index: 2, message })
+    ]
+  ])("does without %s", (_, value, expected) => {
+    const copy = structuredClone(value)
+    assert.deepStrictEqual<unknown>(Result.getOrThrow(decodeCompletion(value)), expected)
+    assert.deepStrictEqual(value, copy)
+  })
+
+  it.each<[string, unknown, ReadonlyArray<string>]>([
+    ["no choices", without(completion, "choices"), ["choices"]],
+    ["a choice without message", withChoice(completion, { index: 0 }), ["choices[0].message"]],
+    ["a message that is a text", withChoice(completion, { index: 0, message: "a" }), ["choices[0].message"]],
+    ["content that is a number", withChoice(completion, { index: 0, message: { content: 1 } }), ["choices[0].message.content"]],
+    ["a list", [completion], [""]],
+    ["null", null, [""]]
+  ])("refuses %s, by its path", (_, value, paths) => {
+    assertRefused(decodeCompletion(value), ...paths)
+  })
+})
+
+describe("decodeRequest", () => {
+  it("takes a request as it is, and completes nothing", () => {
+    const request = { model: "alfred", messages: [{ role: "user", content: "a" }], extra: 1 }
+    assert.strictEqual(Result.getOrThrow(decodeRequest(request)), request)
+    assertRefused(decodeRequest({ messages: [{ content: "a" }] }), "model", "messages[0].role")
+  })
+})

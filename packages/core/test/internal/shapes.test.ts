@@ -1,0 +1,287 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Contract from "../../src/ChatCompletion.ts"
+import type { Shape } from "../../src/internal/shape.ts"
+import { fieldsOf } from "../../src/internal/schemaIssue.ts"
+import * as Shapes from "../../src/internal/shapes.ts"
+
+const contract = new Map<string, unknown>(Object.entries(Contract))
+
+const schemaOf = (name: string) => {
+  const schema = contract.get(name)
+  assert.isTrue(Schema.isSchema(schema), name)
+  return schema as Schema.Codec<unknown>
+}
+
+const all = Object.entries(Shapes).map(([name, shape]) => ({ name, shape, schema: schemaOf(name) }))
+
+type Subject = (typeof all)[number]
+
+const pathsOf = (shape: Shape, value: unknown) => {
+  const problems = new Map<string, Array<string>>()
+  shape.explain(value, "", problems)
+  for (const problem of [...problems.values()].flat()) assert.match(problem, /^(Expected |Missing key$)/)
+  return [...problems.keys()]
+}
+
+const print = (value: unknown) =>
+  JSON.stringify(value, (_, child) => (typeof child === "bigint" ? `${child}n` : child))?.slice(0, 300) ?? String(value)
+
+const assertAgreement = ({ name, schema, shape }: Subject, value: unknown) => {
+  const decoded = Schema.decodeUnknownResult(schema, { errors: "all" })(value)
+  assert.strictEqual(shape.accepts(value), Result.isSuccess(decoded), `${name} ${print(value)}`)
+  if (Result.isSuccess(decoded)) assert.deepStrictEqual(decoded.success, value)
+  else assert.sameMembers(pathsOf(shape, value), Object.keys(fieldsOf(decoded.failure)), `${name} ${print(value)}`)
+}
+
+const strangers: ReadonlyArray<unknown> = [
+  undefined,
+  null,
+  true,
+  "",
+  "text",
+  0,
+  -0,
+  1,
+  -1,
+  1.5,
+  1e300,
+  2 ** 53,
+  -(2 ** 53),
+  2 ** 63,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  5n,
+  2n ** 63n - 1n,
+  2n ** 63n,
+  [],
+  [null],
+  [undefined],
+  ["text"],
+  [1],
+  [1.5],
+  [[]],
+  [{}],
+  {},
+  { a: 1 },
+  { type: "text" },
+  { type: 1 },
+  { url: "u" },
+  { url: 1 },
+  { name: "n" },
+  { name: 1 },
+  { token: "t", logprob: 0 },
+  { begin: "b", end: "e" },
+  () => 1,
+  Symbol("s")
+]
+
+/** Every value that differs from one in a single place: another value there, or nothing. */
+function* variants(value: unknown): Generator {
+  yield* strangers
+  if (Array.isArray(value)) {
+    for (const [at, child] of value.entries()) for (const variant of variants(child)) yield value.toSpliced(at, 1, variant)
+    for (const stranger of strangers) yield [...value, stranger]
+  } else if (typeof value === "object" && value !== null) {
+    for (const [key, child] of Object.entries(value)) {
+      const { [key]: _, ...rest } = value as Record<string, unknown>
+      yield rest
+      for (const variant of variants(child)) yield { ...value, [key]: variant }
+    }
+    for (const stranger of strangers) yield { ...value, unknown: stranger }
+  }
+}
+
+const logprob = { token: "a", logprob: -0.5, bytes: [97], top_logprobs: [{ token: "b", logprob: -1, bytes: null }] }
+const logprobs = { content: [logprob], refusal: [logprob] }
+const toolCall = { id: "a", type: "function", function: { name: "f", arguments: "{" } }
+const annotations = [{ type: "url_citation", url_citation: { url: "u" } }]
+const audio = { id: "a", data: "AA==", transcript: "t", expires_at: 1.5 }
+const usage = {
+  prompt_tokens: 1,
+  completion_tokens: 2,
+  total_tokens: 3,
+  prompt_tokens_details: { cached_tokens: 1, audio_tokens: 0 },
+  completion_tokens_details: { reasoning_tokens: 1, audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 }
+}
+const envelope = {
+  id: "c",
+  created: 1700000000,
+  model: "alfred",
+  usage,
+  system_fingerprint: "fp",
+  service_tier: "t",
+  prompt_token_ids: [1]
+}
+
+const contentPart = {
+  type: "text",
+  text: "a",
+  image_url: { url: "u", detail: "low" },
+  audio_url: { url: "u", detail: "low" },
+  video_url: { url: "u", detail: "low" },
+  input_audio: { data: "AA==", format: "wav" },
+  file: { file_id: "f", file_data: "AA==", filename: "n" },
+  image_embeds: { a: "AA==" },
+  audio_embeds: "AA==",
+  refusal: "no",
+  uuid: "u"
+}
+const message = {
+  role: "assistant",
+  content: [contentPart],
+  name: "n",
+  function_call: { name: "f" },
+  tool_calls: [toolCall],
+  tool_call_id: "a",
+  refusal: "no",
+  reasoning: "hm",
+  reasoning_content: "hm"
+}
+const responseFormat = {
+  type: "json_schema",
+  json_schema: { name: "n", description: "d", schema: {}, strict: true },
+  structures: [{ begin: "<", schema: {}, end: ">" }],
+  triggers: ["<"],
+  format: {}
+}
+const tool = { type: "function", function: { name: "f", description: "d", parameters: {}, strict: true } }
+const structuredOutputs = {
+  json: {},
+  regex: "a",
+  choice: ["a"],
+  grammar: "g",
+  json_object: true,
+  structural_tag: "t",
+  disable_fallback: true,
+  disable_any_whitespace: true,
+  disable_additional_properties: true,
+  whitespace_pattern: "w"
+}
+const request = {
+  model: "alfred",
+  messages: [message, { role: "user", content: "a" }],
+  max_tokens: 1,
+  temperature: 0.5,
+  top_p: 1,
+  n: 1,
+  stream: true,
+  stop: ["a"],
+  presence_penalty: 0,
+  frequency_penalty: 0,
+  logit_bias: { "1": 1 },
+  user: "u",
+  functions: [{}],
+  function_call: "auto",
+  max_completion_tokens: 1,
+  response_format: responseFormat,
+  seed: 2n ** 60n,
+  tools: [tool],
+  parallel_tool_calls: true,
+  stream_options: { include_usage: true, continuous_usage_stats: true },
+  tool_choice: { type: "function", function: { name: "f" } },
+  reasoning_effort: "low",
+  include_reasoning: true,
+  thinking_token_budget: 1,
+  logprobs: true,
+  top_logprobs: 1,
+  prompt_logprobs: 1,
+  top_k: 1,
+  min_p: 0,
+  repetition_penalty: 1,
+  length_penalty: 1,
+  use_beam_search: true,
+  stop_token_ids: [1],
+  ignore_eos: true,
+  include_stop_str_in_output: true,
+  min_tokens: 1,
+  allowed_token_ids: [1],
+  bad_words: ["a"],
+  skip_special_tokens: true,
+  spaces_between_special_tokens: true,
+  truncate_prompt_tokens: 1,
+  echo: true,
+  add_generation_prompt: true,
+  add_special_tokens: true,
+  continue_final_message: true,
+  documents: [{}],
+  chat_template: "t",
+  chat_template_kwargs: {},
+  mm_processor_kwargs: {},
+  structured_outputs: structuredOutputs,
+  guided_json: {},
+  guided_regex: "r",
+  guided_choice: ["a"],
+  guided_grammar: "g",
+  guided_decoding_backend: "b",
+  guided_whitespace_pattern: "w",
+  priority: 1,
+  request_id: "r",
+  return_tokens_as_token_ids: true,
+  return_token_ids: true,
+  cache_salt: "s",
+  kv_transfer_params: {},
+  vllm_xargs: {}
+}
+const response = {
+  role: "assistant",
+  content: "a",
+  refusal: "no",
+  reasoning: "hm",
+  reasoning_content: "hm",
+  annotations,
+  audio,
+  tool_calls: [toolCall],
+  function_call: { name: "f" }
+}
+const choiceEnd = { finish_reason: "stop", stop_reason: 1, logprobs, token_ids: [1] }
+const choice = { index: 0, message: response, ...choiceEnd }
+const toolCallDelta = { index: 0, id: "a", type: "function", function: { name: "f", arguments: "{" } }
+const delta = { ...response, tool_calls: [toolCallDelta], function_call: { name: "f", arguments: "{" } }
+
+const examples: Readonly<Record<keyof typeof Shapes, object>> = {
+  ContentPart: contentPart,
+  ToolCall: toolCall,
+  ChatMessage: message,
+  ResponseFormat: responseFormat,
+  Tool: tool,
+  StructuredOutputs: structuredOutputs,
+  ChatCompletionRequest: request,
+  ChatMessageResponse: response,
+  TokenLogprob: logprob,
+  Logprobs: logprobs,
+  ChatCompletionChoice: choice,
+  CompletionUsage: usage,
+  ChatCompletion: { ...envelope, object: "chat.completion", choices: [choice], prompt_logprobs: [{}, null], kv_transfer_params: {} },
+  ToolCallDelta: toolCallDelta,
+  ChatCompletionDelta: delta,
+  ChatCompletionChunk: { ...envelope, object: "chat.completion.chunk", choices: [{ index: 0, delta, ...choiceEnd }] }
+}
+
+const exampleOf = ({ name }: Subject) => new Map(Object.entries(examples)).get(name)
+
+const propertiesOf = ({ name, schema }: Subject): ReadonlyArray<string> => {
+  const document = Schema.toJsonSchemaDocument(schema)
+  const described = document.definitions[name] ?? document.schema
+  return Object.keys(described["properties"] ?? {})
+}
+
+describe("a shape", () => {
+  it.each(all)("has an example here with every field: $name", (subject) => {
+    assert.sameMembers(Object.keys(exampleOf(subject) ?? {}), [...propertiesOf(subject)])
+    assert.isTrue(subject.shape.accepts(exampleOf(subject)))
+  })
+
+  it.each(all)("accepts what its schema does, and finds the same faults, one change away from an example: $name", (subject) => {
+    for (const variant of variants(exampleOf(subject))) assertAgreement(subject, variant)
+  })
+
+  for (const subject of all) {
+    it.prop(`accepts what its schema makes: ${subject.name}`, { value: Arbitrary.schema(subject.schema) }, ({ value }) => {
+      assert.isTrue(subject.shape.accepts(value))
+      assertAgreement(subject, value)
+    })
+  }
+})
