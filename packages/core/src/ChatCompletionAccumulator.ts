@@ -50,9 +50,14 @@ const firstText = (before: string | undefined, more: string | null | undefined) 
 const addLogprobs = (before: Record<string, unknown>, more: Readonly<Record<string, unknown>>) => {
   for (const [name, value] of Object.entries(more)) {
     const list = before[name]
-    before[name] = Array.isArray(list) && Array.isArray(value) ? [...list, ...value] : (value ?? list)
+    if (Array.isArray(list) && Array.isArray(value)) for (const item of value) list.push(item)
+    else before[name] = Array.isArray(value) ? [...value] : (value ?? list)
   }
 }
+
+// What is told must not change when more comes.
+const copyLogprobs = (logprobs: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(logprobs).map(([name, value]) => [name, Array.isArray(value) ? [...value] : value]))
 
 const joined = (before: string | undefined, more: string | null | undefined) =>
   more === undefined || more === null ? before : before === undefined ? more : before + more
@@ -84,7 +89,7 @@ const toChoice = ([index, choice]: [number, Choice]): ChatCompletionChoice => ({
   message: toMessage(choice),
   finish_reason: choice.finishReason ?? null,
   ...(choice.stopReason === undefined ? {} : { stop_reason: choice.stopReason }),
-  ...(choice.logprobs === undefined ? {} : { logprobs: { ...choice.logprobs } })
+  ...(choice.logprobs === undefined ? {} : { logprobs: copyLogprobs(choice.logprobs) })
 })
 
 /**

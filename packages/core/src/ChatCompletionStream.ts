@@ -137,17 +137,26 @@ class Decoder {
       this.#isBetween = false
       return this.#parse(read)
     }
-    const bytes = this.#held === undefined ? read : concat(this.#held, read)
+    const held = this.#held
+    if (held === undefined) return this.#scan(read)
     this.#held = undefined
+    // Only the event that was cut is put together, not the whole read.
+    const rest = held[held.length - 1] === 10 && read[0] === 10 ? 1 : endOfEvent(read, 0)
+    if (rest === -1) return this.#scan(concat(held, read))
+    this.#scan(concat(held, read.subarray(0, rest)))
+    if (rest < read.length) this.push(read.subarray(rest))
+  }
+
+  #scan(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     let at = 0
     while (at < bytes.length && !this.#ended) {
-      const template = this.#isBetween ? this.#match(bytes, view, at) : undefined
-      if (template !== undefined) {
-        at = template.end
+      const match = this.#isBetween ? this.#match(bytes, view, at) : undefined
+      if (match !== undefined) {
+        at = match.end
         this.#misses = 0
         this.#patience = 1
-        this.#add(template.chunk)
+        this.#add(match.chunk)
         continue
       }
       const end = endOfEvent(bytes, at)

@@ -56,6 +56,9 @@ export class Parser {
   readonly #limit: number
   // Not every runtime's decoder strips just one byte order mark when a stream begins with two: the parser does it itself.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+  // A decoder that need not remember a cut character is faster, and few reads cut one.
+  readonly #wholeDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
+  #isCut = false
   #started = false
   #data: string | undefined = undefined
   #event = ""
@@ -73,7 +76,7 @@ export class Parser {
   }
 
   push(bytes: Uint8Array): void {
-    const text = this.#decoder.decode(bytes, { stream: true })
+    const text = this.#decode(bytes)
     if (text.length === 0) return
     let at = 0
     if (!this.#started) {
@@ -86,6 +89,15 @@ export class Parser {
     }
     let lineFeed = text.indexOf("\n", at)
     let carriageReturn = text.indexOf("\r", at)
+    // Most reads are whole events of one line of data, and nothing else.
+    if (carriageReturn === -1 && this.#pending === 0 && !this.#inComment && this.#data === undefined) {
+      while (lineFeed !== -1 && text.charCodeAt(lineFeed + 1) === 10 && text.startsWith("data:", at)) {
+        this.#addData(text.slice(text.charCodeAt(at + 5) === 32 ? at + 6 : at + 5, lineFeed))
+        this.#dispatch()
+        at = lineFeed + 2
+        lineFeed = text.indexOf("\n", at)
+      }
+    }
     while (lineFeed !== -1 || carriageReturn !== -1) {
       let end: number
       let next: number
@@ -108,6 +120,15 @@ export class Parser {
       at = next
     }
     if (at < text.length) this.#keep(text, at)
+  }
+
+  #decode(bytes: Uint8Array): string {
+    const last = bytes[bytes.length - 1]
+    if (last === undefined) return ""
+    const isCut = last >= 128
+    const text = isCut || this.#isCut ? this.#decoder.decode(bytes, { stream: isCut }) : this.#wholeDecoder.decode(bytes)
+    this.#isCut = isCut
+    return text
   }
 
   #keep(text: string, at: number) {

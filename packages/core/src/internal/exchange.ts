@@ -7,6 +7,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Duration from "effect/Duration"
+import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ErrorBody from "../ErrorBody.ts"
@@ -95,7 +96,7 @@ export const send = Effect.fnUntraced(function* (
     close,
     bytes: Stream.transformPull(response.stream, (pull) =>
       Effect.succeed(
-        Effect.catch(pull, (error) => {
+        Effect.catch(pull, (error): Pull.Pull<never, ParadigmErrorReason> => {
           // A 204 has no body, and Effect calls that a failure of it.
           if (Cause.isDone(error) || error.reason._tag === "EmptyBodyError") return Cause.done()
           return Effect.fail(fromHttpClientError(error, "body", origin, limits))

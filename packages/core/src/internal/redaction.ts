@@ -10,8 +10,9 @@ const mask = "<redacted>"
 const minPrefix = 6
 
 const withoutPrefix = (text: string, key: string): string => {
-  for (let length = Math.min(key.length - 1, text.length); length >= minPrefix; length--) {
-    if (text.endsWith(key.slice(0, length))) return text.slice(0, -length) + mask
+  const end = text.endsWith("…") ? text.length - 1 : text.length
+  for (let length = Math.min(key.length - 1, end); length >= minPrefix; length--) {
+    if (text.endsWith(key.slice(0, length), end)) return text.slice(0, end - length) + mask
   }
   return text
 }
