@@ -23,11 +23,14 @@ const schemas: Readonly<Record<string, JsonSchema>> = document.components.schema
 const used = new Set<string>()
 const declarations: Array<string> = []
 
+// What a stream's every chunk has.
+const isHot = (name: string) => name === "ChatCompletionChunk" || name === "ChatCompletionDelta" || name === "ToolCallDelta"
+
 const declare = (name: string): string => {
   const schema = schemas[name]
   if (schema === undefined) throw new Error(`The contract has no schema ${name}`)
   if (!declarations.some((declaration) => declaration.startsWith(`export const ${name} =`))) {
-    declarations.push(`export const ${name} = ${toShape(schema)}`)
+    declarations.push(`export const ${name} = ${toShape(schema, isHot(name))}`)
   }
   return name
 }
@@ -37,7 +40,21 @@ const use = (combinator: string, ...args: ReadonlyArray<string>): string => {
   return args.length === 0 ? combinator : `${combinator}(${args.join(", ")})`
 }
 
-const toShape = (schema: JsonSchema): string => {
+// Whether a field has its shape, written out: looking fields up by name costs several times as much, and a stream asks for every chunk.
+const toTest = (name: string, schema: JsonSchema): string => {
+  if (schema.type === "string" || schema.type === "boolean") return `typeof v.${name} === "${schema.type}"`
+  if (schema.type === "null") return `v.${name} === null`
+  const members = schema.anyOf?.filter((member) => member.enum === undefined) ?? []
+  const isPlain = members.length > 0 && members.every((member) => ["string", "boolean", "null"].includes(member.type ?? ""))
+  return isPlain ? members.map((member) => toTest(name, member)).join(" || ") : `f.${name}.accepts(v.${name})`
+}
+
+const toTests = (properties: Readonly<Record<string, JsonSchema>>, required: ReadonlyArray<string>): string =>
+  Object.entries(properties)
+    .map(([name, schema]) => `(${required.includes(name) ? "" : `v.${name} === undefined || `}${toTest(name, schema)})`)
+    .join(" && ")
+
+const toShape = (schema: JsonSchema, isHot = false): string => {
   if (schema.$ref !== undefined) return declare(schema.$ref.slice(schema.$ref.lastIndexOf("/") + 1))
   if (schema.anyOf !== undefined) {
     // Known strings beside any string are for documentation.
@@ -52,12 +69,14 @@ const toShape = (schema: JsonSchema): string => {
         const values = typeof schema.additionalProperties === "object" ? toShape(schema.additionalProperties) : "any"
         return values === "any" ? use("record") : use("recordOf", values)
       }
-      const fields = Object.entries(schema.properties).map(([name, field]) => `${name}: ${toShape(field)}`)
-      const required = schema.required === undefined ? [] : [JSON.stringify(schema.required)]
-      return use("object", `{ ${fields.join(", ")} }`, ...required)
+      const fields = Object.entries(schema.properties).map(([name, field]) => `${name}: ${toShape(field, isHot)}`)
+      const required = schema.required ?? []
+      const tests = isHot ? [`(v, f) => ${toTests(schema.properties, required)}`] : []
+      const asked = required.length > 0 || isHot ? [JSON.stringify(required)] : []
+      return use("object", `{ ${fields.join(", ")} }`, ...asked, ...tests)
     }
     case "array":
-      return use("array", schema.items === undefined ? use("any") : toShape(schema.items))
+      return use("array", schema.items === undefined ? use("any") : toShape(schema.items, isHot))
     case "integer":
       return use(schema.format === "int64" ? "int64" : schema.minimum === 0 ? "count" : "integer")
     case "null":

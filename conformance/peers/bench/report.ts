@@ -37,9 +37,8 @@ export const median = (values: ReadonlyArray<number>): number => {
 }
 
 const versionOf = (name: string): string => {
-  let at = new URL(import.meta.resolve(name))
+  let at = new URL(".", import.meta.resolve(name))
   for (;;) {
-    at = new URL("..", at)
     try {
       const found = JSON.parse(readFileSync(new URL("package.json", at), "utf8")) as { readonly name?: string; readonly version?: string }
       if (found.name === name && found.version !== undefined) return found.version
@@ -47,6 +46,7 @@ const versionOf = (name: string): string => {
       // Not here: further up.
     }
     if (at.pathname === "/") return "unknown"
+    at = new URL("..", at)
   }
 }
 

@@ -8,18 +8,21 @@
  * | --- | --- |
  * | `RetryError` | its last error |
  * | `APICallError` with an error status | the reason of that status |
- * | `APICallError` with a success status | `UnexpectedResponse` |
+ * | `APICallError` with a success status | `ConnectionLost` in the body where a cause is the network's, otherwise `UnexpectedResponse` |
  * | `APICallError` without a status | by the system's code in its causes |
  * | `JSONParseError`, `TypeValidationError` | `MalformedChunk` from a stream, otherwise `UnexpectedResponse` |
  * | `InvalidResponseDataError` | `StreamTruncated` from a stream (it says that no finish reason came), otherwise `UnexpectedResponse` |
  * | `EmptyResponseBodyError` | `UnexpectedResponse` |
- * | the server's error as it was sent | `StreamFault`, with a numeric `code` as its status |
- * | `InvalidPromptError`, `InvalidArgumentError`, `UnsupportedFunctionalityError` | `InvalidRequest` |
+ * | `StreamProviderError` | `StreamFault`, with a numeric `code` as its status |
+ * | `InvalidPromptError`, `InvalidMessageRoleError`, `InvalidArgumentError`, `UnsupportedFunctionalityError` | `InvalidRequest` |
  * | `LoadAPIKeyError`, `LoadSettingError` | `InvalidConfiguration` |
- * | `TimeoutError` | `Timeout`: `Chunk` is idle, `First chunk` is firstChunk, any other the total |
+ * | `TimeoutError`, `AbortError` without the user's doing | `Timeout`: `Chunk` is idle, `First chunk` is firstChunk, any other the total |
  * | fetch's own `TypeError` while reading | `ConnectionLost` in the body |
  * | an abort | aborted |
  * | any other | its name: it cannot be told by its class |
+ *
+ * Two things are done in its favour. Unless a case asks for retries there are none: its own wait seconds. And its user stops at the first error of
+ * a stream, which goes on after it.
  */
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import type { Operation } from "@paradigm-effect/conformance/Case"
@@ -29,6 +32,7 @@ import {
   EmptyResponseBodyError,
   generateText,
   InvalidArgumentError,
+  InvalidMessageRoleError,
   InvalidPromptError,
   InvalidResponseDataError,
   JSONParseError,
@@ -37,12 +41,15 @@ import {
   LoadSettingError,
   type ModelMessage,
   RetryError,
+  StreamProviderError,
   streamText,
   tool,
   TypeValidationError,
   UnsupportedFunctionalityError
 } from "ai"
-import { fromTransport, reasonOf, type Told, toSubjectError, untold } from "./failure.ts"
+import { fromTransport, isBroken, reasonOf, type Told, toSubjectError, untold } from "./failure.ts"
+
+globalThis.AI_SDK_LOG_WARNINGS = false
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -51,7 +58,7 @@ const isObject = (value: unknown): value is Json => typeof value === "object" &&
 const toPart = (part: unknown) => {
   if (!isObject(part) || part["type"] !== "image_url") return part
   const image = part["image_url"]
-  return { type: "image", image: isObject(image) ? image["url"] : image }
+  return { type: "file", mediaType: "image", data: isObject(image) ? image["url"] : image }
 }
 
 const toMessage = (message: unknown): unknown => {
@@ -106,35 +113,45 @@ const toCall = (request: Operation["request"]) => {
   }
 }
 
-const statusOf = (error: unknown) => (isObject(error) && typeof error["code"] === "number" ? error["code"] : undefined)
+const invalidRequests = [InvalidPromptError, InvalidMessageRoleError, InvalidArgumentError, UnsupportedFunctionalityError]
+
+const fromTimeout = (message: string): Told => {
+  const stage = message.startsWith("Chunk") ? "idle" : message.startsWith("First chunk") ? "firstChunk" : "total"
+  return { reason: "Timeout", stage, retryable: false }
+}
+
+const fromCall = (error: APICallError): Told => {
+  const { isRetryable: retryable, responseHeaders, statusCode: status } = error
+  if (status === undefined) return fromTransport(error, "headers", retryable)
+  const requestId = responseHeaders?.["x-request-id"]
+  if (status >= 400) return { reason: reasonOf(status), status, retryable, requestId }
+  if (isBroken(error)) return { ...fromTransport(error, "body", retryable), status, requestId }
+  return { reason: "UnexpectedResponse", status, retryable, requestId }
+}
 
 const tell = (error: unknown, streaming: boolean): Told => {
   if (RetryError.isInstance(error)) return tell(error.lastError, streaming)
-  if (APICallError.isInstance(error)) {
-    const { isRetryable: retryable, responseHeaders, statusCode: status } = error
-    if (status === undefined) return fromTransport(error, "headers", retryable)
-    const requestId = responseHeaders?.["x-request-id"]
-    return { reason: status < 400 ? "UnexpectedResponse" : reasonOf(status), status, retryable, requestId }
+  if (APICallError.isInstance(error)) return fromCall(error)
+  if (StreamProviderError.isInstance(error)) {
+    const status = error.statusCode ?? (typeof error.code === "number" ? error.code : undefined)
+    return { reason: "StreamFault", status, retryable: error.isRetryable }
   }
   if (JSONParseError.isInstance(error) || TypeValidationError.isInstance(error)) {
     return { reason: streaming ? "MalformedChunk" : "UnexpectedResponse", retryable: false }
   }
   if (InvalidResponseDataError.isInstance(error)) return { reason: streaming ? "StreamTruncated" : "UnexpectedResponse", retryable: false }
   if (EmptyResponseBodyError.isInstance(error)) return { reason: "UnexpectedResponse", retryable: false }
-  if (InvalidPromptError.isInstance(error) || InvalidArgumentError.isInstance(error) || UnsupportedFunctionalityError.isInstance(error)) {
-    return { reason: "InvalidRequest", retryable: false }
-  }
+  if (invalidRequests.some((invalid) => invalid.isInstance(error))) return { reason: "InvalidRequest", retryable: false }
   if (LoadAPIKeyError.isInstance(error) || LoadSettingError.isInstance(error)) return { reason: "InvalidConfiguration", retryable: false }
-  if (error instanceof Error) {
-    if (error.name === "TimeoutError") {
-      const stage = error.message.startsWith("Chunk") ? "idle" : error.message.startsWith("First chunk") ? "firstChunk" : "total"
-      return { reason: "Timeout", stage, retryable: false }
-    }
-    if (error instanceof TypeError && error.message === "terminated") return fromTransport(error, "body", false)
-    return untold(error)
-  }
-  return { reason: "StreamFault", status: statusOf(error), retryable: false }
+  if (typeof error === "string") return fromTimeout(error)
+  if (!(error instanceof Error)) return untold(error)
+  if (error.name === "TimeoutError" || error.name === "AbortError") return fromTimeout(error.message)
+  return isBroken(error) ? fromTransport(error, "body", false) : untold(error)
 }
+
+// What the server said, which its messages leave out where it is not in the shape that they know.
+const bodyOf = (error: unknown): unknown =>
+  RetryError.isInstance(error) ? bodyOf(error.lastError) : APICallError.isInstance(error) ? error.responseBody : undefined
 
 const toTimeout = (timeouts: ClientOptions["timeouts"]) => ({
   ...(timeouts?.total === undefined ? {} : { totalMs: timeouts.total }),
@@ -158,30 +175,26 @@ export const ai: Subject = {
           abortSignal: call.signal,
           timeout: toTimeout(timeouts),
           allowSystemInMessages: true,
-          ...(retry === undefined ? {} : { maxRetries: retry.attempts - 1 }),
+          maxRetries: (retry?.attempts ?? 1) - 1,
           ...toCall(operation.request)
         }
         if (!streaming) {
           const { response } = await generateText({ ...options, include: { responseBody: true } })
           return { outcome: "completion", chunks, completion: response.body }
         }
-        const failures: Array<{ readonly error: unknown }> = []
         const { fullStream } = streamText({ ...options, includeRawChunks: true, onError: () => undefined })
         for await (const part of fullStream) {
-          if (part.type === "error") failures.push(part)
-          if (part.type === "abort" && !call.signal.aborted) failures.push({ error: part.reason })
+          if (part.type === "error") throw part.error
+          if (part.type === "abort") throw part.reason
           if (part.type !== "raw") continue
           chunks.push(part.rawValue)
           await call.onChunk(part.rawValue)
-          if (chunks.length === call.take) return { outcome: "chunks", chunks }
+          if (chunks.length === call.take) break
         }
-        if (call.signal.aborted) return { outcome: "aborted", chunks }
-        const [failure] = failures
-        if (failure === undefined) return { outcome: "chunks", chunks }
-        return { outcome: "error", chunks, error: toSubjectError(failure.error, tell(failure.error, true)) }
+        return { outcome: call.signal.aborted ? "aborted" : "chunks", chunks }
       } catch (error) {
         if (call.signal.aborted) return { outcome: "aborted", chunks }
-        return { outcome: "error", chunks, error: toSubjectError(error, tell(error, streaming)) }
+        return { outcome: "error", chunks, error: toSubjectError(error, tell(error, streaming), bodyOf(error)) }
       }
     }
   })

@@ -39,12 +39,24 @@ export const fromTransport = (error: unknown, phase: "headers" | "body", retryab
   return { reason: "ConnectionLost", phase, retryable }
 }
 
+/** Whether an error, or a cause of it, is what fetch fails with when a connection breaks in the middle of a response. */
+export const isBroken = (error: unknown): boolean => {
+  for (const cause of causes(error)) if (cause instanceof TypeError && cause.message === "terminated") return true
+  return false
+}
+
 /** An error that nothing in its class tells apart: its name is all there is to say. */
 export const untold = (error: unknown): Told => ({ reason: error instanceof Error ? error.name : typeof error, retryable: false })
 
-/** The whole of it, with every way in which the error can be printed. */
-export const toSubjectError = (error: unknown, told: Told): SubjectError => ({
+const textOf = (value: unknown): string =>
+  value === undefined ? "" : value instanceof Error ? value.message : typeof value === "string" ? value : JSON.stringify(value)
+
+/**
+ * The whole of it, with every way in which the error can be printed. The server's body, where the error has it in a property, counts as part of
+ * its message.
+ */
+export const toSubjectError = (error: unknown, told: Told, body: unknown): SubjectError => ({
   ...told,
-  message: error instanceof Error ? error.message : typeof error === "string" ? error : JSON.stringify(error),
+  message: `${textOf(error)} ${textOf(body)}`.trim(),
   printed: printedForms(error, (value) => inspect(value, { depth: Infinity, showHidden: true }))
 })

@@ -12,12 +12,13 @@
  * | `APIUserAbortError`, or a stream that ends without an error once it is aborted | aborted |
  * | any other | its name: it cannot be told by its class |
  *
- * Its errors do not say whether to try again; its documentation says what it tries again itself: connections that fail, 408, 409, 429 and 5xx.
+ * Two things are done in its favour. Unless a case asks for retries there are none: its own wait long. And its errors do not say whether to try
+ * again, but its documentation says what it tries again itself: connections that fail, 408, 409, 429 and 5xx.
  */
 import type { ClientOptions, Outcome, Subject } from "@paradigm-effect/conformance/Subject"
 import { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError, OpenAI } from "openai"
 import type { ChatCompletionCreateParams, ChatCompletionCreateParamsNonStreaming, ChatCompletionCreateParamsStreaming } from "openai/resources/chat/completions"
-import { fromTransport, reasonOf, type Told, toSubjectError, untold } from "./failure.ts"
+import { fromTransport, isBroken, reasonOf, type Told, toSubjectError, untold } from "./failure.ts"
 
 const isRetried = (status: number) => status === 408 || status === 409 || status === 429 || status >= 500
 
@@ -37,7 +38,7 @@ const tell = (error: unknown, streaming: boolean, stage: string | undefined): To
     return { reason: "StreamFault", status: typeof error.code === "number" ? error.code : undefined, retryable: false, requestId }
   }
   if (error instanceof SyntaxError) return { reason: streaming ? "MalformedChunk" : "UnexpectedResponse", retryable: false }
-  if (error instanceof TypeError && error.message === "terminated") return fromTransport(error, "body", false)
+  if (isBroken(error)) return fromTransport(error, "body", false)
   return untold(error)
 }
 
@@ -57,7 +58,7 @@ export const openai: Subject = {
             apiKey,
             baseURL: baseUrl,
             logLevel: "off",
-            ...(retry === undefined ? {} : { maxRetries: retry.attempts - 1 }),
+            maxRetries: (retry?.attempts ?? 1) - 1,
             ...(limit === undefined ? {} : { timeout: limit })
           })
           const request = operation.request as unknown as ChatCompletionCreateParams
@@ -75,7 +76,7 @@ export const openai: Subject = {
           return { outcome: call.signal.aborted ? "aborted" : "chunks", chunks }
         } catch (error) {
           if (error instanceof APIUserAbortError || call.signal.aborted) return { outcome: "aborted", chunks }
-          return { outcome: "error", chunks, error: toSubjectError(error, tell(error, streaming, stage)) }
+          return { outcome: "error", chunks, error: toSubjectError(error, tell(error, streaming, stage), error instanceof APIError ? error.error : undefined) }
         }
       }
     }

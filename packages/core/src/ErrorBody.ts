@@ -187,10 +187,10 @@ export const toReason = (answer: ErrorAnswer): ParadigmErrorReason => {
   return new ServerFault({ ...about, retryAfter: retryAfter(answer.headers, answer.now) })
 }
 
+const isGiven = (value: unknown) => value !== undefined && value !== null
+
 const isFaultyChoice = (choice: unknown): boolean =>
-  Predicate.isObject(choice) &&
-  (("error" in choice && choice.error !== null && choice.error !== undefined) ||
-    ("finish_reason" in choice && choice.finish_reason === "error"))
+  Predicate.isObject(choice) && (isGiven(choice["error"]) || choice["finish_reason"] === "error")
 
 /**
  * The error that an event of a stream, or an answer with status 200, reports; `undefined` where it reports none.
@@ -203,7 +203,7 @@ const isFaultyChoice = (choice: unknown): boolean =>
  */
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
   const body: Record<PropertyKey, unknown> = Predicate.isObject(value) ? value : {}
-  const isError = (body["error"] !== undefined && body["error"] !== null) || body["object"] === "error" || event === "error"
+  const isError = isGiven(body["error"]) || body["object"] === "error" || event === "error"
   const choice: unknown = Array.isArray(body["choices"]) ? body["choices"].find(isFaultyChoice) : undefined
   if (!isError && choice === undefined) return undefined
   const { code, detail, type } = isError ? (Predicate.isObject(value) ? readObject(body) : read(source)) : readObject(choice as typeof body)

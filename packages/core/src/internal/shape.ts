@@ -43,8 +43,15 @@ export const recordOf = (item: Shape): Shape => ({
   }
 })
 
-/** An object with these fields, of which some are required, and any others. A field that is `undefined` is absent. */
-export const object = (fields: { readonly [name: string]: Shape }, required: ReadonlyArray<string> = []): Shape => {
+/**
+ * An object with these fields, of which some are required, and any others. A field that is `undefined` is absent. `test`, where it is given,
+ * says the same of the fields, faster.
+ */
+export const object = <Fields extends { readonly [name: string]: Shape }>(
+  fields: Fields,
+  required: ReadonlyArray<string> = [],
+  test?: (value: Members, fields: Fields) => boolean
+): Shape => {
   const names = Object.keys(fields)
   const shapes = Object.values(fields)
   const isRequired = names.map((name) => required.includes(name))
@@ -52,6 +59,7 @@ export const object = (fields: { readonly [name: string]: Shape }, required: Rea
     expected: "object",
     accepts: (value) => {
       if (!isMembers(value)) return false
+      if (test !== undefined) return test(value, fields)
       for (let i = 0; i < names.length; i++) {
         const child = value[names[i] as string]
         if (child === undefined ? isRequired[i] === true : !(shapes[i] as Shape).accepts(child)) return false
