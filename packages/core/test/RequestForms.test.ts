@@ -4,10 +4,12 @@ import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
 import { InvalidRequest } from "../src/ParadigmError.ts"
 import * as RequestEncoding from "../src/RequestEncoding.ts"
 
+const encoders = { json: RequestEncoding.json, urlEncoded: RequestEncoding.urlEncoded, multipart: RequestEncoding.multipart }
+
 const minimal = { model: "alfred", messages: [{ role: "user", content: "Hello" }] } satisfies ChatCompletionRequest
 
 const encoded = (request: unknown, encoding: "json" | "urlEncoded" | "multipart") =>
-  Result.getOrThrow(RequestEncoding[encoding](request as ChatCompletionRequest))
+  Result.getOrThrow(encoders[encoding](request as ChatCompletionRequest))
 
 const fields = (request: unknown) => [...new URLSearchParams(encoded(request, "urlEncoded").body)]
 
@@ -115,7 +117,7 @@ describe("a form that is written", () => {
     ["a seed that is not exact", { ...minimal, seed: 2 ** 60 }, "seed"]
   ])("refuses %s, by its path", (_, request, path) => {
     for (const encoding of ["urlEncoded", "multipart"] as const) {
-      assert.deepStrictEqual(Object.keys(refused(RequestEncoding[encoding](request as ChatCompletionRequest))), [path])
+      assert.deepStrictEqual(Object.keys(refused(encoders[encoding](request as ChatCompletionRequest))), [path])
     }
   })
 

@@ -6,6 +6,8 @@ import { ChatCompletionRequest } from "../../src/ChatCompletion.ts"
 import { InvalidRequest } from "../../src/ParadigmError.ts"
 import * as RequestEncoding from "../../src/RequestEncoding.ts"
 
+const encoders = { json: RequestEncoding.json, urlEncoded: RequestEncoding.urlEncoded, multipart: RequestEncoding.multipart }
+
 // What comes out of JSON, without what is undefined.
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
@@ -90,7 +92,7 @@ describe("whatever a request holds", () => {
         const messages = request.messages.map((known, i) => (i === 0 ? { ...message, ...known } : known))
         const whole = { ...unknown, ...request, messages, ...(seed === undefined ? {} : { seed }) }
         for (const encoding of ["urlEncoded", "multipart"] as const) {
-          const result = RequestEncoding[encoding](whole)
+          const result = encoders[encoding](whole)
           if (Result.isFailure(result)) {
             // What UTF-8 cannot hold, in a field that has no other spelling.
             const [path = ""] = Object.keys(result.failure.fields)
