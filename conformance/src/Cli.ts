@@ -22,7 +22,10 @@ import * as ReportNdjson from "./ReportNdjson.ts"
 const report = Command.make(
   "report",
   {
-    files: Argument.String("file").pipe(Argument.atLeast(1), Argument.withDescription("What --reporter ndjson wrote; each run is a column")),
+    files: Argument.String("file").pipe(
+      Argument.atLeast(1),
+      Argument.withDescription("What --reporter ndjson wrote; each run is a column")
+    ),
     output: CliRun.flags.output.pipe(Flag.withDescription("Write the page there"))
   },
   Effect.fnUntraced(function* ({ files, output }) {
@@ -56,6 +59,8 @@ export const run = (version: string) =>
     Effect.tapError((error) => (error._tag === "Misuse" ? Console.error(error.message) : Effect.void)),
     // What cannot be parsed has been shown with the help; asking for help is no error.
     Effect.mapError((error) =>
-      CliError.isCliError(error) && !(error._tag === "ShowHelp" && error.errors.length === 0) ? new CliRun.Misuse({ message: error.message }) : error
+      CliError.isCliError(error) && !(error._tag === "ShowHelp" && error.errors.length === 0)
+        ? new CliRun.Misuse({ message: error.message })
+        : error
     )
   )

@@ -55,7 +55,9 @@ export const command = Command.make(
     command: Flag.String("command").pipe(
       Flag.withMetavar("COMMAND"),
       Flag.optional,
-      Flag.withDescription("What starts the client under test, as a shell would be told; it is spoken to in JSON lines on its stdin and stdout")
+      Flag.withDescription(
+        "What starts the client under test, as a shell would be told; it is spoken to in JSON lines on its stdin and stdout"
+      )
     )
   },
   Effect.fnUntraced(function* (options) {

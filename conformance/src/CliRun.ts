@@ -68,7 +68,10 @@ const shardOf = (text: string) => {
  */
 export const flags = {
   list: Flag.Boolean("list").pipe(Flag.withDefault(false), Flag.withDescription("Print the cases that would be run, and run none")),
-  dryRun: Flag.Boolean("dry-run").pipe(Flag.withDefault(false), Flag.withDescription("Check everything that can be checked beforehand, and run nothing")),
+  dryRun: Flag.Boolean("dry-run").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Check everything that can be checked beforehand, and run nothing")
+  ),
   filters: Flag.String("filter").pipe(
     Flag.withMetavar("TEXT"),
     Flag.atLeast(0),
@@ -128,7 +131,10 @@ const readFile = Effect.fnUntraced(function* (file: string): Effect.fn.Return<st
 })
 
 const inFile = <A>(file: string, decode: () => A) =>
-  Effect.try({ try: decode, catch: (error) => new Misuse({ message: `${file}: ${error instanceof Error ? error.message : String(error)}` }) })
+  Effect.try({
+    try: decode,
+    catch: (error) => new Misuse({ message: `${file}: ${error instanceof Error ? error.message : String(error)}` })
+  })
 
 /**
  * What a file holds. Fails with the file's name where there is none, or where it is not what it should be.
@@ -145,7 +151,12 @@ const jsonFiles = Effect.fnUntraced(function* (path: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const { join } = yield* Path.Path
   const names = yield* Effect.orElseSucceed(fileSystem.readDirectory(path), () => undefined)
-  return names === undefined ? [path] : names.filter((name) => name.endsWith(".json")).toSorted().map((name) => join(path, name))
+  return names === undefined
+    ? [path]
+    : names
+        .filter((name) => name.endsWith(".json"))
+        .toSorted()
+        .map((name) => join(path, name))
 })
 
 /**
@@ -181,7 +192,9 @@ const loadKnown = Effect.fnUntraced(function* (file: string, plan: ReadonlyArray
   const known = yield* Effect.try({
     try: () => decodeKnown(value),
     catch: (error) => {
-      const found = Schema.isSchemaError(error) ? issues(error.issue).issues.map(({ message, path = [] }) => [...path, message].map(String).join(path.length === 0 ? "" : ": ")) : [String(error)]
+      const found = Schema.isSchemaError(error)
+        ? issues(error.issue).issues.map(({ message, path = [] }) => [...path, message].map(String).join(path.length === 0 ? "" : ": "))
+        : [String(error)]
       return new Misuse({ message: `${file}: ${found.join("; ")}` })
     }
   })
@@ -212,7 +225,9 @@ export interface Selection<I> {
  */
 export const select = Effect.fnUntraced(function* <I extends Plan.Listed>(options: Options, whole: ReadonlyArray<I>) {
   const known = Option.isNone(options.known) ? [] : yield* loadKnown(options.known.value, whole)
-  const wanted = whole.filter(({ id }) => options.filters.length === 0 || options.filters.some((pattern) => KnownFailures.matches(`*${pattern}*`, id)))
+  const wanted = whole.filter(
+    ({ id }) => options.filters.length === 0 || options.filters.some((pattern) => KnownFailures.matches(`*${pattern}*`, id))
+  )
   if (wanted.length === 0) {
     return yield* new Misuse({ message: `No case has an id like ${options.filters.join(" or ")}; --list shows all of them` })
   }
@@ -244,7 +259,7 @@ export const outline = (plan: ReadonlyArray<Plan.Listed>, known: ReadonlyArray<K
     const listed = plan.filter((item) => KnownFailures.find(known, item, new Date()) !== undefined).length
     const counted = groups.map((group) => `  ${group}: ${plan.filter(({ id }) => Reporter.groupOf(id) === group).length}`)
     const summary = yield* Effect.promise(() => Plan.summarize(plan))
-    return [`${Plan.format(summary)}`, ...counted, `known to fail: ${listed}`]
+    return [Plan.format(summary), ...counted, `known to fail: ${listed}`]
   })
 
 const makers = { ndjson: ReportNdjson.make, junit: ReportJunit.make, html: ReportHtml.make, terminal: ReportTerminal.make }
@@ -282,7 +297,10 @@ export const reporters = Effect.fnUntraced(function* (
   const fileSystem = yield* FileSystem.FileSystem
   const terminal = yield* Terminal.Terminal
   const isTerminal = yield* (yield* Stdio.Stdio).stdoutIsTerminal
-  const noColor = yield* Config.String("NO_COLOR").pipe(Config.withDefault(""), Effect.orElseSucceed(() => ""))
+  const noColor = yield* Config.String("NO_COLOR").pipe(
+    Config.withDefault(""),
+    Effect.orElseSucceed(() => "")
+  )
   const out = isTerminal ? { columns: yield* terminal.columns, colors: noColor === "" } : {}
   const display = (text: string) => Effect.orDie(terminal.display(text))
   if (Option.isNone(options.output)) return [buffered(makers[options.reporter], options.reporter === "terminal" ? out : {}, display)]
@@ -312,12 +330,9 @@ export interface Tested<I> {
  * @category running
  * @since 0.1.0
  */
-export const run = Effect.fnUntraced(function* <I extends Plan.Listed & { readonly case: { readonly rule: string; readonly source: ReadonlyArray<string> } }>(
-  { known, plan }: Selection<I>,
-  tested: Tested<I>,
-  told: ReadonlyArray<Told>,
-  strict: boolean
-) {
+export const run = Effect.fnUntraced(function* <
+  I extends Plan.Listed & { readonly case: { readonly rule: string; readonly source: ReadonlyArray<string> } }
+>({ known, plan }: Selection<I>, tested: Tested<I>, told: ReadonlyArray<Told>, strict: boolean) {
   const start = performance.now()
   const summary = yield* Effect.promise(() => Plan.summarize(plan))
   const { kind, side, subject } = tested

@@ -25,8 +25,7 @@ const positive = (flag: Flag.Flag<number>) =>
     () => "Expected a number above 0"
   )
 
-const capability = (name: string) =>
-  Flag.Literals(name, ServerCapability.literals).pipe(Flag.withMetavar("CAPABILITY"), Flag.atLeast(0))
+const capability = (name: string) => Flag.Literals(name, ServerCapability.literals).pipe(Flag.withMetavar("CAPABILITY"), Flag.atLeast(0))
 
 const faultPath = "/runs/upstream/cases/fault"
 
@@ -67,14 +66,17 @@ const flags = {
   faultModel: Flag.String("fault-model").pipe(
     Flag.withMetavar("MODEL"),
     Flag.optional,
-    Flag.withDescription(`For gateways: a model whose upstream is http://127.0.0.1:PORT${faultPath}/v1, where a failing model server is played`)
+    Flag.withDescription(
+      `For gateways: a model whose upstream is http://127.0.0.1:PORT${faultPath}/v1, where a failing model server is played`
+    )
   ),
   faultPort: Flag.Int("fault-port").pipe(Flag.withDefault(9797), Flag.withDescription("The port of that model server (default 9797)"))
 }
 
 const httpUrl = (text: string, flag: string) => {
   const url = URL.parse(text)
-  const fit = url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === ""
+  const fit =
+    url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === ""
   return fit
     ? Effect.succeed(text)
     : new CliRun.Misuse({ message: `${flag} is no http or https address without user, query and fragment, as http://127.0.0.1:8080` })
@@ -87,11 +89,17 @@ const required = (value: Option.Option<string>, flag: string, what: string) =>
   })
 
 const keyOf = Effect.fnUntraced(function* (profile: Profile, lacks: ReadonlyArray<ServerCapability>) {
-  const given = yield* Config.Redacted("PARADIGM_API_KEY").pipe(Config.option, Effect.orElseSucceed(() => Option.none()))
+  const given = yield* Config.Redacted("PARADIGM_API_KEY").pipe(
+    Config.option,
+    Effect.orElseSucceed(() => Option.none())
+  )
   const key = Option.getOrElse(Option.map(given, Redacted.value), () => "")
-  if (/[^\x21-\x7e]/.test(key)) return yield* new CliRun.Misuse({ message: "PARADIGM_API_KEY holds what no key can: spaces, line ends, or other than ASCII" })
+  if (/[^\x21-\x7e]/.test(key))
+    return yield* new CliRun.Misuse({ message: "PARADIGM_API_KEY holds what no key can: spaces, line ends, or other than ASCII" })
   if (key === "" && profile !== "vllm" && !lacks.includes("key")) {
-    return yield* new CliRun.Misuse({ message: `PARADIGM_API_KEY is not set, and ${profile} asks for a key; with --lack key, none is sent` })
+    return yield* new CliRun.Misuse({
+      message: `PARADIGM_API_KEY is not set, and ${profile} asks for a key; with --lack key, none is sent`
+    })
   }
   return key === "" ? undefined : key
 })
@@ -154,7 +162,11 @@ export const command = Command.make(
     // One more sees whether there is a server at all.
     const requests = asked.reduce((sum, item) => sum + ServerRunner.requests(item.case), 1)
     if (options.dryRun) {
-      const more = [`not applicable: ${plan.length - asked.length}`, `requests: ${requests} of at most ${options.maxRequests}`, "nothing was sent"]
+      const more = [
+        `not applicable: ${plan.length - asked.length}`,
+        `requests: ${requests} of at most ${options.maxRequests}`,
+        "nothing was sent"
+      ]
       return yield* Console.log([...(yield* CliRun.outline(plan, known)), ...more].join("\n"))
     }
     if (requests > options.maxRequests) {

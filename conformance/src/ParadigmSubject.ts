@@ -52,7 +52,8 @@ const encoders = {
 
 // A form says in its request whether it wants a stream.
 const streams = ({ kind, request }: Operation) =>
-  kind === "stream" || (kind !== "json" && typeof request === "object" && request !== null && "stream" in request && request.stream === true)
+  kind === "stream" ||
+  (kind !== "json" && typeof request === "object" && request !== null && "stream" in request && request.stream === true)
 
 const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, chunks: Array<unknown>) {
   const client = yield* ParadigmClient.ParadigmClient

@@ -12,10 +12,7 @@ const colored = (out: Out) => {
 
 // What a subject or a server says must not move the cursor.
 const printable = (text: string) =>
-  text.replaceAll(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`
-  )
+  text.replaceAll(/(?![\t\n])\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`)
 
 const indented = (text: string, by: string) => printable(text).replaceAll("\n", `\n${by}`)
 

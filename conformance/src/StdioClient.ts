@@ -42,6 +42,8 @@ interface Pending {
   readonly settle: (outcome: Outcome | SubjectFailure) => void
 }
 
+const nothing = (): ReadonlyArray<string> => []
+
 const cut = (text: string, most: number) => (text.length > most ? `${text.slice(0, most)}… (${text.length} characters)` : text)
 
 /** One run of the program. */
@@ -251,7 +253,7 @@ export const start = async (command: string, options: Options = {}): Promise<Std
 
   const open = (clientOptions: ClientOptions): SubjectClient => {
     const client = ++numbers
-    let trace = (): ReadonlyArray<string> => []
+    let trace: () => ReadonlyArray<string> = nothing
     const opened = revived().then((program) => {
       trace = () => program.trace()
       program.forget()

@@ -34,7 +34,7 @@ function* words(request: Json, index: number, bug: string | undefined): Generato
 /** Words up to the limit or the stop; the value that is returned is the finish reason. */
 function* generate(request: Json, index: number, bug: string | undefined): Generator<string, string> {
   const most = Number(request["max_completion_tokens"] ?? request["max_tokens"] ?? 64)
-  const stops = [request["stop"] ?? []].flat() as ReadonlyArray<string>
+  const stops = [request["stop"] ?? []].flat() as unknown as ReadonlyArray<string>
   let count = 0
   for (const word of words(request, index, bug)) {
     if (count++ === most && bug !== "ignores-max-tokens") return "length"

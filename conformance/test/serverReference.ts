@@ -136,7 +136,7 @@ const relay = (url: string, body: object, authorization: string | undefined, res
 /** Starts the server, with a bug or without. `upstream` is the origin and path of what its model `faulty` is asked of. */
 export const startReferenceServer = async (upstream: string, bug?: string) => {
   let running = 0
-  const handle = async (request: IncomingMessage, response: ServerResponse, id: string) => {
+  const handle = async (request: IncomingMessage, response: ServerResponse, _id: string) => {
     const { headers, method, url = "" } = request
     const [path] = url.split("?")
     if (path === "/health" && method === "GET") return void response.end()

@@ -12,7 +12,7 @@ import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import type { PlatformError } from "effect/PlatformError"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
@@ -140,7 +140,7 @@ export const command = Command.make(
       max_tokens: Option.getOrUndefined(maxTokens),
       temperature: Option.getOrUndefined(temperature)
     }
-    const options = yield* ParadigmClient.optionsConfig
+    const options = yield* ParadigmConfig.options
     const client = Paradigm.layer({ ...options, baseUrl: Option.getOrElse(baseUrl, () => options.baseUrl) })
     return yield* (stream ? streamToTerminal(request, json) : waitForAnswer(request, json)).pipe(Effect.provide(client))
   })

@@ -42,7 +42,9 @@ const gapMicros: Readonly<Record<Mode, number>> = { batched: 0, single: 120 }
 const measure = async (task: Task): Promise<Finding> => {
   const child = fork(path("measure.ts"), [JSON.stringify(task)], { execArgv: ["--expose-gc"] })
   const exit = once(child, "exit")
-  const [finding] = (await Promise.race([once(child, "message"), exit.then(([code]) => [{ code }])])) as [Finding | { readonly code: unknown }]
+  const [finding] = (await Promise.race([once(child, "message"), exit.then(([code]) => [{ code }])])) as [
+    Finding | { readonly code: unknown }
+  ]
   await exit
   if ("code" in finding) throw new Error(`The measurement of ${task.name} ended with code ${String(finding.code)}`)
   return finding
@@ -102,7 +104,11 @@ const alone = async (): Promise<ReadonlyArray<Section>> => {
       )
       const [first, second] = parserNames.map((name) => findings.get(name)?.[0])
       if (first !== undefined && second !== undefined) check("Parser", second, first)
-      sections.push({ kind: mode === "batched" ? "parser, batched" : "parser, single", text, rows: rowsOf(findings, parserTokens, "eventsourceParser") })
+      sections.push({
+        kind: mode === "batched" ? "parser, batched" : "parser, single",
+        text,
+        rows: rowsOf(findings, parserTokens, "eventsourceParser")
+      })
     }
   }
   return sections
@@ -113,7 +119,7 @@ try {
   const sections = [...(await overTheWire(server)), ...(isWanted("parser") ? await alone() : [])]
   const sizes = isWanted("bundle") ? await Promise.all(programNames.map(async (name) => [name, await sizeOf(name)] as const)) : []
   process.stderr.write("\n")
-  const text = await page({ sections, sizes, rounds, tokens, gapMicros })
+  const text = page({ sections, sizes, rounds, tokens, gapMicros })
   console.log(text)
   if (options.write) writeFileSync(path("../../../docs/benchmarks.md"), text)
 } finally {

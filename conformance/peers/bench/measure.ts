@@ -20,6 +20,7 @@ export interface Finding extends Seen {
 }
 
 let reads = 0
+// oxlint-disable-next-line typescript/unbound-method -- it is called with the socket it belongs to
 const push = Socket.prototype.push
 Socket.prototype.push = function (this: Socket, ...args: Parameters<typeof push>) {
   if (args[0] !== null) reads += 1

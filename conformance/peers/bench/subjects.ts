@@ -49,10 +49,11 @@ const plain: Subject = async (baseUrl) => {
       }
     })
     const reader = response.body?.getReader()
-    while (reader !== undefined && !done) {
-      const read = await reader.read()
-      if (read.done) break
+    for (;;) {
+      const read = await reader?.read()
+      if (read?.value === undefined) break
       parser.feed(decoder.decode(read.value, { stream: true }))
+      if (done) break
     }
     return count
   }

@@ -65,12 +65,20 @@ const toMessage = (message: unknown): unknown => {
   if (!isObject(message)) return message
   const { content, role, tool_call_id, tool_calls } = message
   if (role === "tool") {
-    return { role, content: [{ type: "tool-result", toolCallId: tool_call_id, toolName: "tool", output: { type: "text", value: content } }] }
+    return {
+      role,
+      content: [{ type: "tool-result", toolCallId: tool_call_id, toolName: "tool", output: { type: "text", value: content } }]
+    }
   }
   if (Array.isArray(tool_calls)) {
-    const calls = (tool_calls as ReadonlyArray<{ readonly id: string; readonly function: { readonly name: string; readonly arguments: string } }>).map(
-      ({ function: called, id }) => ({ type: "tool-call", toolCallId: id, toolName: called.name, input: JSON.parse(called.arguments) as unknown })
-    )
+    const calls = (
+      tool_calls as ReadonlyArray<{ readonly id: string; readonly function: { readonly name: string; readonly arguments: string } }>
+    ).map(({ function: called, id }) => ({
+      type: "tool-call",
+      toolCallId: id,
+      toolName: called.name,
+      input: JSON.parse(called.arguments) as unknown
+    }))
     return { role, content: [...(typeof content === "string" ? [{ type: "text", text: content }] : []), ...calls] }
   }
   return { role, content: Array.isArray(content) ? content.map(toPart) : content }
@@ -104,7 +112,7 @@ const toCall = (request: Operation["request"]) => {
   for (const [name, value] of Object.entries(request)) {
     if (name === "model") continue
     if (name === "messages") call["messages"] = Array.isArray(value) ? value.map(toMessage) : value
-    else if (name === "tools" && Array.isArray(value)) call["tools"] = toTools(value as unknown as ReadonlyArray<ToolDefinition>)
+    else if (name === "tools" && Array.isArray(value)) call["tools"] = toTools(value)
     else if (name in settings) call[settings[name as keyof typeof settings]] = value
     else others[name] = value
   }

@@ -17,7 +17,11 @@
  */
 import type { ClientOptions, Outcome, Subject } from "@paradigm-effect/conformance/Subject"
 import { APIConnectionError, APIConnectionTimeoutError, APIError, APIUserAbortError, OpenAI } from "openai"
-import type { ChatCompletionCreateParams, ChatCompletionCreateParamsNonStreaming, ChatCompletionCreateParamsStreaming } from "openai/resources/chat/completions"
+import type {
+  ChatCompletionCreateParams,
+  ChatCompletionCreateParamsNonStreaming,
+  ChatCompletionCreateParamsStreaming
+} from "openai/resources/chat/completions"
 import { fromTransport, isBroken, reasonOf, type Told, toSubjectError, untold } from "./failure.ts"
 
 const isRetried = (status: number) => status === 408 || status === 409 || status === 429 || status >= 500
@@ -76,7 +80,11 @@ export const openai: Subject = {
           return { outcome: call.signal.aborted ? "aborted" : "chunks", chunks }
         } catch (error) {
           if (error instanceof APIUserAbortError || call.signal.aborted) return { outcome: "aborted", chunks }
-          return { outcome: "error", chunks, error: toSubjectError(error, tell(error, streaming, stage), error instanceof APIError ? error.error : undefined) }
+          return {
+            outcome: "error",
+            chunks,
+            error: toSubjectError(error, tell(error, streaming, stage), error instanceof APIError ? error.error : undefined)
+          }
         }
       }
     }

@@ -7,7 +7,7 @@ import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
 import * as Redaction from "../../src/internal/redaction.ts"
-import { excerpt, MalformedChunk, ParadigmError, RateLimited, RequestRejected } from "../../src/ParadigmError.ts"
+import { excerpt, MalformedChunk, ParadigmError, RateLimited, RedirectRefused, RequestRejected } from "../../src/ParadigmError.ts"
 import {
   type Answer,
   breakOff,
@@ -150,6 +150,15 @@ describe("an error without the key", () => {
       excerpt: "<<redacted>|<redacted>>",
       fields: { "a.<redacted>": ["Odd", "<redacted>!"], b: ["Bad"] }
     })
+  })
+
+  it("is without it in what nobody modelled, and in another case", () => {
+    const extended = { ...completion.usage, billed: [{ to: key }] }
+    const refused = new RedirectRefused({ status: 307, origin: `https://${key.toUpperCase()}.example.com` })
+    const error = redact(new ParadigmError({ reason: refused, usage: extended, partial: { ...partial, account: { key } } }))
+    assertSecret(error, key)
+    assert.include(error.message, "https://<redacted>.example.com")
+    assert.deepStrictEqual(error.usage, { ...completion.usage, billed: [{ to: "<redacted>" }] })
   })
 
   it("may end with a few of its letters", () => {

@@ -1,0 +1,24 @@
+/**
+ * Runs the suite against a peer: `node run.ts openai|ai`, with its list of known failures. Prints a line of JSON for each result. Without a word
+ * in `--unlisted`, the list is left aside.
+ */
+import * as Cases from "@paradigm-effect/conformance/Cases"
+import * as FaultServer from "@paradigm-effect/conformance/FaultServer"
+import * as Runner from "@paradigm-effect/conformance/Runner"
+import { ai } from "./src/ai.ts"
+import { openai } from "./src/openai.ts"
+
+const subject = [openai, ai].find(({ name }) => name === process.argv[2])
+if (subject === undefined) {
+  console.error("usage: node run.ts openai|ai")
+  process.exit(2)
+}
+
+// A rejection that a peer leaves unhandled ends its user's process. Here it is told, and the suite goes on.
+process.on("unhandledRejection", (error) => console.error(`${subject.name} left a rejection unhandled: ${String(error).split("\n")[0]}`))
+
+const server = await FaultServer.start()
+for await (const result of Runner.runConformance(subject, { controlUrl: server.controlUrl }, Cases.plan))
+  console.log(JSON.stringify(result))
+await server.close()
+process.exit(0)
