@@ -1,6 +1,5 @@
 /**
- * Runs the suite against a peer: `node run.ts openai|ai`, with its list of known failures. Prints a line of JSON for each result. Without a word
- * in `--unlisted`, the list is left aside.
+ * Runs the suite against a peer: `node run.ts openai|ai`. Prints a line of JSON for each result.
  */
 import * as Cases from "@paradigm-effect/conformance/Cases"
 import * as FaultServer from "@paradigm-effect/conformance/FaultServer"

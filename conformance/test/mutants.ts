@@ -84,5 +84,5 @@ export const mutants: ReadonlyArray<readonly [bug: string, caughtBy: string]> = 
   ["waits-for-ever", "retry/retry-after-huge"],
   ["shares-a-decoder", "concurrency/streams-no-mixing[split=bytes]"],
   ["hangs-up-after-each-call", "concurrency/keepalive-reuse"],
-  ["reads-ahead", "backpressure/first-event-only"]
+  ["reads-ahead", "backpressure/slow-consumer-pauses-server"]
 ]

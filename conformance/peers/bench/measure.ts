@@ -21,10 +21,10 @@ export interface Finding extends Seen {
 
 let reads = 0
 // oxlint-disable-next-line typescript/unbound-method -- it is called with the socket it belongs to
-const push = Socket.prototype.push
-Socket.prototype.push = function (this: Socket, ...args: Parameters<typeof push>) {
-  if (args[0] !== null) reads += 1
-  return push.apply(this, args)
+const { push } = Socket.prototype as { readonly push: (this: Socket, chunk: unknown, encoding?: BufferEncoding) => boolean }
+Socket.prototype.push = function (this: Socket, chunk: unknown, encoding?: BufferEncoding) {
+  if (chunk !== null) reads += 1
+  return push.call(this, chunk, encoding)
 }
 
 // Long enough for the compiler to be done, and for what is measured to outweigh the clocks' grain.

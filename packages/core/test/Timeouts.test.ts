@@ -1,0 +1,186 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import * as ChatCompletionStream from "../src/ChatCompletionStream.ts"
+import * as ParadigmClient from "../src/ParadigmClient.ts"
+import { ConnectionLost, type ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
+import * as Timeouts from "../src/Timeouts.ts"
+
+const request = { model: "alfred", messages: [{ role: "user", content: "Hello" }] }
+
+const event = (content: string) =>
+  new TextEncoder().encode(
+    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "alfred", choices: [{ index: 0, delta: { content } }] })}\n\n`
+  )
+const comment = new TextEncoder().encode(": keep-alive\n\n")
+
+// A stream whose bytes come from a queue, and end with a failure of the connection once it is closed.
+const open = Effect.fnUntraced(function* (timeouts: Timeouts.Timeouts, onChunk: Effect.Effect<void> = Effect.void) {
+  const limits = Timeouts.limits(timeouts)
+  const reads = yield* Queue.unbounded<Uint8Array>()
+  const closed = yield* Deferred.make<never, ParadigmErrorReason>()
+  const isClosed = { value: false }
+  const close = Effect.andThen(
+    Effect.sync(() => (isClosed.value = true)),
+    Deferred.fail(closed, new ConnectionLost({ phase: "body", code: undefined }))
+  ).pipe(Effect.asVoid)
+  const bytes = Stream.merge(Stream.fromQueue(reads), Stream.fromEffect(Deferred.await(closed)))
+  const fiber = yield* ChatCompletionStream.decode(bytes, { timed: { limits, deadline: limits.total, close } }).pipe(
+    Stream.runForEach(() => onChunk),
+    Effect.flip,
+    Effect.forkChild
+  )
+  yield* TestClock.adjust(0)
+  return { fiber, isClosed, send: (read: Uint8Array) => Effect.andThen(Queue.offer(reads, read), TestClock.adjust(0)) }
+})
+
+const assertTimeout = (error: ParadigmError | void, stage: string, limit: Duration.Input) => {
+  assert(error !== undefined && error.reason._tag === "Timeout")
+  assert.strictEqual(error.reason.stage, stage)
+  assert.strictEqual(Duration.toMillis(error.reason.limit), Duration.toMillis(Duration.fromInputUnsafe(limit)))
+}
+
+describe("a stream's stages", () => {
+  it.effect("firstChunk: runs from the headers, and no comment stops it", () =>
+    Effect.gen(function* () {
+      const { fiber, isClosed, send } = yield* open({ firstChunk: "30 seconds" })
+      yield* TestClock.adjust("20 seconds")
+      yield* send(comment)
+      yield* TestClock.adjust("9 seconds")
+      assert.isFalse(isClosed.value)
+      yield* TestClock.adjust("1 second")
+      assertTimeout(yield* Fiber.join(fiber), "firstChunk", "30 seconds")
+      assert.isTrue(isClosed.value)
+    })
+  )
+
+  it.effect("idle: begins anew with each chunk, not with a comment, and what had arrived is kept", () =>
+    Effect.gen(function* () {
+      const { fiber, isClosed, send } = yield* open({ idle: "10 seconds" })
+      yield* send(event("Hel"))
+      yield* TestClock.adjust("9 seconds")
+      yield* send(event("lo"))
+      yield* TestClock.adjust("9 seconds")
+      yield* send(comment)
+      assert.isFalse(isClosed.value)
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(fiber)
+      assertTimeout(error, "idle", "10 seconds")
+      assert.strictEqual(error?.partial?.choices[0]?.message.content, "Hello")
+      assert.isFalse(error?.isRetryable)
+    })
+  )
+
+  it.effect("idle: the time a consumer takes does not count", () =>
+    Effect.gen(function* () {
+      const { fiber, isClosed, send } = yield* open({ idle: "10 seconds" }, Effect.sleep("1 hour"))
+      yield* send(event("Hello"))
+      yield* TestClock.adjust("1 hour")
+      assert.isFalse(isClosed.value)
+      yield* TestClock.adjust("10 seconds")
+      assertTimeout(yield* Fiber.join(fiber), "idle", "10 seconds")
+    })
+  )
+
+  it.effect("total: ends a stream that goes on", () =>
+    Effect.gen(function* () {
+      const { fiber, send } = yield* open({ total: "1 minute" })
+      for (let i = 0; i < 6; i++) {
+        yield* send(event("a"))
+        yield* TestClock.adjust("10 seconds")
+      }
+      assertTimeout(yield* Fiber.join(fiber), "total", "1 minute")
+    })
+  )
+})
+
+const clientOn = (execute: (signal: AbortSignal) => Effect.Effect<Response>, options: Partial<ParadigmClient.Options>) =>
+  ParadigmClient.make({ apiKey: "a-key", baseUrl: "http://127.0.0.1", ...options }).pipe(
+    Effect.provideService(
+      HttpClient.HttpClient,
+      HttpClient.make((request, _, signal) => Effect.map(execute(signal), (response) => HttpClientResponse.fromWeb(request, response)))
+    )
+  )
+
+describe("a call's stages", () => {
+  it.effect("headers: each attempt has the whole limit, and a late one closes its connection", () =>
+    Effect.gen(function* () {
+      const signals: Array<AbortSignal> = []
+      const client = yield* clientOn(
+        (signal) =>
+          Effect.andThen(
+            Effect.sync(() => signals.push(signal)),
+            Effect.never
+          ),
+        {
+          timeouts: { headers: "5 seconds" }
+        }
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(client.createChatCompletion(request)))
+      yield* TestClock.adjust("4999 millis")
+      assert.deepStrictEqual(
+        signals.map((signal) => signal.aborted),
+        [false]
+      )
+      yield* TestClock.adjust("1 millis")
+      assertTimeout(yield* Fiber.join(fiber), "headers", "5 seconds")
+      assert.deepStrictEqual(
+        signals.map((signal) => signal.aborted),
+        [true]
+      )
+    })
+  )
+
+  it.effect("total: covers the attempts and the waits between them", () =>
+    Effect.gen(function* () {
+      const attempts = { count: 0 }
+      const client = yield* clientOn(
+        () => Effect.sync(() => new Response(`${++attempts.count}`, { status: 503, headers: { "retry-after": "30" } })),
+        { timeouts: { total: "40 seconds" }, retry: { maxAttempts: 9 } }
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(client.createChatCompletion(request)))
+      yield* TestClock.adjust("40 seconds")
+      assertTimeout(yield* Fiber.join(fiber), "total", "40 seconds")
+      assert.strictEqual(attempts.count, 2)
+    })
+  )
+
+  it.effect("idle: a body that stops coming is given up", () =>
+    Effect.gen(function* () {
+      const client = yield* clientOn(() => Effect.sync(() => new Response(new ReadableStream({ pull: () => new Promise(() => {}) }))), {
+        timeouts: { idle: "7 seconds" }
+      })
+      const fiber = yield* Effect.forkChild(Effect.flip(client.createChatCompletion(request)))
+      yield* TestClock.adjust("7 seconds")
+      assertTimeout(yield* Fiber.join(fiber), "idle", "7 seconds")
+    })
+  )
+
+  it.effect("a call's own limits win over the client's", () =>
+    Effect.gen(function* () {
+      const client = yield* clientOn(() => Effect.never, { timeouts: { headers: "1 hour" } })
+      const fiber = yield* Effect.forkChild(Effect.flip(client.createChatCompletion(request, { timeouts: { headers: "1 second" } })))
+      yield* TestClock.adjust("1 second")
+      assertTimeout(yield* Fiber.join(fiber), "headers", "1 second")
+    })
+  )
+})
+
+describe("Timeouts.limits", () => {
+  it("takes the last source that says something, and the defaults for the rest", () => {
+    assert.deepStrictEqual(Timeouts.limits({ idle: "1 second", total: "Infinity" }, undefined, { idle: 5 }), {
+      connect: 10_000,
+      headers: 600_000,
+      firstChunk: 600_000,
+      idle: 5,
+      total: Number.POSITIVE_INFINITY
+    })
+  })
+})
