@@ -1,0 +1,99 @@
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const main = here("../src/main.ts")
+const subject = `python3 ${here("../examples/subject.py")}`
+
+const run = (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}) =>
+  new Promise<{ readonly code: number; readonly output: string }>((resolve) => {
+    execFile(process.execPath, [main, ...args], { env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr })
+    )
+  })
+
+const inFolder = async (work: (folder: string) => Promise<void>) => {
+  const folder = mkdtempSync(join(tmpdir(), "conformance-"))
+  try {
+    await work(folder)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+describe("paradigm-conformance client", () => {
+  it("passes the Python subject, but for what it is known to lack", async () => {
+    const { code, output } = await run([
+      "client",
+      "--command",
+      subject,
+      "--known-failures",
+      here("../examples/subject.known-failures.json")
+    ])
+    assert.strictEqual(code, 0, `${output.slice(-2000)}\n(python3 must be installed)`)
+    assert.match(output, /\npassed: \d{3} pass, \d+ known-fail/)
+  })
+
+  it("fails a known failure that passes", async () => {
+    await inFolder(async (folder) => {
+      const file = join(folder, "known.json")
+      writeFileSync(file, JSON.stringify([{ pattern: "auth/bearer-header", reason: "an example", until: "2999-01-01" }]))
+      const { code, output } = await run(["client", "--command", subject, "--filter", "auth/bearer-header", "--known-failures", file])
+      assert.strictEqual(code, 1)
+      assert.match(output, /stale auth\/bearer-header/)
+    })
+  })
+
+  it("refuses a list of known failures that names no case, with code 2", async () => {
+    await inFolder(async (folder) => {
+      const file = join(folder, "known.json")
+      writeFileSync(file, JSON.stringify([{ pattern: "nope/none", reason: "an example", until: "2999-01-01" }]))
+      const { code, output } = await run(["client", "--command", subject, "--known-failures", file])
+      assert.strictEqual(code, 2)
+      assert.include(output, "nope/none")
+    })
+  })
+
+  it.each<[string, string, RegExp]>([
+    ["prints garbage", "echo garbage", /is no message, "garbage"/],
+    ["does not exist", "no-such-program-anywhere", /fail auth\/bearer-header/],
+    ["dies at once", "exit 3", /fail auth\/bearer-header/]
+  ])("reports a subject that %s, and goes on to the end", async (_, command, expected) => {
+    const { code, output } = await run(["client", "--command", command, "--filter", "auth/bearer-header"])
+    assert.strictEqual(code, 1)
+    assert.match(output, expected)
+    assert.match(output, /\nfailed: \d+ fail/)
+    assert.notMatch(output, /\n\s+at .*:\d+:\d+/)
+  })
+
+  it("writes JUnit and NDJSON, and lists and shards what it would run", async () => {
+    await inFolder(async (folder) => {
+      const junit = join(folder, "junit.xml")
+      await run(["client", "--command", subject, "--filter", "auth", "--reporter", "junit", "--output", junit])
+      assert.match(readFileSync(junit, "utf8"), /<testsuites [^>]*failures="0"/)
+    })
+    const { output: all } = await run(["client", "--command", subject, "--list", "--filter", "sse"])
+    const shards = await Promise.all(
+      ["1/2", "2/2"].map((shard) => run(["client", "--command", subject, "--list", "--filter", "sse", "--shard", shard]))
+    )
+    const ids = (text: string) => [...text.matchAll(/^(sse\/\S+)/gm)].map(([, id]) => id)
+    assert.isAbove(ids(all).length, 20)
+    assert.deepStrictEqual(shards.flatMap(({ output }) => ids(output)).toSorted(), ids(all).toSorted())
+  })
+})
+
+describe("paradigm-conformance server", () => {
+  it("says when the server never answers, and never prints the key", async () => {
+    const { code, output } = await run(
+      ["server", "--base-url", "http://127.0.0.1:9/v1", "--model", "alfred", "--filter", "server-stream/content-type"],
+      { PARADIGM_API_KEY: "sk-very-secret" }
+    )
+    assert.notStrictEqual(code, 0)
+    assert.notInclude(output, "sk-very-secret")
+    assert.notMatch(output, /\n\s+at .*:\d+:\d+/)
+  })
+})
