@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ParadigmErrorReason } from "@paradigm-effect/core/ParadigmError"
+import { readFileSync } from "node:fs"
 import { outdated } from "../generate.ts"
 import { type Case, Reason, type Runtime } from "../src/Case.ts"
 import * as Cases from "../src/Cases.ts"
@@ -48,6 +49,14 @@ describe("the cases", () => {
 
   it("have their schema and their plan published: node generate.ts", () => {
     assert.deepStrictEqual(outdated(), [])
+  })
+})
+
+describe("MATRIX.md", () => {
+  it("is of the list of cases as it is: pnpm matrix", async () => {
+    const { hash, instances } = await Plan.summarize(Cases.plan)
+    const text = readFileSync(new URL("../MATRIX.md", import.meta.url), "utf8")
+    assert.include(text, `in ${instances} variants, hash ${hash}`)
   })
 })
 
