@@ -8,21 +8,36 @@ import * as Schema from "effect/Schema"
 import { type Case, CaseFile } from "./src/Case.ts"
 import * as Cases from "./src/Cases.ts"
 import * as Plan from "./src/Plan.ts"
-import { ProfileFile, ServerCaseFile } from "./src/ServerCase.ts"
+import { ProfileFile, type ServerCase, ServerCaseFile } from "./src/ServerCase.ts"
+import * as ServerCases from "./src/ServerCases.ts"
 import { mutants } from "./test/mutants.ts"
+import { serverMutants } from "./test/serverMutants.ts"
 
 const groupOf = (id: string) => id.slice(0, id.indexOf("/"))
 
 const sourceOf = (source: string) =>
   source.startsWith("https://") ? `[${new URL(source).hostname.replace(/^www\./, "")}](${source})` : source
 
+const line = (cells: ReadonlyArray<string>) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`
+
+const serverRow = ({ id, level, needs, rule, source }: ServerCase) => {
+  const caught = serverMutants.filter(([, by]) => by === id).map(([bug]) => bug)
+  return line([id, level, rule, needs.join(", "), source.map(sourceOf).join(", "), caught.join(", ")])
+}
+
 const row = ({ axes, id, level, needs, rule, runtimes, source }: Case) => {
   const variants = Object.entries(axes ?? {}).map(([axis, values]) => `${axis}: ${values.join(", ")}`)
   const where = [...needs, ...(runtimes ?? []).map((runtime) => `in ${runtime}`)]
   const caught = mutants.filter(([, by]) => by.replace(/\[.*/, "") === id).map(([bug]) => bug)
-  const cells = [id, level, rule, variants.join("; "), where.join(", "), source.map(sourceOf).join(", "), caught.join(", ")]
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`
+  return line([id, level, rule, variants.join("; "), where.join(", "), source.map(sourceOf).join(", "), caught.join(", ")])
 }
+
+const serverSections = () =>
+  [...new Set(ServerCases.all.map(({ id }) => groupOf(id)))].flatMap((group) => {
+    const cases = ServerCases.all.filter(({ id }) => groupOf(id) === group)
+    const head = ["| id | level | what is held | needs | source | bugs it is known to catch |", "|---|---|---|---|---|---|"]
+    return ["", `## ${group} (${cases.length})`, "", ...head, ...cases.map(serverRow)]
+  })
 
 const page = () => {
   const groups = [...new Set(Cases.all.map(({ id }) => groupOf(id)))]
@@ -37,6 +52,11 @@ const page = () => {
     `${Cases.all.length} cases, ${Cases.plan.length} with their variants. Made by \`node generate.ts\` from \`cases/*.json\`; the bugs are those of`,
     "`test/mutants.ts`. `policy` stands for a decision of this project where nothing else says.",
     ...sections,
+    "",
+    "# Server cases",
+    "",
+    `${ServerCases.all.length} cases, from \`cases/server/*.json\`; the bugs are those of \`test/serverMutants.ts\`.`,
+    ...serverSections(),
     ""
   ].join("\n")
 }

@@ -70,6 +70,38 @@ describe("paradigm-conformance client", () => {
     assert.notMatch(output, /\n\s+at .*:\d+:\d+/)
   })
 
+  it("names the file, the case and the place of a case that breaks the schema, with code 2", async () => {
+    await inFolder(async (folder) => {
+      const file = join(folder, "cases.json")
+      const { cases, group } = JSON.parse(readFileSync(here("../cases/auth.json"), "utf8")) as { group: string; cases: [object] }
+      writeFileSync(file, JSON.stringify({ group, cases: [{ ...cases[0], level: "MAY" }] }))
+      const { code, output } = await run(["client", "--command", subject, "--cases", file])
+      assert.strictEqual(code, 2)
+      assert.match(output, /cases\.json: auth\/bearer-header in the file of group auth: .*\n.*at \["level"\]/)
+    })
+  })
+
+  it("fails when a known failure is out of date", async () => {
+    await inFolder(async (folder) => {
+      const file = join(folder, "known.json")
+      writeFileSync(file, JSON.stringify([{ pattern: "auth/403-typed", reason: "an example", until: "2020-01-01" }]))
+      const { code, output } = await run(["client", "--command", subject, "--filter", "auth/bearer-header", "--known-failures", file])
+      assert.strictEqual(code, 1)
+      assert.include(output, "known failure auth/403-typed (an example) held until 2020-01-01")
+    })
+  })
+
+  it.each([
+    ["--shard", "3/2"],
+    ["--filter", "nothing-like-this"],
+    ["--reporter", "fax"],
+    ["--output", "/no/such/folder/report.xml"]
+  ])("cannot follow %s %s: code 2", async (flag, value) => {
+    const { code, output } = await run(["client", "--command", subject, flag, value])
+    assert.strictEqual(code, 2)
+    assert.include(output, value)
+  })
+
   it("writes JUnit and NDJSON, and lists and shards what it would run", async () => {
     await inFolder(async (folder) => {
       const junit = join(folder, "junit.xml")
@@ -82,11 +114,30 @@ describe("paradigm-conformance client", () => {
     )
     const ids = (text: string) => [...text.matchAll(/^(sse\/\S+)/gm)].map(([, id]) => id)
     assert.isAbove(ids(all).length, 20)
-    assert.deepStrictEqual(shards.flatMap(({ output }) => ids(output)).toSorted(), ids(all).toSorted())
+    assert.sameMembers(
+      shards.flatMap(({ output }) => ids(output)),
+      ids(all)
+    )
   })
 })
 
 describe("paradigm-conformance server", () => {
+  it("runs nothing beyond its budget of requests", async () => {
+    const args = ["server", "--base-url", "http://127.0.0.1:9", "--model", "alfred", "--max-requests", "10"]
+    const { code, output } = await run(args, { PARADIGM_API_KEY: "sk-very-secret" })
+    assert.strictEqual(code, 2)
+    assert.match(output, /take \d{3} requests, and --max-requests is 10/)
+    const dry = await run([...args, "--dry-run"], { PARADIGM_API_KEY: "sk-very-secret" })
+    assert.strictEqual(dry.code, 0)
+    assert.include(dry.output, "nothing was sent")
+  })
+
+  it("asks for a key where the profile does", async () => {
+    const { code, output } = await run(["server", "--base-url", "http://127.0.0.1:9", "--model", "alfred"], { PARADIGM_API_KEY: "" })
+    assert.strictEqual(code, 2)
+    assert.include(output, "PARADIGM_API_KEY is not set")
+  })
+
   it("says when the server never answers, and never prints the key", async () => {
     const { code, output } = await run(
       ["server", "--base-url", "http://127.0.0.1:9/v1", "--model", "alfred", "--filter", "server-stream/content-type"],
