@@ -21,7 +21,7 @@ const program = (onCall: string) => {
       if (message.type === "close") say({ type: "closed", client: message.client })
       if (message.type === "call") { ${onCall} }
     })`
-  return `${JSON.stringify(process.execPath)} -e ${JSON.stringify(source.replaceAll("\n", " "))}`
+  return `${JSON.stringify(process.execPath)} -e ${JSON.stringify(source.replaceAll(/\n\s*/g, ";"))}`
 }
 
 const twice = async (onCall: string, timeLimitMs: number) => {
