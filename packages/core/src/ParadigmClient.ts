@@ -155,8 +155,7 @@ const unexpected = ({ requestId, response }: Exchange, detail: string, body: str
     requestId
   })
 
-const readCompletion = (from: Exchange, text: string): Effect.Effect<ChatCompletion, ParadigmError> => {
-  const body = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+const readCompletion = (from: Exchange, body: string): Effect.Effect<ChatCompletion, ParadigmError> => {
   let value: unknown
   try {
     value = JSON.parse(body)

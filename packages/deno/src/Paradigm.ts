@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import "effect/schema/SchemaJITCompiler/enable"
 import * as FetchHttpClient from "@paradigm-effect/core/FetchHttpClient"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
