@@ -209,7 +209,7 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
       throw unexpected(await response.text())
     }
     if (response.body === null) throw unexpected("")
-    const source = bug === "reads-ahead" ? new Blob([await readAhead(response.body, 40_000_000)]).stream() : response.body
+    const source = bug === "reads-ahead" ? new Blob([await readAhead(response.body, 20_000_000)]).stream() : response.body
     const iterator = chunks(source, bug)
     const { requestId } = about
     try {

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
 import { TestClock } from "effect/testing"
 import {
   ConnectFailed,
@@ -35,20 +36,25 @@ const start = Effect.fnUntraced(function* (reasons: ReadonlyArray<ParadigmErrorR
 })
 
 describe("RetryPolicy.run", () => {
-  it.effect("waits between half and all of the delay, which doubles", () =>
+  // The wait is all of the delay where chance gives 0, and half of it where it gives nearly 1.
+  it.effect.each<[string, number, number, number]>([
+    ["all", 0, 1000, 2000],
+    ["half", 0.999999, 501, 1001]
+  ])("waits %s of the delay, which doubles", ([, random, first, second]) =>
     Effect.gen(function* () {
       const { fiber, seen } = yield* start([fault(503), fault(502)], { baseDelay: "1 second" })
       assert.strictEqual(seen.attempts, 1)
-      yield* TestClock.adjust("499 millis")
+      yield* TestClock.adjust(first - 1)
       assert.strictEqual(seen.attempts, 1)
-      yield* TestClock.adjust("501 millis")
+      yield* TestClock.adjust(1)
       assert.strictEqual(seen.attempts, 2)
-      yield* TestClock.adjust("999 millis")
+      // The second wait begins when the first one ended, up to a millisecond earlier than it was looked at.
+      yield* TestClock.adjust(second - 2)
       assert.strictEqual(seen.attempts, 2)
-      yield* TestClock.adjust("1001 millis")
+      yield* TestClock.adjust(2)
       assert.strictEqual((yield* Fiber.join(fiber))._tag, "Success")
       assert.strictEqual(seen.attempts, 3)
-    })
+    }).pipe(Effect.provideService(Random.Random, { nextDoubleUnsafe: () => random, nextIntUnsafe: () => 0 }))
   )
 
   it.effect("waits no longer than the longest delay", () =>
