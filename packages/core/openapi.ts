@@ -41,24 +41,23 @@ const use = (combinator: string, ...args: ReadonlyArray<string>): string => {
 }
 
 // Whether a field has its shape, written out: looking fields up by name costs several times as much, and a stream asks for every chunk.
-const toTest = (name: string, schema: JsonSchema): string => {
-  if (schema.type === "string" || schema.type === "boolean") return `typeof v.${name} === "${schema.type}"`
-  if (schema.type === "null") return `v.${name} === null`
-  const members = schema.anyOf?.filter((member) => member.enum === undefined) ?? []
-  const isPlain = members.length > 0 && members.every((member) => ["string", "boolean", "null"].includes(member.type ?? ""))
-  return isPlain ? members.map((member) => toTest(name, member)).join(" || ") : `f.${name}.accepts(v.${name})`
+const toTest = (name: string, schema: JsonSchema, isRequired: boolean): string => {
+  const types = (schema.anyOf?.filter((member) => member.enum === undefined) ?? [schema]).map(({ type }) => type)
+  if (isRequired && types.join() === "string") return `typeof v.${name} === "string"`
+  if (!isRequired && types.join() === "string,null") return `${use("isText")}(v.${name})`
+  return `${isRequired ? "" : `v.${name} === undefined || `}f.${name}.accepts(v.${name})`
 }
 
 const toTests = (properties: Readonly<Record<string, JsonSchema>>, required: ReadonlyArray<string>): string =>
   Object.entries(properties)
-    .map(([name, schema]) => `(${required.includes(name) ? "" : `v.${name} === undefined || `}${toTest(name, schema)})`)
+    .map(([name, schema]) => `(${toTest(name, schema, required.includes(name))})`)
     .join(" && ")
 
 const toShape = (schema: JsonSchema, isHot = false): string => {
   if (schema.$ref !== undefined) return declare(schema.$ref.slice(schema.$ref.lastIndexOf("/") + 1))
   if (schema.anyOf !== undefined) {
     // Known strings beside any string are for documentation.
-    const members = [...new Set(schema.anyOf.filter((member) => member.enum === undefined).map(toShape))]
+    const members = [...new Set(schema.anyOf.filter((member) => member.enum === undefined).map((member) => toShape(member)))]
     const [only] = members
     return members.length === 1 && only !== undefined ? only : use("union", ...members)
   }
@@ -69,7 +68,7 @@ const toShape = (schema: JsonSchema, isHot = false): string => {
         const values = typeof schema.additionalProperties === "object" ? toShape(schema.additionalProperties) : "any"
         return values === "any" ? use("record") : use("recordOf", values)
       }
-      const fields = Object.entries(schema.properties).map(([name, field]) => `${name}: ${toShape(field, isHot)}`)
+      const fields = Object.entries(schema.properties).map(([name, field]) => `${name}: ${toShape(field, isHot && name === "choices")}`)
       const required = schema.required ?? []
       const tests = isHot ? [`(v, f) => ${toTests(schema.properties, required)}`] : []
       const asked = required.length > 0 || isHot ? [JSON.stringify(required)] : []

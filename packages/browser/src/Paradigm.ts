@@ -3,10 +3,9 @@
  *
  * @since 0.1.0
  */
-import * as FetchHttpClient from "@paradigm-effect/core/FetchHttpClient"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
-import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
+import * as ParadigmFetch from "@paradigm-effect/core/ParadigmFetch"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,12 +27,7 @@ export interface Options extends ParadigmClient.Options {
   readonly allowKeyInBrowser?: boolean | undefined
 }
 
-const http = /* @__PURE__ */ FetchHttpClient.layer({
-  redirect: "manual",
-  credentials: "omit",
-  referrerPolicy: "no-referrer",
-  cache: "no-store"
-})
+const init: RequestInit = { redirect: "manual", credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store" }
 
 const refused = /* @__PURE__ */ new InvalidConfiguration({
   option: "allowKeyInBrowser",
@@ -48,7 +42,7 @@ const refused = /* @__PURE__ */ new InvalidConfiguration({
  */
 export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
   options.allowKeyInBrowser === true
-    ? Layer.provide(ParadigmClient.layer(options), http)
+    ? ParadigmFetch.layer(options, init)
     : Layer.effect(
         ParadigmClient.ParadigmClient,
         Effect.suspend(() => Effect.fail(new ParadigmError({ reason: refused })))
@@ -61,10 +55,7 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ Layer.provide(
-  ParadigmConfig.layer,
-  http
-)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmFetch.layerConfig(init)
 
 /**
  * The client for people without Effect: promises and async iterables.

@@ -7,7 +7,9 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { constTrue } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -18,7 +20,7 @@ import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import * as ChatCompletionStream from "./ChatCompletionStream.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import * as Endpoint from "./internal/endpoint.ts"
-import { type Exchange, readBeginning, send, timed } from "./internal/exchange.ts"
+import { type Exchange, type Post, readBeginning, send, timed } from "./internal/exchange.ts"
 import { decodeCompletion } from "./internal/decoding.ts"
 import { describeFields } from "./internal/fields.ts"
 import { excerpt, InvalidRequest, isParadigmError, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
@@ -185,15 +187,15 @@ const readText = (from: Exchange): Effect.Effect<string, ParadigmError> => {
 }
 
 /**
- * Makes a client on the `HttpClient` at hand. Fails with `InvalidConfiguration`.
+ * Makes a client on a function that does for it what an `HttpClient` would. Fails with `InvalidConfiguration`.
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = Effect.fnUntraced(function* (
+export const makeOn = Effect.fnUntraced(function* (
+  post: Post,
   options: Options
-): Effect.fn.Return<ParadigmClient["Service"], ParadigmError, HttpClient.HttpClient> {
-  const http = yield* HttpClient.HttpClient
+): Effect.fn.Return<ParadigmClient["Service"], ParadigmError> {
   const endpoint = yield* Effect.fromResult(Endpoint.make(options))
   const telemetry = options.telemetry ?? {}
 
@@ -216,7 +218,7 @@ export const make = Effect.fnUntraced(function* (
       headers: yield* Effect.fromResult(Endpoint.readHeaders(call.headers)),
       propagateTrace: telemetry.propagateTrace === true
     }
-    return yield* RetryPolicy.run(send(http, endpoint, outgoing, limits), call.retry ?? options.retry)
+    return yield* RetryPolicy.run(send(post, endpoint, outgoing, limits), call.retry ?? options.retry)
   })
 
   const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
@@ -272,6 +274,23 @@ export const make = Effect.fnUntraced(function* (
     streamChatCompletion: (request, call) => Stream.unwrap(Effect.map(streamWithResponse(request, call), ({ chunks }) => chunks))
   }
 })
+
+// The client has spans of its own, and decides by itself what of a trace leaves the process.
+const postOf =
+  (http: HttpClient.HttpClient): Post =>
+  ({ body, headers, url }) => {
+    const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bodyText(body, headers["content-type"]))
+    return Effect.provideService(HttpClient.withScope(http).execute(request), HttpClient.TracerDisabledWhen, constTrue)
+  }
+
+/**
+ * Makes a client on the `HttpClient` at hand. Fails with `InvalidConfiguration`.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: Options): Effect.Effect<ParadigmClient["Service"], ParadigmError, HttpClient.HttpClient> =>
+  Effect.flatMap(HttpClient.HttpClient, (http) => makeOn(postOf(http), options))
 
 /**
  * The client as a layer. Fails with `InvalidConfiguration`.

@@ -39,12 +39,25 @@ export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* 
 })
 
 /**
- * The client as a layer, from the environment. Fails with `InvalidConfiguration`, which names the variable.
+ * The client as a layer, made of what the environment says. Fails with `InvalidConfiguration`, which names the variable.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, HttpClient.HttpClient> = /* @__PURE__ */ Layer.effect(
-  ParadigmClient.ParadigmClient,
-  /* @__PURE__ */ Effect.flatMap(options, (options) => Effect.mapError(ParadigmClient.make(options), namingVariables))
+export const layerOf = <R>(
+  make: (options: ParadigmClient.Options) => Effect.Effect<ParadigmClient.ParadigmClient["Service"], ParadigmError, R>
+): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, R> =>
+  Layer.effect(
+    ParadigmClient.ParadigmClient,
+    Effect.flatMap(options, (options) => Effect.mapError(make(options), namingVariables))
+  )
+
+/**
+ * The same on the `HttpClient` at hand.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, HttpClient.HttpClient> = /* @__PURE__ */ layerOf(
+  ParadigmClient.make
 )

@@ -1,8 +1,8 @@
 /**
- * What a call tells OpenTelemetry: one span, with the attributes and metrics of the `gen_ai` conventions. `HttpClient` adds a span for each
- * attempt. Conversations are never recorded unless that was asked for.
+ * What a call tells OpenTelemetry: one span, with the attributes and metrics of the `gen_ai` conventions, and below it one for each attempt, with
+ * those of the `http` conventions. Conversations are never recorded unless that was asked for.
  *
- * Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/
+ * Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/, https://opentelemetry.io/docs/specs/semconv/http/http-spans/
  *
  * @since 0.1.0
  */
@@ -74,6 +74,11 @@ export interface Observation {
 const present = (attributes: Readonly<Record<string, unknown>>) =>
   Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined && value !== null))
 
+const serverAttributes = (url: URL) => ({
+  "server.address": url.hostname,
+  "server.port": Number(url.port || (url.protocol === "https:" ? 443 : 80))
+})
+
 const requestAttributes = (request: ChatCompletionRequest, url: URL, options: TelemetryOptions) =>
   present({
     "gen_ai.operation.name": "chat",
@@ -87,8 +92,7 @@ const requestAttributes = (request: ChatCompletionRequest, url: URL, options: Te
     "gen_ai.request.stop_sequences": request.stop,
     "gen_ai.request.choice.count": request.n,
     "gen_ai.input.messages": options.recordContent === true ? JSON.stringify(request.messages) : undefined,
-    "server.address": url.hostname,
-    "server.port": Number(url.port || (url.protocol === "https:" ? 443 : 80))
+    ...serverAttributes(url)
   })
 
 const responseAttributes = (completion: ChatCompletion, options: TelemetryOptions) =>
@@ -134,3 +138,29 @@ export const observe = Effect.fnUntraced(function* (
     })
   }
 })
+
+/** Observes one attempt, up to the headers of its response. It is given the headers that continue the trace, where they are to be sent. */
+export const attempt = <A extends { readonly status: number }, E, R>(
+  url: URL,
+  propagate: boolean,
+  evaluate: (trace: Readonly<Record<string, string>>) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.useSpan(
+    "POST",
+    // Without the query: it may hold what a proxy asks for.
+    { kind: "client", attributes: { "http.request.method": "POST", "url.full": url.origin + url.pathname, ...serverAttributes(url) } },
+    (span) =>
+      Effect.flatMap(
+        evaluate(propagate ? { traceparent: `00-${span.traceId.padStart(32, "0")}-${span.spanId}-0${span.sampled ? 1 : 0}` } : {}),
+        (response) =>
+          Effect.map(Clock.currentTimeNanos, (now) => {
+            const { status } = response
+            span.attribute("http.response.status_code", status)
+            if (status >= 400) {
+              span.attribute("error.type", String(status))
+              span.end(now, Exit.fail(`HTTP status ${status}`))
+            }
+            return response
+          })
+      )
+  )

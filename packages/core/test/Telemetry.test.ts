@@ -104,7 +104,27 @@ describe("a call", () => {
       )
       assert.lengthOf(spans, 4)
       const [call, ...attempts] = spans
-      for (const attempt of attempts) assert.strictEqual(attempt.parent._tag === "Some" ? attempt.parent.value.spanId : "", call?.spanId)
+      for (const attempt of attempts) {
+        assert.deepStrictEqual([attempt.name, attempt.kind], ["POST", "client"])
+        assert.strictEqual(attempt.parent._tag === "Some" ? attempt.parent.value.spanId : "", call?.spanId)
+      }
+      assert.deepStrictEqual(
+        attempts.map(({ status }) => status._tag === "Ended" && status.exit._tag),
+        ["Failure", "Failure", "Success"]
+      )
+      const server = { "http.request.method": "POST", "server.address": "paradigm.test", "server.port": 8080 }
+      const url = "http://paradigm.test:8080/api/v3/chat/completions"
+      assert.deepStrictEqual(Object.fromEntries(attempts[1]?.attributes ?? []), {
+        ...server,
+        "url.full": url,
+        "http.response.status_code": 503,
+        "error.type": "503"
+      })
+      assert.deepStrictEqual(Object.fromEntries(attempts[2]?.attributes ?? []), {
+        ...server,
+        "url.full": url,
+        "http.response.status_code": 200
+      })
     })
   )
 
@@ -143,7 +163,8 @@ describe("a call", () => {
       assert.notProperty(quiet.sent[0], "traceparent")
       assert.notProperty(quiet.sent[0], "b3")
       const asked = yield* observe({ telemetry: { propagateTrace: true } }, () => json(completion), call)
-      assert.property(asked.sent[0], "traceparent")
+      const attempt = asked.spans[1]
+      assert.strictEqual(asked.sent[0]?.["traceparent"], `00-${attempt?.traceId}-${attempt?.spanId}-01`)
     })
   )
 

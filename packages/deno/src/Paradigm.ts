@@ -3,17 +3,16 @@
  *
  * @since 0.1.0
  */
-import * as FetchHttpClient from "@paradigm-effect/core/FetchHttpClient"
-import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+import type * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
-import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
+import * as ParadigmFetch from "@paradigm-effect/core/ParadigmFetch"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 
 export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
-const http = /* @__PURE__ */ FetchHttpClient.layer({ redirect: "manual" })
+const init: RequestInit = { redirect: "manual" }
 
 /**
  * The client. Fails with `InvalidConfiguration`.
@@ -22,7 +21,7 @@ const http = /* @__PURE__ */ FetchHttpClient.layer({ redirect: "manual" })
  * @since 0.1.0
  */
 export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  Layer.provide(ParadigmClient.layer(options), http)
+  ParadigmFetch.layer(options, init)
 
 /**
  * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL` (`--allow-env` for these two).
@@ -30,10 +29,7 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ Layer.provide(
-  ParadigmConfig.layer,
-  http
-)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmFetch.layerConfig(init)
 
 /**
  * The client for people without Effect: promises and async iterables.

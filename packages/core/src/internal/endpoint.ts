@@ -1,6 +1,5 @@
 // Where requests go and what they carry, from options that may be wrong. No error quotes the key: the platforms' own errors for a header
 // that cannot be sent quote it whole.
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { InvalidConfiguration, ParadigmError } from "../ParadigmError.ts"
@@ -28,7 +27,7 @@ const readBaseUrl = (baseUrl: string | URL): Result.Result<URL, ParadigmError> =
   return Result.succeed(url)
 }
 
-/** Headers that HTTP allows, or the option that holds one it does not. */
+/** Headers that HTTP allows, by lower-case name, or the option that holds one it does not. */
 export const readHeaders = (
   headers: Readonly<Record<string, string>> | undefined
 ): Result.Result<Readonly<Record<string, string>>, ParadigmError> => {
@@ -36,14 +35,14 @@ export const readHeaders = (
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return Result.fail(invalid("headers", "holds a name that HTTP does not allow"))
     if (!/^[\t\x20-\x7e]*$/.test(value)) return Result.fail(invalid(`headers["${name}"]`, "holds a character that HTTP does not allow"))
   }
-  return Result.succeed(headers ?? {})
+  return Result.succeed(Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])))
 }
 
 /** An endpoint that can be asked. */
 export interface Endpoint {
   readonly url: URL
-  /** The request without its body. */
-  readonly request: HttpClientRequest.HttpClientRequest
+  /** What every request carries, the key included. */
+  readonly headers: Readonly<Record<string, string>>
   /** An error without the key. */
   readonly redact: (error: ParadigmError) => ParadigmError
 }
@@ -57,6 +56,6 @@ export const make = (options: {
     const apiKey = yield* readKey(options.apiKey)
     const url = yield* readBaseUrl(options.baseUrl ?? "https://paradigm.lighton.ai")
     const headers = yield* readHeaders(options.headers)
-    const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bearerToken(apiKey))
-    return { url, request, redact: Redaction.make(apiKey) }
+    const authorization = `Bearer ${Redacted.value(apiKey)}`
+    return { url, headers: { ...headers, authorization }, redact: Redaction.make(apiKey) }
   })

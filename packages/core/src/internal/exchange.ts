@@ -3,9 +3,6 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
 import * as Duration from "effect/Duration"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
@@ -13,13 +10,36 @@ import * as Stream from "effect/Stream"
 import * as ErrorBody from "../ErrorBody.ts"
 import { ParadigmError, type ParadigmErrorReason, RedirectRefused, Timeout } from "../ParadigmError.ts"
 import type { Encoded } from "../RequestEncoding.ts"
+import * as Telemetry from "../Telemetry.ts"
 import type { Limits } from "../Timeouts.ts"
 import type { Endpoint } from "./endpoint.ts"
-import { fromHttpClientError } from "./transportFailure.ts"
+import { fromTransport, type TransportFailure } from "./transportFailure.ts"
+
+/** A request as it is sent. */
+export interface Request {
+  readonly url: URL
+  /** By lower-case name, with the key. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/** What is read of an `HttpClientResponse`. */
+export interface Response {
+  readonly status: number
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly stream: Stream.Stream<Uint8Array, TransportFailure>
+}
+
+/**
+ * All that the client asks of an `HttpClient`: a POST, on a connection that lives as long as the scope. Every `HttpClient` can do it, and fetch can
+ * in some lines, which spares a page the rest of `HttpClient`.
+ */
+export type Post = (request: Request) => Effect.Effect<Response, TransportFailure, Scope.Scope>
 
 /** An answer whose body is still to come. */
 export interface Exchange {
-  readonly response: HttpClientResponse
+  readonly response: Response
   readonly requestId: string | undefined
   /** Ends the connection, unless the body was read to its end. */
   readonly close: Effect.Effect<void>
@@ -70,7 +90,7 @@ const refuse = Effect.fnUntraced(function* (exchange: Exchange, endpoint: Endpoi
 
 /** Sends, and succeeds when the server answers with success. The connection lives as long as the scope. */
 export const send = Effect.fnUntraced(function* (
-  http: HttpClient.HttpClient,
+  post: Post,
   endpoint: Endpoint,
   outgoing: Outgoing,
   limits: Limits
@@ -78,17 +98,15 @@ export const send = Effect.fnUntraced(function* (
   const scope = yield* Scope.fork(yield* Effect.scope)
   const close = Scope.close(scope, Exit.void)
   const { origin } = endpoint.url
-  const request = HttpClientRequest.setHeaders(endpoint.request, outgoing.headers).pipe(
-    HttpClientRequest.accept(outgoing.accept),
-    HttpClientRequest.bodyText(outgoing.body.body, outgoing.body.contentType)
-  )
-  const answered = HttpClient.withScope(http)
-    .execute(request)
-    .pipe(
+  const { body, contentType } = outgoing.body
+  const headers = { ...endpoint.headers, ...outgoing.headers, accept: outgoing.accept, "content-type": contentType }
+  const answered = Telemetry.attempt(endpoint.url, outgoing.propagateTrace, (trace) =>
+    post({ url: endpoint.url, headers: { ...headers, ...trace }, body }).pipe(
       Effect.provideService(Scope.Scope, scope),
-      Effect.provideService(HttpClient.TracerPropagationEnabled, outgoing.propagateTrace),
-      Effect.mapError((error) => new ParadigmError({ reason: fromHttpClientError(error, "headers", origin, limits) }))
+      // Before the span ends: what a platform's error quotes must not get there.
+      Effect.mapError((error) => new ParadigmError({ reason: fromTransport(error, "headers", origin, limits) }))
     )
+  )
   const response = yield* timed(answered, "headers", limits.headers).pipe(Effect.onError(() => close))
   const exchange: Exchange = {
     response,
@@ -99,7 +117,7 @@ export const send = Effect.fnUntraced(function* (
         Effect.catch(pull, (error): Pull.Pull<never, ParadigmErrorReason> => {
           // A 204 has no body, and Effect calls that a failure of it.
           if (Cause.isDone(error) || error.reason._tag === "EmptyBodyError") return Cause.done()
-          return Effect.fail(fromHttpClientError(error, "body", origin, limits))
+          return Effect.fail(fromTransport(error, "body", origin, limits))
         })
       )
     )

@@ -28,6 +28,9 @@ export const integer = simple("integer", Number.isSafeInteger)
 export const count = simple("integer of at least 0", (value) => Number.isSafeInteger(value) && Number(value) >= 0)
 export const int64 = simple("64-bit integer", isInt64)
 
+/** What a string that may be null or absent accepts, for the tests of an object. */
+export const isText = (value: unknown): boolean => value === undefined || value === null || typeof value === "string"
+
 type Members = { readonly [name: string]: unknown }
 const isMembers = (value: unknown): value is Members => typeof value === "object" && value !== null && !Array.isArray(value)
 

@@ -1,6 +1,5 @@
 // Every failure of a runtime's transport as a reason. Runtimes differ in how they tell: Node by a code somewhere along the chain of causes,
 // Deno by words in the message, browsers not at all. Messages are matched, never passed on: some quote the header that carries the key.
-import type { HttpClientError } from "effect/http/HttpClientError"
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import {
@@ -42,12 +41,12 @@ const isTls = (code: string | undefined, message: string) =>
 const isConnect = (code: string | undefined, message: string) =>
   code === undefined ? /\(Connect\)|tcp connect|dns error|Failed to fetch|NetworkError|Load failed/i.test(message) : connectCodes.has(code)
 
-export const fromHttpClientError = (
-  error: HttpClientError,
-  phase: "headers" | "body",
-  origin: string,
-  limits: Limits
-): ParadigmErrorReason => {
+/** What is read of an `HttpClientError`. */
+export interface TransportFailure {
+  readonly reason: { readonly _tag: string; readonly cause?: unknown }
+}
+
+export const fromTransport = (error: TransportFailure, phase: "headers" | "body", origin: string, limits: Limits): ParadigmErrorReason => {
   const { reason } = error
   if (reason._tag === "InvalidUrlError")
     return new InvalidConfiguration({ option: "baseUrl", detail: "is not a URL that can be requested" })
