@@ -24,13 +24,13 @@ const used = new Set<string>()
 const declarations: Array<string> = []
 
 // What a stream's every chunk has.
-const isHot = (name: string) => name === "ChatCompletionChunk" || name === "ChatCompletionDelta" || name === "ToolCallDelta"
+const hot = new Set(["ChatCompletionChunk", "ChatCompletionDelta", "ToolCallDelta", "CompletionUsage"])
 
 const declare = (name: string): string => {
   const schema = schemas[name]
   if (schema === undefined) throw new Error(`The contract has no schema ${name}`)
   if (!declarations.some((declaration) => declaration.startsWith(`export const ${name} =`))) {
-    declarations.push(`export const ${name} = ${toShape(schema, isHot(name))}`)
+    declarations.push(`export const ${name} = ${toShape(schema, hot.has(name))}`)
   }
   return name
 }
@@ -45,7 +45,9 @@ const toTest = (name: string, schema: JsonSchema, isRequired: boolean): string =
   const types = (schema.anyOf?.filter((member) => member.enum === undefined) ?? [schema]).map(({ type }) => type)
   if (isRequired && types.join() === "string") return `typeof v.${name} === "string"`
   if (!isRequired && types.join() === "string,null") return `${use("isText")}(v.${name})`
-  return `${isRequired ? "" : `v.${name} === undefined || `}f.${name}.accepts(v.${name})`
+  // Most of what a chunk might have it has not, or null.
+  const absent = isRequired ? "" : `v.${name} === undefined || ${types.includes("null") ? `v.${name} === null || ` : ""}`
+  return `${absent}f.${name}.accepts(v.${name})`
 }
 
 const toTests = (properties: Readonly<Record<string, JsonSchema>>, required: ReadonlyArray<string>): string =>

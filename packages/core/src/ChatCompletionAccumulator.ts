@@ -11,14 +11,19 @@ import type {
   ChatMessageResponse,
   CompletionUsage,
   FinishReason,
-  ToolCall
+  ToolCall,
+  ToolCallDelta
 } from "./ChatCompletion.ts"
+
+/** Fields that come in pieces and have no rule of their own: every piece. */
+type Pieces = Map<string, Array<unknown>>
 
 interface Call {
   id: string | undefined
   type: string | undefined
   name: string
   arguments: string
+  pieces: Pieces | undefined
 }
 
 interface Choice {
@@ -32,9 +37,13 @@ interface Choice {
   finishReason: FinishReason | undefined
   stopReason: string | number | null | undefined
   logprobs: Record<string, unknown> | undefined
+  tokenIds: Array<number> | undefined
+  pieces: Pieces | undefined
+  /** Fields beside the deltas without a rule of their own: the last value. */
+  rest: Map<string, unknown> | undefined
 }
 
-const newCall = (): Call => ({ id: undefined, type: undefined, name: "", arguments: "" })
+const newCall = (): Call => ({ id: undefined, type: undefined, name: "", arguments: "", pieces: undefined })
 
 // Some servers repeat the whole name in every piece.
 const addToCall = (call: Call, piece: { readonly name?: string | null | undefined; readonly arguments?: string | null | undefined }) => {
@@ -62,10 +71,53 @@ const copyLogprobs = (logprobs: Readonly<Record<string, unknown>>) =>
 const joined = (before: string | undefined, more: string | null | undefined) =>
   more === undefined || more === null ? before : before === undefined ? more : before + more
 
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+// Deeper than anything that is told in pieces.
+const maxDepth = 16
+
+// Pieces of a field, as pieces of content are: texts and lists go on, objects do so member by member. Of anything else the last one counts, and
+// of what only names its object.
+const fold = (pieces: ReadonlyArray<unknown>, name: string, depth = 0): unknown => {
+  const given = pieces.filter((piece) => piece !== null && piece !== undefined)
+  const last = given.at(-1) ?? null
+  if (given.length < 2 || name === "id" || name === "type" || depth === maxDepth) return last
+  if (given.every((piece) => typeof piece === "string")) return given.join("")
+  if (given.every(Array.isArray)) return given.flat()
+  if (!given.every(isObject)) return last
+  const names = new Set(given.flatMap(Object.keys))
+  return Object.fromEntries(
+    [...names].map((key) => [
+      key,
+      fold(
+        given.map((piece) => piece[key]),
+        key,
+        depth + 1
+      )
+    ])
+  )
+}
+
+// One annotation may stand for a list of it.
+const foldPieces = (pieces: Pieces) =>
+  Object.fromEntries([...pieces].map(([name, all]) => [name, fold(name === "annotations" ? all.map(toList) : all, name)]))
+
+const toList = (value: unknown) => (isObject(value) ? [value] : value)
+
+const addPiece = (to: { pieces: Pieces | undefined }, name: string, piece: unknown) => {
+  if (piece === undefined || piece === null) return
+  to.pieces ??= new Map()
+  const before = to.pieces.get(name)
+  if (before === undefined) to.pieces.set(name, [piece])
+  else before.push(piece)
+}
+
 const toToolCall = (call: Call): ToolCall => ({
   ...(call.id === undefined ? {} : { id: call.id }),
   type: call.type ?? "function",
-  function: { name: call.name, arguments: call.arguments }
+  function: { name: call.name, arguments: call.arguments },
+  ...(call.pieces === undefined ? {} : foldPieces(call.pieces))
 })
 
 const toMessage = (choice: Choice): ChatMessageResponse => {
@@ -80,7 +132,8 @@ const toMessage = (choice: Choice): ChatMessageResponse => {
     ...(choice.functionCall === undefined
       ? {}
       : { function_call: { name: choice.functionCall.name, arguments: choice.functionCall.arguments } }),
-    ...(calls.length === 0 ? {} : { tool_calls: calls })
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
+    ...(choice.pieces === undefined ? {} : foldPieces(choice.pieces))
   }
 }
 
@@ -89,7 +142,9 @@ const toChoice = ([index, choice]: [number, Choice]): ChatCompletionChoice => ({
   message: toMessage(choice),
   finish_reason: choice.finishReason ?? null,
   ...(choice.stopReason === undefined ? {} : { stop_reason: choice.stopReason }),
-  ...(choice.logprobs === undefined ? {} : { logprobs: copyLogprobs(choice.logprobs) })
+  ...(choice.logprobs === undefined ? {} : { logprobs: copyLogprobs(choice.logprobs) }),
+  ...(choice.tokenIds === undefined ? {} : { token_ids: [...choice.tokenIds] }),
+  ...(choice.rest === undefined ? {} : Object.fromEntries(choice.rest))
 })
 
 /**
@@ -104,23 +159,29 @@ export class ChatCompletionAccumulator {
   /** The last usage that came. */
   usage: CompletionUsage | undefined = undefined
   #envelope: ChatCompletionChunk | undefined = undefined
-  #fingerprint: string | undefined = undefined
-  #serviceTier: string | undefined = undefined
+  /** What the chunks have beside their choices and their usage: the last value. */
+  #rest: Map<string, unknown> | undefined = undefined
   readonly #choices = new Map<number, Choice>()
 
   add(chunk: ChatCompletionChunk): void {
     this.chunks++
     this.#envelope ??= chunk
-    if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
-    if (typeof chunk.system_fingerprint === "string") this.#fingerprint = chunk.system_fingerprint
-    if (typeof chunk.service_tier === "string") this.#serviceTier = chunk.service_tier
-    for (const { delta, finish_reason, index, logprobs, stop_reason } of chunk.choices) {
-      const choice = this.#choice(index)
-      this.#addDelta(choice, delta)
-      if (finish_reason !== undefined && finish_reason !== null) choice.finishReason = finish_reason
-      if (stop_reason !== undefined) choice.stopReason = stop_reason
-      if (logprobs !== undefined && logprobs !== null) addLogprobs((choice.logprobs ??= {}), logprobs)
+    for (const name in chunk) {
+      switch (name) {
+        case "id":
+        case "object":
+        case "created":
+        case "model":
+        case "choices":
+          break
+        case "usage":
+          if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
+          break
+        default:
+          if (chunk[name] !== undefined && chunk[name] !== null) (this.#rest ??= new Map()).set(name, chunk[name])
+      }
     }
+    for (const part of chunk.choices) this.#addChoice(part)
   }
 
   /** The completion so far; `undefined` before the first chunk. A choice that is not finished has the `finish_reason` null. */
@@ -134,8 +195,7 @@ export class ChatCompletionAccumulator {
       model: envelope.model,
       choices: [...this.#choices].sort(([a], [b]) => a - b).map(toChoice),
       ...(this.usage === undefined ? {} : { usage: this.usage }),
-      ...(this.#fingerprint === undefined ? {} : { system_fingerprint: this.#fingerprint }),
-      ...(this.#serviceTier === undefined ? {} : { service_tier: this.#serviceTier })
+      ...(this.#rest === undefined ? {} : Object.fromEntries(this.#rest))
     }
   }
 
@@ -159,29 +219,96 @@ export class ChatCompletionAccumulator {
         toolCalls: undefined,
         finishReason: undefined,
         stopReason: undefined,
-        logprobs: undefined
+        logprobs: undefined,
+        tokenIds: undefined,
+        pieces: undefined,
+        rest: undefined
       }
       this.#choices.set(index, choice)
     }
     return choice
   }
 
+  #addChoice(part: ChatCompletionChunk["choices"][number]) {
+    const choice = this.#choice(part.index)
+    this.#addDelta(choice, part.delta)
+    for (const name in part) {
+      switch (name) {
+        case "index":
+        case "delta":
+          break
+        case "finish_reason":
+          choice.finishReason = part.finish_reason ?? choice.finishReason
+          break
+        case "stop_reason":
+          if (part.stop_reason !== undefined) choice.stopReason = part.stop_reason
+          break
+        case "logprobs":
+          if (part.logprobs !== undefined && part.logprobs !== null) addLogprobs((choice.logprobs ??= {}), part.logprobs)
+          break
+        case "token_ids":
+          if (part.token_ids !== undefined && part.token_ids !== null) {
+            choice.tokenIds ??= []
+            for (const id of part.token_ids) choice.tokenIds.push(id)
+          }
+          break
+        default:
+          if (part[name] !== undefined && part[name] !== null) (choice.rest ??= new Map()).set(name, part[name])
+      }
+    }
+  }
+
   #addDelta(choice: Choice, delta: ChatCompletionDelta) {
-    choice.role ??= delta.role ?? undefined
-    choice.content = joined(choice.content, delta.content)
-    choice.reasoning = joined(choice.reasoning, delta.reasoning)
-    choice.reasoningContent = joined(choice.reasoningContent, delta.reasoning_content)
-    choice.refusal = joined(choice.refusal, delta.refusal)
-    if (delta.function_call !== undefined && delta.function_call !== null)
-      addToCall((choice.functionCall ??= newCall()), delta.function_call)
-    if (delta.tool_calls === undefined || delta.tool_calls === null) return
-    for (const piece of delta.tool_calls) {
-      choice.toolCalls ??= new Map()
-      let call = choice.toolCalls.get(piece.index)
-      if (call === undefined) choice.toolCalls.set(piece.index, (call = newCall()))
-      call.id = firstText(call.id, piece.id)
-      call.type = firstText(call.type, piece.type)
-      if (piece.function !== undefined && piece.function !== null) addToCall(call, piece.function)
+    for (const name in delta) {
+      switch (name) {
+        case "role":
+          choice.role ??= delta.role ?? undefined
+          break
+        case "content":
+          choice.content = joined(choice.content, delta.content)
+          break
+        case "reasoning":
+          choice.reasoning = joined(choice.reasoning, delta.reasoning)
+          break
+        case "reasoning_content":
+          choice.reasoningContent = joined(choice.reasoningContent, delta.reasoning_content)
+          break
+        case "refusal":
+          choice.refusal = joined(choice.refusal, delta.refusal)
+          break
+        case "function_call":
+          if (delta.function_call !== undefined && delta.function_call !== null)
+            addToCall((choice.functionCall ??= newCall()), delta.function_call)
+          break
+        case "tool_calls":
+          for (const piece of delta.tool_calls ?? []) this.#addToolCall(choice, piece)
+          break
+        default:
+          addPiece(choice, name, delta[name])
+      }
+    }
+  }
+
+  #addToolCall(choice: Choice, piece: ToolCallDelta) {
+    choice.toolCalls ??= new Map()
+    let call = choice.toolCalls.get(piece.index)
+    if (call === undefined) choice.toolCalls.set(piece.index, (call = newCall()))
+    for (const name in piece) {
+      switch (name) {
+        case "index":
+          break
+        case "id":
+          call.id = firstText(call.id, piece.id)
+          break
+        case "type":
+          call.type = firstText(call.type, piece.type)
+          break
+        case "function":
+          if (piece.function !== undefined && piece.function !== null) addToCall(call, piece.function)
+          break
+        default:
+          addPiece(call, name, piece[name])
+      }
     }
   }
 }

@@ -202,9 +202,10 @@ const isFaultyChoice = (choice: unknown): boolean =>
  * @since 0.1.0
  */
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
-  const body: Record<PropertyKey, unknown> = Predicate.isObject(value) ? value : {}
-  const isError = isGiven(body["error"]) || body["object"] === "error" || event === "error"
-  const choice: unknown = Array.isArray(body["choices"]) ? body["choices"].find(isFaultyChoice) : undefined
+  const body: Readonly<Record<PropertyKey, unknown>> = Predicate.isObject(value) ? value : {}
+  const { choices, error, object } = body
+  const isError = isGiven(error) || object === "error" || event === "error"
+  const choice: unknown = Array.isArray(choices) ? choices.find(isFaultyChoice) : undefined
   if (!isError && choice === undefined) return undefined
   const { code, detail, type } = isError ? (Predicate.isObject(value) ? readObject(body) : read(source)) : readObject(choice as typeof body)
   return new StreamFault({

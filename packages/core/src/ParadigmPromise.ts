@@ -134,18 +134,20 @@ class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChunk, unde
     return this
   }
 
-  async next(): Promise<IteratorResult<ChatCompletionChunk, undefined>> {
-    for (;;) {
-      const chunk = this.#buffer[this.#at]
-      if (chunk !== undefined) {
-        this.#at++
-        return { done: false, value: chunk }
-      }
-      if (this.#failure !== undefined) throw this.#failure
-      if (this.#end !== undefined) return { done: true, value: undefined }
-      // Two calls at once wait for the same read.
-      await (this.#pending ??= this.#read().finally(() => (this.#pending = undefined)))
-    }
+  // Not an async function: it would cost each chunk a promise more.
+  next(): Promise<IteratorResult<ChatCompletionChunk, undefined>> {
+    const chunk = this.#buffer[this.#at]
+    if (chunk === undefined) return this.#nextRead()
+    this.#at++
+    return Promise.resolve({ done: false, value: chunk })
+  }
+
+  async #nextRead(): Promise<IteratorResult<ChatCompletionChunk, undefined>> {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#end !== undefined) return { done: true, value: undefined }
+    // Two calls at once wait for the same read.
+    await (this.#pending ??= this.#read().finally(() => (this.#pending = undefined)))
+    return this.next()
   }
 
   async return(): Promise<IteratorReturnResult<undefined>> {

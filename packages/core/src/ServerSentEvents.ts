@@ -39,6 +39,14 @@ export interface ParserOptions {
   readonly lastEventId?: string | undefined
 }
 
+// `startsWith`, without the call.
+const isData = (text: string, at: number) =>
+  text.charCodeAt(at) === 100 &&
+  text.charCodeAt(at + 1) === 97 &&
+  text.charCodeAt(at + 2) === 116 &&
+  text.charCodeAt(at + 3) === 97 &&
+  text.charCodeAt(at + 4) === 58
+
 /**
  * An incremental parser. `push` takes the bytes of each network read and throws `EventTooLarge`; an event left unfinished when
  * the bytes end is dropped, as the standard asks.
@@ -90,10 +98,14 @@ export class Parser {
     let lineFeed = text.indexOf("\n", at)
     let carriageReturn = text.indexOf("\r", at)
     // Most reads are whole events of one line of data, and nothing else.
-    if (carriageReturn === -1 && this.#pending === 0 && !this.#inComment && this.#data === undefined) {
-      while (lineFeed !== -1 && text.charCodeAt(lineFeed + 1) === 10 && text.startsWith("data:", at)) {
-        this.#addData(text.slice(text.charCodeAt(at + 5) === 32 ? at + 6 : at + 5, lineFeed))
-        this.#dispatch()
+    if (carriageReturn === -1 && this.#pending === 0 && !this.#inComment && this.#data === undefined && this.#event === "") {
+      const limit = this.#limit
+      const onEvent = this.#onEvent
+      while (lineFeed !== -1 && text.charCodeAt(lineFeed + 1) === 10 && isData(text, at)) {
+        const data = text.slice(text.charCodeAt(at + 5) === 32 ? at + 6 : at + 5, lineFeed)
+        if (data.length > limit) this.#checkSize(data, 0)
+        this.lastEventId = this.#id
+        onEvent(data, "message")
         at = lineFeed + 2
         lineFeed = text.indexOf("\n", at)
       }
@@ -160,7 +172,7 @@ export class Parser {
 
   #line(text: string, start: number, end: number) {
     if (start === end) return this.#dispatch()
-    if (text.startsWith("data:", start)) {
+    if (isData(text, start)) {
       const from = text.charCodeAt(start + 5) === 32 && start + 5 < end ? start + 6 : start + 5
       return this.#addData(text.slice(from, end))
     }

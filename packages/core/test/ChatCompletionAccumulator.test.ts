@@ -323,6 +323,15 @@ describe("choices", () => {
     assert.deepStrictEqual(choices[0]?.logprobs, { content: tokens })
   })
 
+  it("join the ids of their tokens", () => {
+    const { choices } = completionOf(
+      delta({ content: "a" }, { token_ids: [1] }),
+      delta({ content: "bc" }, { token_ids: [2, 3] }),
+      finish("stop", { token_ids: null })
+    )
+    assert.deepStrictEqual(choices[0]?.token_ids, [1, 2, 3])
+  })
+
   it("are finished when each that began is", () => {
     const accumulator = new ChatCompletionAccumulator()
     const steps: ReadonlyArray<[ChatCompletionChunk, boolean]> = [
@@ -338,6 +347,64 @@ describe("choices", () => {
       accumulator.add(chunk)
       assert.strictEqual(accumulator.isFinished, isFinished)
     }
+  })
+})
+
+describe("a field without a rule of its own", () => {
+  it("is told in pieces by the deltas: texts and lists go on, objects member by member", () => {
+    const message = messageOf(
+      delta({ thinking: "Hm", marks: [1], vendor: { id: "v", note: "a", at: { x: [1] }, score: 1 }, kind: "k", odd: "text" }),
+      delta({ thinking: null, marks: null, odd: 1 }),
+      delta({ thinking: "!", marks: [2, 3], vendor: { id: "v", note: "b", at: { x: [2] }, score: 2 }, flag: false })
+    )
+    assert.deepStrictEqual(message, {
+      role: "assistant",
+      content: null,
+      thinking: "Hm!",
+      marks: [1, 2, 3],
+      vendor: { id: "v", note: "ab", at: { x: [1, 2] }, score: 2 },
+      kind: "k",
+      odd: 1,
+      flag: false
+    })
+  })
+
+  it("may be a recording, or annotations, one by one or several", () => {
+    const cite = (title: string) => ({ type: "url_citation", url_citation: { title } })
+    const message = messageOf(
+      delta({ audio: { id: "audio-1", transcript: "Hel" }, annotations: [cite("a")] }),
+      delta({ audio: { id: "audio-1", transcript: "lo", data: "AA" }, annotations: cite("b") }),
+      delta({ audio: { id: "audio-1", data: "BB", expires_at: 9 } })
+    )
+    assert.deepStrictEqual(message?.audio, { id: "audio-1", transcript: "Hello", data: "AABB", expires_at: 9 })
+    assert.deepStrictEqual(message?.annotations, [cite("a"), cite("b")])
+  })
+
+  it("may be a tool call's", () => {
+    const message = messageOf(
+      delta({ tool_calls: [{ index: 0, id: "a", type: "custom", custom: { name: "f", input: "1 +" } }] }),
+      delta({ tool_calls: [{ index: 0, custom: { input: " 1" } }] })
+    )
+    const [call] = message?.tool_calls ?? []
+    assert.deepStrictEqual(call?.["custom"], { name: "f", input: "1 + 1" })
+  })
+
+  it("counts as it was last told beside the deltas", () => {
+    const completion = completionOf(
+      chunkOf([{ index: 0, delta: {}, vendor: "a" }], { prompt_token_ids: [7], vendor: "a" }),
+      chunkOf([{ index: 0, delta: {}, vendor: "b" }], { prompt_token_ids: null, vendor: "b" }),
+      finish("stop")
+    )
+    assert.deepStrictEqual([completion["vendor"], completion.prompt_token_ids], ["b", [7]])
+    assert.strictEqual(completion.choices[0]?.["vendor"], "b")
+  })
+
+  it("may be called as JavaScript's own, and nest deeply, without harm", () => {
+    const deep = (depth: number): unknown => JSON.parse(`${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`)
+    const named = JSON.parse('{"__proto__":{"polluted":true},"constructor":"c"}') as Record<string, unknown>
+    const message = messageOf(delta({ ...named, deep: deep(5000) }), delta({ ...named, deep: deep(5000) }))
+    assert.deepStrictEqual(Object.keys(message ?? {}).sort(), ["__proto__", "constructor", "content", "deep", "role"])
+    assert.notProperty({}, "polluted")
   })
 })
 
