@@ -140,7 +140,8 @@ export const complete = async (request: Json, response: ServerResponse, bug: str
         }
         yield { index: bug === "mixes-choices" ? 0 : index, done: done === true, value }
       }
-      await setTimeout(1)
+      // Slow enough for what comes in one piece to be told from what was there at once.
+      await setTimeout(request["stream"] === true ? 6 : 1)
     }
   }
   if (request["stream"] !== true) {
