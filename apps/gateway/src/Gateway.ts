@@ -34,7 +34,7 @@ const accepts = (accept: string | undefined) =>
         /^\s*(\*\/\*|application\/(json|\*)|text\/(event-stream|\*))\s*(;|$)/i.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range)
     )
 
-const readBytes = (request: HttpServerRequest.HttpServerRequest, limit: number): Effect.Effect<Uint8Array, GatewayFailure> => {
+const readBytes = (request: HttpServerRequest.HttpServerRequest, limit: number): Effect.Effect<Uint8Array<ArrayBuffer>, GatewayFailure> => {
   const tooLarge = new GatewayFailure({ status: 413, detail: `The body is larger than ${limit} bytes.`, headers: { connection: "close" } })
   if (Number(request.headers["content-length"] ?? 0) > limit) return Effect.fail(tooLarge)
   return request.arrayBuffer.pipe(
@@ -67,14 +67,15 @@ const chatCompletions = Effect.fnUntraced(function* (
     return yield* new GatewayFailure({ status: 406, detail: "The endpoint answers application/json or text/event-stream." })
   }
   const holder = yield* authenticate(request.headers["authorization"], config.keys)
-  const contentType = request.headers["content-type"]
-  if (contentType === undefined || !/^application\/json\s*(;|$)/i.test(contentType)) {
-    return yield* new GatewayFailure({ status: 415, detail: "The content type is not application/json." })
+  const read = RequestBody.readerOf(request.headers["content-type"] ?? "")
+  if (read === undefined) {
+    const detail = "The content type is none of application/json, application/x-www-form-urlencoded and multipart/form-data."
+    return yield* new GatewayFailure({ status: 415, detail })
   }
-  const body = yield* Effect.fromResult(RequestBody.parse(yield* readBytes(request, config.maxBodyBytes)))
+  const body = yield* read(yield* readBytes(request, config.maxBodyBytes))
   const { model, stream } = body.request
   const target = yield* findModel(config, holder, model)
-  const forwarded = { target, body: RequestBody.withModel(body, target.model), stream: stream === true, requestId, model }
+  const forwarded = { target, body: body.withModel(target.model), stream: stream === true, requestId, model }
   const startedAt = performance.now()
   const line = (outcome: string) =>
     `${requestId} ${holder.name} ${model}${stream === true ? " stream" : ""}: ${outcome}, ${Math.round(performance.now() - startedAt)} ms`

@@ -1,21 +1,34 @@
 /**
- * The body of a request, read once and forwarded as it came: only the model's name is replaced, in place. Writing the parsed JSON again
- * would change what JavaScript cannot hold, as a 64-bit `seed`.
+ * The body of a request, read once. JSON is forwarded as it came: only the model's name is replaced, in place, since writing the parsed JSON
+ * again would change what JavaScript cannot hold. Forms become the JSON that model servers take.
  */
 import type { ChatCompletionRequest } from "@paradigm-effect/core/ChatCompletion"
+import type { InvalidRequest } from "@paradigm-effect/core/ParadigmError"
 import * as RequestEncoding from "@paradigm-effect/core/RequestEncoding"
+import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { GatewayFailure } from "./GatewayFailure.ts"
 
-/** A request, and its text with the place of the model's name. */
+/** A request, and the JSON text that is forwarded, with the model's name there. */
 export interface RequestBody {
   readonly request: ChatCompletionRequest
-  readonly text: string
-  readonly modelStart: number
-  readonly modelEnd: number
+  readonly withModel: (model: string) => string
 }
 
+type Reading = Result.Result<RequestBody, GatewayFailure>
+
 const malformed = (detail: string) => Result.fail(new GatewayFailure({ status: 400, detail }))
+
+const invalid = ({ fields }: InvalidRequest) =>
+  new GatewayFailure({ status: 422, detail: "The body is not a chat completion request.", fields })
+
+const decodeUtf8 = (bytes: Uint8Array): Result.Result<string, GatewayFailure> => {
+  try {
+    return Result.succeed(new TextDecoder("utf-8", { fatal: true }).decode(bytes))
+  } catch {
+    return malformed("The body is not UTF-8.")
+  }
+}
 
 // Where the string that begins at `start` ends, past its closing quote.
 const endOfString = (text: string, start: number) => {
@@ -86,14 +99,7 @@ const findModel = (text: string): { readonly keys: number; readonly start: numbe
   return found
 }
 
-/** Reads a JSON body. Fails with 400 (not UTF-8, not JSON, two models) or 422 (wrong fields). */
-export const parse = (bytes: Uint8Array): Result.Result<RequestBody, GatewayFailure> => {
-  let text: string
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes)
-  } catch {
-    return malformed("The body is not UTF-8.")
-  }
+const readJson = (text: string): Reading => {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -102,16 +108,52 @@ export const parse = (bytes: Uint8Array): Result.Result<RequestBody, GatewayFail
     return malformed(`The body is not JSON: it goes wrong at character ${place}.`)
   }
   const decoded = RequestEncoding.decode(value)
-  if (Result.isFailure(decoded)) {
-    return Result.fail(
-      new GatewayFailure({ status: 422, detail: "The body is not a chat completion request.", fields: decoded.failure.fields })
-    )
-  }
-  const model = findModel(text)
-  if (model.keys !== 1) return malformed("The body names more than one model.")
-  return Result.succeed({ request: decoded.success, text, modelStart: model.start, modelEnd: model.end })
+  if (Result.isFailure(decoded)) return Result.fail(invalid(decoded.failure))
+  const found = findModel(text)
+  if (found.keys !== 1) return malformed("The body names more than one model.")
+  const request = decoded.success
+  return Result.succeed({
+    request,
+    withModel: (model) => (model === request.model ? text : text.slice(0, found.start) + JSON.stringify(model) + text.slice(found.end))
+  })
 }
 
-/** The body with another model's name. */
-export const withModel = ({ modelEnd, modelStart, request, text }: RequestBody, model: string): string =>
-  model === request.model ? text : text.slice(0, modelStart) + JSON.stringify(model) + text.slice(modelEnd)
+const fromForm = (decoded: Result.Result<ChatCompletionRequest, InvalidRequest>): Reading =>
+  Result.mapBoth(decoded, {
+    onFailure: invalid,
+    onSuccess: (request) => ({ request, withModel: (model) => Result.getOrThrow(RequestEncoding.encodeJson({ ...request, model })) })
+  })
+
+const readMultipart = async (bytes: Uint8Array<ArrayBuffer>, contentType: string): Promise<Reading> => {
+  let form: FormData
+  try {
+    form = await new Response(bytes, { headers: { "content-type": contentType } }).formData()
+  } catch {
+    return malformed("The body is not a multipart form with the boundary that its content type names.")
+  }
+  const entries = [...form]
+  // Only a file may be anything; the parser replaces what is not UTF-8.
+  const text = entries.some(([, value]) => typeof value !== "string") ? Result.succeed("") : decodeUtf8(bytes)
+  return Result.flatMap(text, () => fromForm(RequestEncoding.decodeForm(entries)))
+}
+
+/** Reads a body. Fails with 400 (not UTF-8, not what its content type says, two models) or 422 (wrong fields). */
+export type Reader = (bytes: Uint8Array<ArrayBuffer>) => Effect.Effect<RequestBody, GatewayFailure>
+
+/** How a body of this content type is read; `undefined` where the endpoint does not take it. */
+export const readerOf = (contentType: string): Reader | undefined => {
+  switch (contentType.split(";", 1)[0]?.trim().toLowerCase()) {
+    case "application/json":
+      return (bytes) => Effect.fromResult(Result.flatMap(decodeUtf8(bytes), readJson))
+    case "application/x-www-form-urlencoded":
+      return (bytes) => Effect.fromResult(Result.flatMap(decodeUtf8(bytes), (text) => fromForm(RequestEncoding.decodeUrlEncoded(text))))
+    case "multipart/form-data":
+      return (bytes) =>
+        Effect.flatMap(
+          Effect.promise(() => readMultipart(bytes, contentType)),
+          Effect.fromResult
+        )
+    default:
+      return undefined
+  }
+}

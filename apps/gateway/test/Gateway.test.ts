@@ -141,7 +141,7 @@ describe("the request", () => {
       })
   )
 
-  it.live.each(["text/plain", "application/x-www-form-urlencoded", "application/jsonl", undefined])("of the type %s is a 415", (type) =>
+  it.live.each(["text/plain", "multipart/mixed", "application/jsonl", undefined])("of the type %s is a 415", (type) =>
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf(complete)
       Gateway.errorOf(yield* Gateway.ask(gateway, { headers: { "content-type": type } }), 415, "unsupported_media_type")

@@ -2,9 +2,6 @@ import { open as openSocket } from "@paradigm-effect/conformance/NodeSocket"
 import { describeServerConformance } from "@paradigm-effect/conformance/ServerVitest"
 import { startBeforeSimulator } from "./BeforeSimulator.ts"
 
-const reason = "forms are not decoded yet"
-const known = ["server-form/*", "server-relay/form-converted"].map((pattern) => ({ pattern, reason, until: "2027-03-31" }))
-
 const start = async () => {
   const { baseUrl, close, running, upstream } = await startBeforeSimulator()
   return {
@@ -24,4 +21,4 @@ const start = async () => {
   }
 }
 
-describeServerConformance("the gateway", start, { known })
+describeServerConformance("the gateway", start)
