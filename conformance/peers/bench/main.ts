@@ -8,7 +8,7 @@ import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { programNames, sizeOf } from "./bundle.ts"
-import type { Finding, Task } from "./measure.ts"
+import type { ClientTask, Finding, ParsersTask } from "./measure.ts"
 import type { ParserName } from "./parsers.ts"
 import { median, page, type Row, type Section } from "./report.ts"
 import type { SubjectName } from "./subjects.ts"
@@ -39,15 +39,15 @@ const tokens: Readonly<Record<Mode, number>> = { batched: 40_000, single: 8_000 
 const parserTokens = 50_000
 const gapMicros: Readonly<Record<Mode, number>> = { batched: 0, single: 120 }
 
-const measure = async (task: Task): Promise<Finding> => {
+const measure = async <Result extends object>(task: ClientTask | ParsersTask): Promise<Result> => {
   const child = fork(path("measure.ts"), [JSON.stringify(task)], { execArgv: ["--expose-gc"] })
   const exit = once(child, "exit")
-  const [finding] = (await Promise.race([once(child, "message"), exit.then(([code]) => [{ code }])])) as [
-    Finding | { readonly code: unknown }
+  const [result] = (await Promise.race([once(child, "message"), exit.then(([code]) => [{ code }])])) as [
+    Result | { readonly code: unknown }
   ]
   await exit
-  if ("code" in finding) throw new Error(`The measurement of ${task.name} ended with code ${String(finding.code)}`)
-  return finding
+  if ("code" in result) throw new Error(`The measurement ${JSON.stringify(task)} ended with code ${String(result.code)}`)
+  return result
 }
 
 const check = (name: string, seen: { readonly pieces: number; readonly length: number }, wanted: typeof seen) => {
@@ -66,10 +66,14 @@ const rowsOf = (findings: ReadonlyMap<string, ReadonlyArray<Finding>>, count: nu
   }))
 }
 
-const rounded = async (names: ReadonlyArray<string>, one: (name: string) => Promise<Finding>) => {
+const rounded = async (
+  names: ReadonlyArray<string>,
+  round: (names: ReadonlyArray<string>) => Promise<Readonly<Record<string, Finding>>>
+) => {
   const findings = new Map<string, Array<Finding>>(names.map((name) => [name, []]))
-  for (let round = 0; round < rounds; round++) {
-    for (const name of round % 2 === 0 ? names : names.toReversed()) findings.get(name)?.push(await one(name))
+  for (let number = 0; number < rounds; number++) {
+    const found = await round(number % 2 === 0 ? names : names.toReversed())
+    for (const [name, finding] of Object.entries(found)) findings.get(name)?.push(finding)
     process.stderr.write(".")
   }
   return findings
@@ -84,10 +88,14 @@ const overTheWire = async (server: ChildProcess): Promise<ReadonlyArray<Section>
     for (const text of textNames) {
       const baseUrl = url(mode, text, count)
       const warmUp = mode === "single" ? [url("batched", text, tokens.batched), url(mode, text, 1000)] : [baseUrl]
-      const findings = await rounded(subjectNames, async (name) => {
-        const finding = await measure({ kind: "client", name: name as SubjectName, warmUp, baseUrl })
-        check(`${name} (${mode}, ${text})`, finding, expected(text, count))
-        return finding
+      const findings = await rounded(subjectNames, async (names) => {
+        const found: Record<string, Finding> = {}
+        for (const name of names) {
+          const finding = await measure<Finding>({ kind: "client", name: name as SubjectName, warmUp, baseUrl })
+          check(`${name} (${mode}, ${text})`, finding, expected(text, count))
+          found[name] = finding
+        }
+        return found
       })
       sections.push({ kind: mode, text, rows: rowsOf(findings, count, "plain") })
     }
@@ -99,8 +107,8 @@ const alone = async (): Promise<ReadonlyArray<Section>> => {
   const sections: Array<Section> = []
   for (const mode of modes) {
     for (const text of textNames) {
-      const findings = await rounded(parserNames, (name) =>
-        measure({ kind: "parser", name: name as ParserName, mode, text, tokens: parserTokens })
+      const findings = await rounded(parserNames, () =>
+        measure<Record<ParserName, Finding>>({ kind: "parsers", mode, text, tokens: parserTokens })
       )
       const [first, second] = parserNames.map((name) => findings.get(name)?.[0])
       if (first !== undefined && second !== undefined) check("Parser", second, first)

@@ -1,15 +1,26 @@
 /**
- * One measurement, in a process of its own: a subject works until it is warm, then does what is measured, and says what that cost.
+ * One measurement, in a process of its own: a client, or the parsers, work until they are warm, then do what is measured, and say what that cost.
  */
 import { Socket } from "node:net"
 import { type ParserName, parsers } from "./parsers.ts"
 import { type Seen, type SubjectName, subjects } from "./subjects.ts"
 import { type Mode, pieces, type Text } from "./Wire.ts"
 
-/** What a measurement is asked for: a client to stream from a base URL, or a parser to be given a stream's bytes. */
-export type Task =
-  | { readonly kind: "client"; readonly name: SubjectName; readonly warmUp: ReadonlyArray<string>; readonly baseUrl: string }
-  | { readonly kind: "parser"; readonly name: ParserName; readonly mode: Mode; readonly text: Text; readonly tokens: number }
+/** A client that is to stream from a base URL. */
+export interface ClientTask {
+  readonly kind: "client"
+  readonly name: SubjectName
+  readonly warmUp: ReadonlyArray<string>
+  readonly baseUrl: string
+}
+
+/** The parsers, which are to be given a stream's bytes by turns: they differ by less than one process does from the next. */
+export interface ParsersTask {
+  readonly kind: "parsers"
+  readonly mode: Mode
+  readonly text: Text
+  readonly tokens: number
+}
 
 /** What it found, of one stream. */
 export interface Finding extends Seen {
@@ -27,8 +38,9 @@ Socket.prototype.push = function (this: Socket, chunk: unknown, encoding?: Buffe
   return push.call(this, chunk, encoding)
 }
 
-// Long enough for the compiler to be done, and for what is measured to outweigh the clocks' grain.
-const warmUpMillis = 700
+// Long enough for the compiler to be done, which with a client of some size takes it seconds, and for what is measured to outweigh the clocks'
+// grain.
+const warmUpMillis = { client: 2500, parser: 700 }
 const measuredMillis = 1000
 
 const repeat = async (work: () => Seen | Promise<Seen>, millis: number, atLeast: number) => {
@@ -58,17 +70,37 @@ const measure = async (work: () => Seen | Promise<Seen>): Promise<Finding> => {
   }
 }
 
-const run = async (task: Task): Promise<Finding> => {
-  if (task.kind === "parser") {
-    const bytes = pieces(task.mode, task.text, task.tokens)
-    const parse = () => parsers[task.name](bytes)
-    await repeat(parse, warmUpMillis, 2)
-    return measure(parse)
-  }
-  const subject = subjects[task.name]
-  for (const url of task.warmUp) await repeat(await subject(url), warmUpMillis, 2)
-  return measure(await subject(task.baseUrl))
+const client = async ({ baseUrl, name, warmUp }: ClientTask): Promise<Finding> => {
+  const subject = subjects[name]
+  for (const url of warmUp) await repeat(await subject(url), warmUpMillis.client, 2)
+  return measure(await subject(baseUrl))
 }
 
-const finding = await run(JSON.parse(process.argv[2] ?? "") as Task)
-process.send?.(finding, () => process.exit(0))
+const byTurns = async ({ mode, text, tokens }: ParsersTask): Promise<Readonly<Record<ParserName, Finding>>> => {
+  const bytes = pieces(mode, text, tokens)
+  const names = Object.keys(parsers) as ReadonlyArray<ParserName>
+  for (const name of names) await repeat(() => parsers[name](bytes), warmUpMillis.parser, 2)
+  const found = names.map((name) => ({ name, seen: parsers[name](bytes), cpuMicros: 0, wallMicros: 0 }))
+  const end = performance.now() + measuredMillis
+  let turns = 0
+  for (; performance.now() < end; turns++) {
+    for (const finding of turns % 2 === 0 ? found : found.toReversed()) {
+      const wall = performance.now()
+      const cpu = process.cpuUsage()
+      finding.seen = parsers[finding.name](bytes)
+      const { system, user } = process.cpuUsage(cpu)
+      finding.cpuMicros += user + system
+      finding.wallMicros += (performance.now() - wall) * 1000
+    }
+  }
+  return Object.fromEntries(
+    found.map(({ cpuMicros, name, seen, wallMicros }) => [
+      name,
+      { cpuMicros: cpuMicros / turns, wallMicros: wallMicros / turns, reads: bytes.length, pieces: seen.pieces, length: seen.length }
+    ])
+  ) as Record<ParserName, Finding>
+}
+
+const task = JSON.parse(process.argv[2] ?? "") as ClientTask | ParsersTask
+const result = await (task.kind === "client" ? client(task) : byTurns(task))
+process.send?.(result, () => process.exit(0))

@@ -104,7 +104,7 @@ Written by \`pnpm bench --write\` on ${new Date().toISOString().slice(0, 10)}: N
 Compared with ${["openai", "ai", "@ai-sdk/openai-compatible", "eventsource-parser"].map((name) => `\`${name}\` ${versionOf(name)}`).join(", ")}; ours on \`effect\` ${versionOf("effect")}.
 
 Each subject streams the same bytes from a server in another process, over a real socket. Every measurement is a process of its own, which
-streams until it is warm and then once more: its CPU time (all threads, kernel included) per chunk, that as a multiple of the plain loop's,
+streams until it is warm and then some times more: its CPU time (all threads, kernel included) per chunk, that as a multiple of the plain loop's,
 and chunks per second. Medians of ${rounds} rounds, in which the subjects take turns.
 
 The **plain loop** is what one would write by hand: \`fetch\`, a reader, \`TextDecoder\`, \`eventsource-parser\`, \`JSON.parse\`; no types checked, no
@@ -129,11 +129,11 @@ ${sectionTable(of("single"))}`)
   if (of("parser, batched").length > 0) {
     parts.push(`## The parser alone
 
-Bytes in, the data of events out, from memory: pieces of 16 KB.
+Bytes in, the data of events out, from memory, by turns in one process. Pieces of 16 KB:
 
 ${sectionTable(of("parser, batched"))}
 
-One event in a piece.
+One event in a piece:
 
 ${sectionTable(of("parser, single"))}`)
   }
