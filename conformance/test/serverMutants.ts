@@ -47,6 +47,7 @@ export const serverMutants: ReadonlyArray<readonly [bug: string, caughtBy: strin
   ["relays-when-all-is-there", "server-relay/not-delayed"],
   ["relays-after-done", "server-relay/nothing-after-done"],
   ["relays-any-status", "server-relay/upstream-500-502"],
+  ["waits-for-refusals", "server-relay/refusal-stalls"],
   ["own-401-is-the-callers", "server-relay/upstream-401-502"],
   ["relays-pages", "server-relay/upstream-html-502"],
   ["makes-up-an-end", "server-relay/midstream-reset"],

@@ -113,7 +113,7 @@ const relay = (url: string, body: object, authorization: string | undefined, res
         return
       }
       answer.on("data", (piece: string) => (text += piece))
-      answer.on("end", () => {
+      const onWhole = () => {
         if (ended) return
         ended = true
         if (status === 200 && !isPage) {
@@ -128,7 +128,15 @@ const relay = (url: string, body: object, authorization: string | undefined, res
         else if (status === 429)
           reject(new Refusal(429, "Too many requests.", after === undefined ? {} : { headers: { "retry-after": after } }))
         else reject(status === 503 ? new Refusal(503, "The model server is busy.") : failed("The model server failed."))
-      })
+      }
+      answer.on("end", onWhole)
+      if (status === 200 || bug === "waits-for-refusals") return
+      const patience = setTimeout(() => {
+        text = ""
+        onWhole()
+        sent.destroy()
+      }, 1000)
+      answer.on("close", () => clearTimeout(patience))
     })
     sent.end(JSON.stringify({ ...body, model: "there" }))
   })

@@ -4,10 +4,12 @@
 import { ParadigmApi, path } from "@paradigm-effect/core/ParadigmApi"
 import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as HttpApiScalar from "effect/http-api/HttpApiScalar"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServer } from "effect/http/HttpServer"
+import * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
@@ -82,7 +84,13 @@ const chatCompletions = Effect.fnUntraced(function* (
   const response = responseOf(request)
   if (response === undefined)
     return yield* new GatewayFailure({ status: 500, detail: "The gateway failed.", cause: "no HTTP/1.1 response" })
-  const relayed = yield* relay(dispatcher, forwarded, response).pipe(Effect.onInterrupt(() => Effect.logInfo(line("client left"))))
+  const relayed = yield* relay(dispatcher, forwarded, response).pipe(
+    Effect.onExit((exit) => {
+      if (!Exit.isFailure(exit) || !Exit.hasInterrupts(exit)) return Effect.void
+      const byClient = exit.cause.reasons.some((reason) => reason.annotations.has(HttpServerError.ClientAbort.key))
+      return Effect.logInfo(line(byClient ? "client left" : "stopped with the gateway"))
+    })
+  )
   yield* relayed.failure === undefined
     ? Effect.logInfo(line(`${relayed.status}, ${relayed.bytes} bytes`))
     : Effect.logWarning(line(`broken off after ${relayed.bytes} bytes (${relayed.failure.cause ?? relayed.failure.detail})`))

@@ -123,7 +123,9 @@ const endOfDone = (events: string): number => {
   return 0
 }
 
+// How much of a refusal's body is read, and for how long: it may never end.
 const maxErrorBody = 64 * 1024
+const refusalMillis = 2000
 const maxHeldBytes = 64 * 1024 * 1024
 
 const tooLarge = new GatewayFailure({ status: 502, detail: "The model server's answer is too large." })
@@ -145,10 +147,12 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
     // The last two of what is held.
     let tail = ""
     let settled = false
+    let patience: ReturnType<typeof setTimeout> | undefined
 
     const settle = (effect: Effect.Effect<Relayed, GatewayFailure>) => {
       if (settled) return
       settled = true
+      clearTimeout(patience)
       response.off("drain", onDrain)
       resume(effect)
     }
@@ -224,7 +228,13 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
         onResponseStart(started, statusCode, received) {
           status = statusCode
           headers = Object.fromEntries(Object.entries(received).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]))
-          if (status !== 200) return
+          if (status !== 200) {
+            patience = setTimeout(() => {
+              onError()
+              started.abort(new Error("Its refusal never ends"))
+            }, refusalMillis)
+            return
+          }
           const type = headers["content-type"] ?? "no content type"
           const encoding = headers["content-encoding"] ?? "identity"
           const wanted = stream ? "text/event-stream" : "application/json"
@@ -279,6 +289,7 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
     )
     return Effect.sync(() => {
       left = true
+      clearTimeout(patience)
       response.off("drain", onDrain)
       controller?.abort(new Error("The client left"))
     })

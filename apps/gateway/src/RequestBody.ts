@@ -42,7 +42,17 @@ const endOfString = (text: string, start: number) => {
   return text.length
 }
 
-// V8 tells where JSON goes wrong, but for a value that is none and for an early end: there it quotes the text instead.
+// Where the string that begins at `start` has a backslash before what may not follow one: past it.
+const badEscape = (text: string, start: number, end: number): number | undefined => {
+  const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}|())/g
+  escape.lastIndex = start
+  for (let match = escape.exec(text); match !== null && match.index < end; match = escape.exec(text)) {
+    if (match[1] !== undefined) return match.index + 1
+  }
+  return undefined
+}
+
+// V8 tells where JSON goes wrong, but for a token that may not be where it is and for an early end: there it quotes the text instead.
 const placeOfError = (text: string, message: string): number => {
   const told = / JSON at position (\d+)( \(line \d+ column \d+\))?$/.exec(message)?.[1]
   if (told !== undefined) return Number(told)
@@ -52,7 +62,11 @@ const placeOfError = (text: string, message: string): number => {
     const [found] = match
     const isValue = /^(?:["{[]|true$|false$|null$|-?\d)/.test(found) || (found === "]" && before === "[")
     if (/[:,[]/.test(before) && !isValue) return match.index
-    if (found === '"') token.lastIndex = endOfString(text, match.index)
+    if (found === '"') {
+      token.lastIndex = endOfString(text, match.index)
+      const bad = badEscape(text, match.index, token.lastIndex)
+      if (bad !== undefined) return bad
+    }
     before = found
   }
   return text.length
