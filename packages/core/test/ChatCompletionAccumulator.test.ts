@@ -59,6 +59,100 @@ describe("a completion", () => {
     assert.deepStrictEqual(Schema.decodeUnknownSync(ChatCompletion)(JSON.parse(JSON.stringify(completion))), completion)
   })
 
+  // The same numbers for the same seed.
+  const below = (seed: number) => {
+    let state = seed
+    return (limit: number) => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+      return (state >>> 8) % limit
+    }
+  }
+
+  const cut = (text: string, next: (limit: number) => number): ReadonlyArray<string> => {
+    const pieces: Array<string> = []
+    for (let at = 0; at < text.length;) {
+      const end = at + 1 + next(4)
+      pieces.push(text.slice(at, end))
+      at = end
+    }
+    return pieces
+  }
+
+  it.prop(
+    "is the one that is not streamed, however that is cut and its choices mixed",
+    {
+      answers: Arbitrary.array(
+        Arbitrary.schema(
+          Schema.Struct({
+            content: Schema.NullOr(Schema.String),
+            reasoning: Schema.optionalKey(Schema.String),
+            refusal: Schema.optionalKey(Schema.String),
+            calls: Schema.Array(Schema.Struct({ id: Schema.String, name: Schema.NonEmptyString, arguments: Schema.String })),
+            finishReason: Schema.Literals(["stop", "length", "tool_calls", "another"]),
+            stopReason: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Int]))),
+            tokens: Schema.Array(Schema.Struct({ token: Schema.String, logprob: Schema.Finite })),
+            extra: Schema.optionalKey(Schema.String)
+          })
+        ),
+        { minLength: 1, maxLength: 3 }
+      ),
+      seed: Arbitrary.schema(Schema.Int)
+    },
+    ({ answers, seed }) => {
+      const next = below(seed)
+      const choices = answers.map(({ calls, content, extra, finishReason, reasoning, refusal, stopReason, tokens }, index) => ({
+        index,
+        message: {
+          role: "assistant",
+          // As model servers answer where there is nothing but calls.
+          content: calls.length > 0 && content === "" ? null : content,
+          ...(reasoning === undefined ? {} : { reasoning }),
+          ...(refusal === undefined ? {} : { refusal }),
+          ...(calls.length === 0
+            ? {}
+            : {
+                tool_calls: calls.map(({ arguments: text, id, name }) => ({ id, type: "function", function: { name, arguments: text } }))
+              }),
+          ...(extra === undefined ? {} : { extra })
+        },
+        finish_reason: finishReason,
+        ...(stopReason === undefined ? {} : { stop_reason: stopReason }),
+        ...(tokens.length === 0 ? {} : { logprobs: { content: tokens }, token_ids: tokens.map((_, at) => at) })
+      }))
+      const streams = answers.map(({ calls, content, extra, finishReason, reasoning, refusal, stopReason, tokens }, index) => {
+        const texts = (field: string, text: string | null | undefined) =>
+          text === null || text === undefined ? [] : ["", ...cut(text, next)].map((piece) => ({ delta: { [field]: piece } }))
+        return [
+          { delta: { role: "assistant" } },
+          ...texts("reasoning", reasoning),
+          ...texts("content", content),
+          ...texts("refusal", refusal),
+          ...texts("extra", extra),
+          ...calls.flatMap(({ arguments: text, id, name }, at) => [
+            { delta: { tool_calls: [{ index: at, id, type: "function", function: { name, arguments: "" } }] } },
+            ...cut(text, next).map((piece) => ({ delta: { tool_calls: [{ index: at, function: { arguments: piece } }] } }))
+          ]),
+          ...tokens.map((token, at) => ({ delta: {}, logprobs: { content: [token] }, token_ids: [at] })),
+          { delta: {}, finish_reason: finishReason, ...(stopReason === undefined ? {} : { stop_reason: stopReason }) }
+        ].map((part) => chunkOf([{ index, ...part }]))
+      })
+      const chunks: Array<ChatCompletionChunk> = []
+      for (let left = streams.filter((stream) => stream.length > 0); left.length > 0; left = left.filter((stream) => stream.length > 0)) {
+        const chunk = left[next(left.length)]?.shift()
+        if (chunk !== undefined) chunks.push(chunk)
+      }
+      const streamed = completionOf(...chunks, chunkOf([], { usage: usage(2) }))
+      assert.deepStrictEqual(streamed, {
+        id: "chatcmpl-1",
+        object: "chat.completion",
+        created: 1700000000,
+        model: "alfred",
+        choices,
+        usage: usage(2)
+      })
+    }
+  )
+
   it("is there only after a first chunk", () => {
     const accumulator = new ChatCompletionAccumulator()
     assert.isUndefined(accumulator.completion)
