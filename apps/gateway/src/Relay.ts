@@ -152,11 +152,14 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
     const settle = (effect: Effect.Effect<Relayed, GatewayFailure>) => {
       if (settled) return
       settled = true
-      clearTimeout(patience)
-      response.off("drain", onDrain)
+      release()
       resume(effect)
     }
     const onDrain = () => controller?.resume()
+    const release = () => {
+      clearTimeout(patience)
+      response.off("drain", onDrain)
+    }
     const hold = (text: string) => {
       held.push(text)
       heldBytes += text.length
@@ -289,8 +292,7 @@ export const relay = (dispatcher: Dispatcher, forwarded: Forwarded, response: No
     )
     return Effect.sync(() => {
       left = true
-      clearTimeout(patience)
-      response.off("drain", onDrain)
+      release()
       controller?.abort(new Error("The client left"))
     })
   })

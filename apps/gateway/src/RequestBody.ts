@@ -42,13 +42,9 @@ const endOfString = (text: string, start: number) => {
   return text.length
 }
 
-// Where the string that begins at `start` has a backslash before what may not follow one: past it.
-const badEscape = (text: string, start: number, end: number): number | undefined => {
-  const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}|())/g
-  escape.lastIndex = start
-  for (let match = escape.exec(text); match !== null && match.index < end; match = escape.exec(text)) {
-    if (match[1] !== undefined) return match.index + 1
-  }
+// Where a string has a backslash before what may not follow one: past it.
+const badEscape = (string: string): number | undefined => {
+  for (const match of string.matchAll(/\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}|())/g)) if (match[1] !== undefined) return match.index + 1
   return undefined
 }
 
@@ -64,8 +60,8 @@ const placeOfError = (text: string, message: string): number => {
     if (/[:,[]/.test(before) && !isValue) return match.index
     if (found === '"') {
       token.lastIndex = endOfString(text, match.index)
-      const bad = badEscape(text, match.index, token.lastIndex)
-      if (bad !== undefined) return bad
+      const bad = badEscape(text.slice(match.index, token.lastIndex))
+      if (bad !== undefined) return match.index + bad
     }
     before = found
   }

@@ -187,7 +187,12 @@ describe("a body that is refused", () => {
   })
 })
 
-// Were it quadratic, the test would not end in its time.
+// Were they quadratic, these tests would not end in their time.
+it("is refused in linear time, however many strings come before its fault", () => {
+  const strings = '"a",'.repeat(1_000_000)
+  assert.include(refuse(`[${strings}x]`).detail, `at character ${strings.length + 1}.`)
+})
+
 it("is read in linear time", () => {
   const content = JSON.stringify('\\"'.repeat(4_000_000) + "[{".repeat(400_000))
   const nested = `${"[".repeat(40_000)}${"]".repeat(40_000)}`
