@@ -70,7 +70,7 @@ const toShape = (schema: JsonSchema, isHot = false): string => {
         const values = typeof schema.additionalProperties === "object" ? toShape(schema.additionalProperties) : "any"
         return values === "any" ? use("record") : use("recordOf", values)
       }
-      const fields = Object.entries(schema.properties).map(([name, field]) => `${name}: ${toShape(field, isHot && name === "choices")}`)
+      const fields = Object.entries(schema.properties).map(([name, field]) => `${name}: ${toShape(field, isHot)}`)
       const required = schema.required ?? []
       const tests = isHot ? [`(v, f) => ${toTests(schema.properties, required)}`] : []
       const asked = required.length > 0 || isHot ? [JSON.stringify(required)] : []

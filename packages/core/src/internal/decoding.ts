@@ -1,4 +1,5 @@
 // JSON values as what the contract says they are.
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
 import type { Fields } from "./fields.ts"
@@ -16,12 +17,9 @@ const decode = <A>(shape: Shape, value: unknown): Result.Result<A, Fields> => {
 export const decodeRequest = (value: unknown): Result.Result<ChatCompletionRequest, Fields> =>
   decode<ChatCompletionRequest>(Shapes.ChatCompletionRequest, value)
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
 // What only identifies an answer may be missing; a list of choices may not.
 const withEnvelope = (value: unknown, object: string, complete: (choice: unknown, at: number) => unknown) => {
-  if (!isRecord(value)) return value
+  if (!Predicate.isObject(value)) return value
   const { choices, created, id, model } = value
   return {
     ...value,
@@ -35,18 +33,18 @@ const withEnvelope = (value: unknown, object: string, complete: (choice: unknown
 
 // A choice of another kind of answer, which would say nothing as a chunk's, stays without a delta and is refused.
 const chunkChoice = (choice: unknown) => {
-  if (!isRecord(choice)) return choice
+  if (!Predicate.isObject(choice)) return choice
   const delta = choice["delta"] ?? ("message" in choice || "text" in choice ? undefined : {})
   return { ...choice, index: choice["index"] ?? 0, delta }
 }
 
 const completionChoice = (choice: unknown, at: number) => {
-  if (!isRecord(choice)) return choice
+  if (!Predicate.isObject(choice)) return choice
   const message = choice["message"]
   return {
     ...choice,
     index: choice["index"] ?? at,
-    ...(isRecord(message) ? { message: { ...message, role: message["role"] ?? "assistant" } } : {})
+    ...(Predicate.isObject(message) ? { message: { ...message, role: message["role"] ?? "assistant" } } : {})
   }
 }
 

@@ -1,6 +1,7 @@
 // Whether a JSON value has the shape the contract says, and where not. The shapes are generated from the contract's schemas, which decode to
 // what they were given: so a check is a decoding. It needs no schema library at run time, which is most of what a page would load, and no
 // compilation, which a page's security policy may forbid.
+import * as Predicate from "effect/Predicate"
 import { add, join } from "./fields.ts"
 import { isInt64 } from "./int64.ts"
 
@@ -32,16 +33,15 @@ export const int64 = simple("64-bit integer", isInt64)
 export const isText = (value: unknown): boolean => value === undefined || value === null || typeof value === "string"
 
 type Members = { readonly [name: string]: unknown }
-const isMembers = (value: unknown): value is Members => typeof value === "object" && value !== null && !Array.isArray(value)
 
-export const record = simple("object", isMembers)
+export const record = simple("object", Predicate.isObject)
 
 /** An object whose values are all of one shape. */
 export const recordOf = (item: Shape): Shape => ({
   expected: "object",
-  accepts: (value) => isMembers(value) && Object.values(value).every(item.accepts),
+  accepts: (value) => Predicate.isObject(value) && Object.values(value).every(item.accepts),
   explain: (value, path, problems) => {
-    if (!isMembers(value)) return add(problems, path, "Expected object")
+    if (!Predicate.isObject(value)) return add(problems, path, "Expected object")
     for (const [name, child] of Object.entries(value)) if (!item.accepts(child)) item.explain(child, join(path, name), problems)
   }
 })
@@ -61,7 +61,7 @@ export const object = <Fields extends { readonly [name: string]: Shape }>(
   return {
     expected: "object",
     accepts: (value) => {
-      if (!isMembers(value)) return false
+      if (!Predicate.isObject(value)) return false
       if (test !== undefined) return test(value, fields)
       for (let i = 0; i < names.length; i++) {
         const child = value[names[i] as string]
@@ -70,7 +70,7 @@ export const object = <Fields extends { readonly [name: string]: Shape }>(
       return true
     },
     explain: (value, path, problems) => {
-      if (!isMembers(value)) return add(problems, path, "Expected object")
+      if (!Predicate.isObject(value)) return add(problems, path, "Expected object")
       for (const [i, name] of names.entries()) {
         const child = value[name]
         const shape = shapes[i] as Shape
@@ -98,7 +98,7 @@ export const union = (...members: ReadonlyArray<Shape>): Shape => {
     expected,
     accepts: (value) => members.some((member) => member.accepts(value)),
     explain: (value, path, problems) => {
-      const kind = Array.isArray(value) ? "array" : isMembers(value) ? "object" : undefined
+      const kind = Array.isArray(value) ? "array" : Predicate.isObject(value) ? "object" : undefined
       const alike = members.filter((member) => member.expected === kind)
       const [only] = alike
       if (only !== undefined && alike.length === 1) only.explain(value, path, problems)
