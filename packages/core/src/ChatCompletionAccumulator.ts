@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as Predicate from "effect/Predicate"
 import type {
   ChatCompletion,
   ChatCompletionChoice,
@@ -15,7 +16,7 @@ import type {
   ToolCallDelta
 } from "./ChatCompletion.ts"
 
-/** Fields that come in pieces and have no rule of their own: every piece. */
+/** Fields that come in pieces: every piece. */
 type Pieces = Map<string, Array<unknown>>
 
 interface Call {
@@ -23,27 +24,26 @@ interface Call {
   type: string | undefined
   name: string
   arguments: string
-  pieces: Pieces | undefined
+  /** Fields without a rule of their own. */
+  readonly pieces: Pieces
 }
 
 interface Choice {
   role: string | undefined
-  content: string | undefined
-  reasoning: string | undefined
-  reasoningContent: string | undefined
-  refusal: string | undefined
+  readonly texts: { [Name in "content" | "reasoning" | "reasoning_content" | "refusal"]?: string | undefined }
   functionCall: Call | undefined
   toolCalls: Map<number, Call> | undefined
   finishReason: FinishReason | undefined
   stopReason: string | number | null | undefined
-  logprobs: Record<string, unknown> | undefined
-  tokenIds: Array<number> | undefined
-  pieces: Pieces | undefined
+  /** Fields of the deltas without a rule of their own. */
+  readonly pieces: Pieces
+  /** Fields beside the deltas that come in pieces. */
+  readonly lists: Pieces
   /** Fields beside the deltas without a rule of their own: the last value. */
-  rest: Map<string, unknown> | undefined
+  readonly rest: Map<string, unknown>
 }
 
-const newCall = (): Call => ({ id: undefined, type: undefined, name: "", arguments: "", pieces: undefined })
+const newCall = (): Call => ({ id: undefined, type: undefined, name: "", arguments: "", pieces: new Map() })
 
 // Some servers repeat the whole name in every piece.
 const addToCall = (call: Call, piece: { readonly name?: string | null | undefined; readonly arguments?: string | null | undefined }) => {
@@ -54,25 +54,6 @@ const addToCall = (call: Call, piece: { readonly name?: string | null | undefine
 // Some servers fill an id that is yet to come with an empty text.
 const firstText = (before: string | undefined, more: string | null | undefined) =>
   before === undefined || before === "" ? (more ?? before) : before
-
-// Lists are joined, as `content` and `refusal` come in pieces; of anything else the last one counts.
-const addLogprobs = (before: Record<string, unknown>, more: Readonly<Record<string, unknown>>) => {
-  for (const [name, value] of Object.entries(more)) {
-    const list = before[name]
-    if (Array.isArray(list) && Array.isArray(value)) for (const item of value) list.push(item)
-    else before[name] = Array.isArray(value) ? [...value] : (value ?? list)
-  }
-}
-
-// What is told must not change when more comes.
-const copyLogprobs = (logprobs: Readonly<Record<string, unknown>>) =>
-  Object.fromEntries(Object.entries(logprobs).map(([name, value]) => [name, Array.isArray(value) ? [...value] : value]))
-
-const joined = (before: string | undefined, more: string | null | undefined) =>
-  more === undefined || more === null ? before : before === undefined ? more : before + more
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
 
 // Deeper than anything that is told in pieces.
 const maxDepth = 16
@@ -85,7 +66,7 @@ const fold = (pieces: ReadonlyArray<unknown>, name: string, depth = 0): unknown 
   if (given.length < 2 || name === "id" || name === "type" || depth === maxDepth) return last
   if (given.every((piece) => typeof piece === "string")) return given.join("")
   if (given.every(Array.isArray)) return given.flat()
-  if (!given.every(isObject)) return last
+  if (!given.every(Predicate.isObject)) return last
   const names = new Set(given.flatMap(Object.keys))
   return Object.fromEntries(
     [...names].map((key) => [
@@ -99,17 +80,12 @@ const fold = (pieces: ReadonlyArray<unknown>, name: string, depth = 0): unknown 
   )
 }
 
-// One annotation may stand for a list of it.
-const foldPieces = (pieces: Pieces) =>
-  Object.fromEntries([...pieces].map(([name, all]) => [name, fold(name === "annotations" ? all.map(toList) : all, name)]))
+const foldAll = (pieces: Pieces) => Object.fromEntries([...pieces].map(([name, all]) => [name, fold(all, name)]))
 
-const toList = (value: unknown) => (isObject(value) ? [value] : value)
-
-const addPiece = (to: { pieces: Pieces | undefined }, name: string, piece: unknown) => {
+const addPiece = (pieces: Pieces, name: string, piece: unknown) => {
   if (piece === undefined || piece === null) return
-  to.pieces ??= new Map()
-  const before = to.pieces.get(name)
-  if (before === undefined) to.pieces.set(name, [piece])
+  const before = pieces.get(name)
+  if (before === undefined) pieces.set(name, [piece])
   else before.push(piece)
 }
 
@@ -117,34 +93,31 @@ const toToolCall = (call: Call): ToolCall => ({
   ...(call.id === undefined ? {} : { id: call.id }),
   type: call.type ?? "function",
   function: { name: call.name, arguments: call.arguments },
-  ...(call.pieces === undefined ? {} : foldPieces(call.pieces))
+  ...foldAll(call.pieces)
 })
 
 const toMessage = (choice: Choice): ChatMessageResponse => {
   const calls = choice.toolCalls === undefined ? [] : [...choice.toolCalls].sort(([a], [b]) => a - b).map(([, call]) => toToolCall(call))
-  const onlyCalls = choice.content === "" && (calls.length > 0 || choice.functionCall !== undefined)
+  const onlyCalls = choice.texts.content === "" && (calls.length > 0 || choice.functionCall !== undefined)
   return {
     role: choice.role ?? "assistant",
-    content: onlyCalls ? null : (choice.content ?? null),
-    ...(choice.reasoning === undefined ? {} : { reasoning: choice.reasoning }),
-    ...(choice.reasoningContent === undefined ? {} : { reasoning_content: choice.reasoningContent }),
-    ...(choice.refusal === undefined ? {} : { refusal: choice.refusal }),
+    ...choice.texts,
+    content: onlyCalls ? null : (choice.texts.content ?? null),
     ...(choice.functionCall === undefined
       ? {}
       : { function_call: { name: choice.functionCall.name, arguments: choice.functionCall.arguments } }),
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
-    ...(choice.pieces === undefined ? {} : foldPieces(choice.pieces))
+    ...foldAll(choice.pieces)
   }
 }
 
 const toChoice = ([index, choice]: [number, Choice]): ChatCompletionChoice => ({
+  ...Object.fromEntries(choice.rest),
+  ...foldAll(choice.lists),
   index,
   message: toMessage(choice),
   finish_reason: choice.finishReason ?? null,
-  ...(choice.stopReason === undefined ? {} : { stop_reason: choice.stopReason }),
-  ...(choice.logprobs === undefined ? {} : { logprobs: copyLogprobs(choice.logprobs) }),
-  ...(choice.tokenIds === undefined ? {} : { token_ids: [...choice.tokenIds] }),
-  ...(choice.rest === undefined ? {} : Object.fromEntries(choice.rest))
+  ...(choice.stopReason === undefined ? {} : { stop_reason: choice.stopReason })
 })
 
 /**
@@ -160,7 +133,7 @@ export class ChatCompletionAccumulator {
   usage: CompletionUsage | undefined = undefined
   #envelope: ChatCompletionChunk | undefined = undefined
   /** What the chunks have beside their choices and their usage: the last value. */
-  #rest: Map<string, unknown> | undefined = undefined
+  readonly #rest = new Map<string, unknown>()
   readonly #choices = new Map<number, Choice>()
 
   add(chunk: ChatCompletionChunk): void {
@@ -178,7 +151,7 @@ export class ChatCompletionAccumulator {
           if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
           break
         default:
-          if (chunk[name] !== undefined && chunk[name] !== null) (this.#rest ??= new Map()).set(name, chunk[name])
+          if (chunk[name] !== undefined && chunk[name] !== null) this.#rest.set(name, chunk[name])
       }
     }
     for (const part of chunk.choices) this.#addChoice(part)
@@ -195,7 +168,7 @@ export class ChatCompletionAccumulator {
       model: envelope.model,
       choices: [...this.#choices].sort(([a], [b]) => a - b).map(toChoice),
       ...(this.usage === undefined ? {} : { usage: this.usage }),
-      ...(this.#rest === undefined ? {} : Object.fromEntries(this.#rest))
+      ...Object.fromEntries(this.#rest)
     }
   }
 
@@ -211,18 +184,14 @@ export class ChatCompletionAccumulator {
     if (choice === undefined) {
       choice = {
         role: undefined,
-        content: undefined,
-        reasoning: undefined,
-        reasoningContent: undefined,
-        refusal: undefined,
+        texts: {},
         functionCall: undefined,
         toolCalls: undefined,
         finishReason: undefined,
         stopReason: undefined,
-        logprobs: undefined,
-        tokenIds: undefined,
-        pieces: undefined,
-        rest: undefined
+        pieces: new Map(),
+        lists: new Map(),
+        rest: new Map()
       }
       this.#choices.set(index, choice)
     }
@@ -244,16 +213,11 @@ export class ChatCompletionAccumulator {
           if (part.stop_reason !== undefined) choice.stopReason = part.stop_reason
           break
         case "logprobs":
-          if (part.logprobs !== undefined && part.logprobs !== null) addLogprobs((choice.logprobs ??= {}), part.logprobs)
-          break
         case "token_ids":
-          if (part.token_ids !== undefined && part.token_ids !== null) {
-            choice.tokenIds ??= []
-            for (const id of part.token_ids) choice.tokenIds.push(id)
-          }
+          addPiece(choice.lists, name, part[name])
           break
         default:
-          if (part[name] !== undefined && part[name] !== null) (choice.rest ??= new Map()).set(name, part[name])
+          if (part[name] !== undefined && part[name] !== null) choice.rest.set(name, part[name])
       }
     }
   }
@@ -265,17 +229,13 @@ export class ChatCompletionAccumulator {
           choice.role ??= delta.role ?? undefined
           break
         case "content":
-          choice.content = joined(choice.content, delta.content)
-          break
         case "reasoning":
-          choice.reasoning = joined(choice.reasoning, delta.reasoning)
-          break
         case "reasoning_content":
-          choice.reasoningContent = joined(choice.reasoningContent, delta.reasoning_content)
+        case "refusal": {
+          const piece = delta[name]
+          if (piece !== undefined && piece !== null) choice.texts[name] = (choice.texts[name] ?? "") + piece
           break
-        case "refusal":
-          choice.refusal = joined(choice.refusal, delta.refusal)
-          break
+        }
         case "function_call":
           if (delta.function_call !== undefined && delta.function_call !== null)
             addToCall((choice.functionCall ??= newCall()), delta.function_call)
@@ -283,8 +243,12 @@ export class ChatCompletionAccumulator {
         case "tool_calls":
           for (const piece of delta.tool_calls ?? []) this.#addToolCall(choice, piece)
           break
+        case "annotations":
+          // One may stand for a list of it.
+          addPiece(choice.pieces, name, Predicate.isObject(delta.annotations) ? [delta.annotations] : delta.annotations)
+          break
         default:
-          addPiece(choice, name, delta[name])
+          addPiece(choice.pieces, name, delta[name])
       }
     }
   }
@@ -307,7 +271,7 @@ export class ChatCompletionAccumulator {
           if (piece.function !== undefined && piece.function !== null) addToCall(call, piece.function)
           break
         default:
-          addPiece(call, name, piece[name])
+          addPiece(call.pieces, name, piece[name])
       }
     }
   }

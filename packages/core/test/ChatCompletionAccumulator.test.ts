@@ -197,6 +197,17 @@ describe("a message", () => {
     assert.strictEqual(messageOf(delta({ content: null }), delta({ content: "a" }), delta({ content: null }))?.content, "a")
   })
 
+  it("has nothing where all there is is null", () => {
+    const message = messageOf(
+      delta({ content: null, reasoning: null, reasoning_content: null, refusal: null, annotations: null, audio: null })
+    )
+    assert.deepStrictEqual(message, { role: "assistant", content: null })
+  })
+
+  it("is the deltas', also where a choice brings another one beside them", () => {
+    assert.strictEqual(messageOf(delta({ content: "a" }, { message: { role: "assistant", content: "b" } }))?.content, "a")
+  })
+
   it("has the empty content of an answer that is empty", () => {
     assert.strictEqual(messageOf(delta({ role: "assistant", content: "" }), finish("stop"))?.content, "")
   })
