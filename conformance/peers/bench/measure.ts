@@ -54,20 +54,24 @@ const repeat = async (work: () => Seen | Promise<Seen>, millis: number, atLeast:
   return { seen, times }
 }
 
+/** Starts a watch; what it returns reads it. */
+const watch = () => {
+  const wall = performance.now()
+  const cpu = process.cpuUsage()
+  return () => {
+    const { system, user } = process.cpuUsage(cpu)
+    return { cpuMicros: user + system, wallMicros: (performance.now() - wall) * 1000 }
+  }
+}
+
 const measure = async (work: () => Seen | Promise<Seen>): Promise<Finding> => {
   globalThis.gc?.()
   reads = 0
-  const wall = performance.now()
-  const cpu = process.cpuUsage()
+  const passed = watch()
   const { seen, times } = await repeat(work, measuredMillis, 1)
-  const { system, user } = process.cpuUsage(cpu)
-  return {
-    cpuMicros: (user + system) / times,
-    wallMicros: ((performance.now() - wall) * 1000) / times,
-    reads: reads / times,
-    pieces: seen.pieces,
-    length: seen.length
-  }
+  const { cpuMicros, wallMicros } = passed()
+  const { length, pieces } = seen
+  return { cpuMicros: cpuMicros / times, wallMicros: wallMicros / times, reads: reads / times, pieces, length }
 }
 
 const client = async ({ baseUrl, name, warmUp }: ClientTask): Promise<Finding> => {
@@ -85,18 +89,17 @@ const byTurns = async ({ mode, text, tokens }: ParsersTask): Promise<Readonly<Re
   let turns = 0
   for (; performance.now() < end; turns++) {
     for (const finding of turns % 2 === 0 ? found : found.toReversed()) {
-      const wall = performance.now()
-      const cpu = process.cpuUsage()
+      const passed = watch()
       finding.seen = parsers[finding.name](bytes)
-      const { system, user } = process.cpuUsage(cpu)
-      finding.cpuMicros += user + system
-      finding.wallMicros += (performance.now() - wall) * 1000
+      const { cpuMicros, wallMicros } = passed()
+      finding.cpuMicros += cpuMicros
+      finding.wallMicros += wallMicros
     }
   }
   return Object.fromEntries(
-    found.map(({ cpuMicros, name, seen, wallMicros }) => [
+    found.map(({ cpuMicros, name, seen: { length, pieces }, wallMicros }) => [
       name,
-      { cpuMicros: cpuMicros / turns, wallMicros: wallMicros / turns, reads: bytes.length, pieces: seen.pieces, length: seen.length }
+      { cpuMicros: cpuMicros / turns, wallMicros: wallMicros / turns, reads: bytes.length, pieces, length }
     ])
   ) as Record<ParserName, Finding>
 }
