@@ -24,7 +24,14 @@ export class NoPrompt extends Data.TaggedError("NoPrompt")<{}> {
   }
 }
 
-const write = (text: string) => Effect.flatMap(Stdio.Stdio, (stdio) => Stream.run(Stream.succeed(text), stdio.stdout({ endOnDone: false })))
+// A reader that leaves, as `head` does, wants no more, and no message: that ends the request as Ctrl-C does.
+const hasLeft = ({ reason: { cause } }: PlatformError) =>
+  typeof cause === "object" && cause !== null && "code" in cause && cause.code === "EPIPE"
+
+const write = (text: string) =>
+  Effect.flatMap(Stdio.Stdio, (stdio) => Stream.run(Stream.succeed(text), stdio.stdout({ endOnDone: false }))).pipe(
+    Effect.catch((error) => (hasLeft(error) ? Effect.interrupt : Effect.fail(error)))
+  )
 
 /** Writes to standard error, where figures do not mix with an answer that is piped on. */
 export const note = (text: string) =>
