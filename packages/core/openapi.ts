@@ -1,4 +1,4 @@
-// Writes what is made from the contract: docs/openapi.json, and the checks that need no schema library, src/internal/shapes.ts.
+// Writes what is made from the contract: docs/openapi.json, and the checks that need no schema library, src/contract/validators.generated.ts.
 // With --check it only says whether both are up to date.
 import * as OpenApi from "effect/http-api/OpenApi"
 import { readFileSync, writeFileSync } from "node:fs"
@@ -96,14 +96,14 @@ const toShape = (schema: JsonSchema, isHot = false): string => {
 for (const root of ["ChatCompletionRequest", "ChatCompletion", "ChatCompletionChunk"]) declare(root)
 const source = [
   "// Generated from the contract by openapi.ts: `pnpm openapi`.",
-  `import { ${[...used].toSorted().join(", ")} } from "./shape.ts"`,
+  `import { ${[...used].toSorted().join(", ")} } from "./validator.ts"`,
   ...declarations,
   ""
 ].join("\n")
 
 const outputs: ReadonlyArray<readonly [string, string]> = [
   ["../../docs/openapi.json", `${JSON.stringify(document, null, 2)}\n`],
-  ["src/internal/shapes.ts", source]
+  ["src/contract/validators.generated.ts", source]
 ]
 for (const [path, content] of outputs) {
   const file = new URL(path, import.meta.url)

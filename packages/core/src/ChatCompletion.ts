@@ -7,12 +7,12 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { ToolCall } from "./ChatMessage.ts"
-import { JsonObject, nullable, open, openString } from "./internal/openSchema.ts"
+import { ToolCall } from "./contract/message.ts"
+import { JsonObject, nullable, open, openString } from "./contract/schema.ts"
 
-export type { OpenString } from "./internal/openSchema.ts"
-export * from "./ChatCompletionRequest.ts"
-export * from "./ChatMessage.ts"
+export type { OpenString } from "./contract/schema.ts"
+export * from "./contract/request.ts"
+export * from "./contract/message.ts"
 
 /**
  * Tokens counted by the model server.

@@ -18,9 +18,9 @@ import * as Stream from "effect/Stream"
 import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import type { ChatCompletion, ChatCompletionChunk } from "./ChatCompletion.ts"
 import * as ErrorBody from "./ErrorBody.ts"
-import { ChunkTemplate, type Match } from "./internal/chunkTemplate.ts"
-import { decodeChunk } from "./internal/decoding.ts"
-import { describeFields } from "./internal/fields.ts"
+import { ChunkTemplate, type Match } from "./stream/chunkTemplate.ts"
+import { decodeChunk } from "./contract/decode.ts"
+import { describeFields } from "./errors/FieldErrors.ts"
 import {
   excerpt,
   MalformedChunk,

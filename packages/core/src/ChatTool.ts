@@ -23,7 +23,7 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { ChatCompletion, ChatMessage, Tool, ToolCall } from "./ChatCompletion.ts"
-import { cutOff, decodeText, jsonSchemaOf } from "./internal/modelJson.ts"
+import { cutOff, decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 
 /**

@@ -6,7 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
-import { add, join } from "./internal/fields.ts"
+import { add, join } from "./errors/FieldErrors.ts"
 import {
   excerpt,
   Forbidden,

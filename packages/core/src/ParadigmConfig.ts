@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { invalid } from "./internal/endpoint.ts"
+import { invalid } from "./client/options.ts"
 import * as ParadigmClient from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 

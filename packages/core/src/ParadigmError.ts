@@ -13,7 +13,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { ChatCompletion, CompletionUsage } from "./ChatCompletion.ts"
-import { describeFields, type Fields } from "./internal/fields.ts"
+import { describeFields, type Fields } from "./errors/FieldErrors.ts"
 
 const bracketed = (fields: Fields) => (Object.keys(fields).length === 0 ? "" : ` [${describeFields(fields)}]`)
 

@@ -14,10 +14,10 @@
  */
 import * as Result from "effect/Result"
 import type { ChatCompletionRequest } from "./ChatCompletion.ts"
-import { decodeRequest } from "./internal/decoding.ts"
-import { type Entry, pathOf, readForm, writeForm } from "./internal/form.ts"
-import { parseJsonExactly, stringifyExactly } from "./internal/int64.ts"
-import { findUnwritable } from "./internal/unwritable.ts"
+import { decodeRequest } from "./contract/decode.ts"
+import { type Entry, pathOf, readForm, writeForm } from "./forms/form.ts"
+import { parseJsonExactly, stringifyExactly } from "./json/lossless.ts"
+import { findUnwritable } from "./json/serializable.ts"
 import { InvalidRequest } from "./ParadigmError.ts"
 
 /**

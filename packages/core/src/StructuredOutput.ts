@@ -18,7 +18,7 @@ import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as Stream from "effect/Stream"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
-import { cutOff, decodeText, jsonSchemaOf } from "./internal/modelJson.ts"
+import { cutOff, decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
 import { type CallOptions, ParadigmClient } from "./ParadigmClient.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../src/ChatCompletion.ts"
-import * as decoding from "../src/internal/decoding.ts"
-import type { Fields } from "../src/internal/fields.ts"
-import { fieldsOf } from "../src/internal/schemaIssue.ts"
+import * as decoding from "../src/contract/decode.ts"
+import type { Fields } from "../src/errors/FieldErrors.ts"
+import { fieldsOf } from "../src/tools/schemaIssue.ts"
 
 type Decode = (value: unknown) => Result.Result<unknown, Fields>
 

@@ -2,9 +2,9 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
-import type { Fields } from "./fields.ts"
-import type { Shape } from "./shape.ts"
-import * as Shapes from "./shapes.ts"
+import type { Fields } from "../errors/FieldErrors.ts"
+import type { Shape } from "./validator.ts"
+import * as Shapes from "./validators.generated.ts"
 
 // The contract's types are open and its schemas change nothing: what has the shape is the value.
 const decode = <A>(shape: Shape, value: unknown): Result.Result<A, Fields> => {

@@ -3,7 +3,7 @@
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { InvalidConfiguration, ParadigmError } from "../ParadigmError.ts"
-import * as Redaction from "./redaction.ts"
+import * as Redaction from "../errors/redaction.ts"
 
 export const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
 

@@ -1,5 +1,5 @@
 // Generated from the contract by openapi.ts: `pnpm openapi`.
-import { array, boolean, count, int64, integer, isText, nil, number, object, record, recordOf, string, union } from "./shape.ts"
+import { array, boolean, count, int64, integer, isText, nil, number, object, record, recordOf, string, union } from "./validator.ts"
 export const ContentPart = object({ type: string, text: string, image_url: union(object({ url: string, detail: string }, ["url"]), string), audio_url: union(object({ url: string, detail: string }, ["url"]), string), video_url: union(object({ url: string, detail: string }, ["url"]), string), input_audio: object({ data: string, format: string }, ["data","format"]), file: object({ file_id: string, file_data: string, filename: string }), image_embeds: union(record, string), audio_embeds: union(record, string), refusal: string, uuid: string })
 export const ToolCall = object({ id: string, type: string, function: object({ name: string, arguments: string }, ["name","arguments"]) }, ["function"])
 export const ChatMessage = object({ role: string, content: union(string, array(ContentPart), nil), name: string, function_call: record, tool_calls: array(ToolCall), tool_call_id: string, refusal: string, reasoning: string, reasoning_content: string }, ["role"])

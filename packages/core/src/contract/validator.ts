@@ -2,8 +2,8 @@
 // what they were given: so a check is a decoding. It needs no schema library at run time, which is most of what a page would load, and no
 // compilation, which a page's security policy may forbid.
 import * as Predicate from "effect/Predicate"
-import { add, join } from "./fields.ts"
-import { isInt64 } from "./int64.ts"
+import { add, join } from "../errors/FieldErrors.ts"
+import { isInt64 } from "../json/lossless.ts"
 
 /** What a value must be. */
 export interface Shape {

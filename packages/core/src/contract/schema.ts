@@ -1,7 +1,7 @@
 // What the contract's schemas are made of: objects that keep the fields they do not know, and fields that may be absent.
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { isInt64 } from "./int64.ts"
+import { isInt64 } from "../json/lossless.ts"
 
 /** An object whose unknown fields are kept. */
 export const open = <const Fields extends Schema.Struct.Fields>(fields: Fields) =>

@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ChatCompletionChunk, ChatCompletionDelta } from "../../src/ChatCompletion.ts"
-import { decodeChunk } from "../../src/internal/decoding.ts"
+import { decodeChunk } from "../../src/contract/decode.ts"
 import * as ChatCompletionStream from "../../src/ChatCompletionStream.ts"
 import { Parser } from "../../src/ServerSentEvents.ts"
 

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
-import { decodeChunk, decodeCompletion, decodeRequest } from "../../src/internal/decoding.ts"
+import { decodeChunk, decodeCompletion, decodeRequest } from "../../src/contract/decode.ts"
 
 const chunk = {
   id: "c",

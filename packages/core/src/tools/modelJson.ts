@@ -4,7 +4,7 @@ import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { excerpt, InvalidRequest, ParadigmError } from "../ParadigmError.ts"
-import { describeFields } from "./fields.ts"
+import { describeFields } from "../errors/FieldErrors.ts"
 import { fieldsOf } from "./schemaIssue.ts"
 
 const tighter: Readonly<Record<string, (a: number, b: number) => number>> = {

@@ -12,8 +12,8 @@ import { ParadigmError, type ParadigmErrorReason, RedirectRefused, Timeout } fro
 import type { Encoded } from "../RequestEncoding.ts"
 import * as Telemetry from "../Telemetry.ts"
 import type { Limits } from "../Timeouts.ts"
-import type { Endpoint } from "./endpoint.ts"
-import { fromTransport, type TransportFailure } from "./transportFailure.ts"
+import type { Endpoint } from "../client/options.ts"
+import { fromTransport, type TransportFailure } from "./mapError.ts"
 
 /** A request as it is sent. */
 export interface Request {

@@ -3,9 +3,9 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Contract from "../../src/ChatCompletion.ts"
-import type { Shape } from "../../src/internal/shape.ts"
-import { fieldsOf } from "../../src/internal/schemaIssue.ts"
-import * as Shapes from "../../src/internal/shapes.ts"
+import type { Shape } from "../../src/contract/validator.ts"
+import { fieldsOf } from "../../src/tools/schemaIssue.ts"
+import * as Shapes from "../../src/contract/validators.generated.ts"
 
 const contract = new Map<string, unknown>(Object.entries(Contract))
 

@@ -1,5 +1,5 @@
 // What JSON cannot hold: JSON.stringify would write null, leave it out, or throw an error that does not say where.
-import { join } from "./fields.ts"
+import { join } from "../errors/FieldErrors.ts"
 
 // Model servers refuse less, and JSON.stringify itself runs out of stack somewhere.
 const maxDepth = 500

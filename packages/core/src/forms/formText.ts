@@ -1,8 +1,8 @@
 // How a value stands in a form, where everything is text: what its schema expects decides. Writing is the inverse of reading, and is checked
 // against it, so that whatever is written is read back as it was.
 import type * as SchemaAST from "effect/SchemaAST"
-import { parseInt64 } from "./int64.ts"
-import { Int64 } from "./openSchema.ts"
+import { parseInt64 } from "../json/lossless.ts"
+import { Int64 } from "../contract/schema.ts"
 
 /** What a schema expects. `any` takes everything, as an unknown field does. */
 export interface Shape {

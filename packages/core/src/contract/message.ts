@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { JsonObject, object, open, openString, optional, string } from "./internal/openSchema.ts"
+import { JsonObject, object, open, openString, optional, string } from "./schema.ts"
 
 /**
  * Who a message is from.

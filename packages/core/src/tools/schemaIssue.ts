@@ -1,7 +1,7 @@
 // What a schema found wrong, by the path of the field.
 import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { add, type Fields, join } from "./fields.ts"
+import { add, type Fields, join } from "../errors/FieldErrors.ts"
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { ChatMessage } from "./ChatMessage.ts"
+import { ChatMessage } from "./message.ts"
 import {
   Int64,
   boolean,
@@ -18,7 +18,7 @@ import {
   optional,
   string,
   strings
-} from "./internal/openSchema.ts"
+} from "./schema.ts"
 
 /**
  * A tool the model may call: its name, what it does, and its parameters as a JSON Schema.

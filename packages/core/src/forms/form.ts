@@ -1,11 +1,11 @@
 // A request as the fields of a form, and back. Three spellings are read: `messages[0]role`, which Django REST framework takes, the
 // `messages[0][role]` of other web frameworks, and JSON texts. The first one is written, with JSON below it.
 import * as Result from "effect/Result"
-import { ChatCompletionRequest } from "../ChatCompletionRequest.ts"
-import type { ChatMessage } from "../ChatMessage.ts"
+import { ChatCompletionRequest } from "../contract/request.ts"
+import type { ChatMessage } from "../contract/message.ts"
 import { InvalidRequest } from "../ParadigmError.ts"
 import { fieldOf, isSound, readsAsList, readText, readTexts, type Shape, shapeOf, writeText, writeTexts } from "./formText.ts"
-import { add, join } from "./fields.ts"
+import { add, join } from "../errors/FieldErrors.ts"
 
 /** A form's field: a text, or what is not a text, a file. */
 export type Entry = readonly [name: string, value: string | object]

@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
-import * as Redaction from "../../src/internal/redaction.ts"
+import * as Redaction from "../../src/errors/redaction.ts"
 import { excerpt, MalformedChunk, ParadigmError, RateLimited, RedirectRefused, RequestRejected } from "../../src/ParadigmError.ts"
 import {
   type Answer,
