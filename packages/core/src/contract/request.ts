@@ -5,20 +5,7 @@
  */
 import * as Schema from "effect/Schema"
 import { ChatMessage } from "./message.ts"
-import {
-  Int64,
-  boolean,
-  int,
-  ints,
-  JsonObject,
-  number,
-  object,
-  open,
-  openString,
-  optional,
-  string,
-  strings
-} from "./schema.ts"
+import { Int64, boolean, int, ints, JsonObject, number, object, open, openString, optional, string, strings } from "./schema.ts"
 
 /**
  * A tool the model may call: its name, what it does, and its parameters as a JSON Schema.
