@@ -12,6 +12,7 @@
  */
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
+import type { Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, CompletionUsage } from "./ChatCompletion.ts"
 import { describeFields, type Fields } from "./errors/FieldErrors.ts"
 
@@ -214,6 +215,66 @@ export class ModelNotFound extends Data.TaggedError("ModelNotFound")<Answer & { 
 }
 
 /**
+ * 404: no such path. The server does not know the URL, or says nothing of a model. Check the base URL.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NotFound extends Data.TaggedError("NotFound")<Answer & { readonly url: string }> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The server has nothing at ${this.url} (${this.status})${quoted(this.detail)}; check the base URL`
+  }
+}
+
+/**
+ * 402, or 429 with `insufficient_quota`: the account's quota is used up. Waiting does not help, so it is not retried.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class QuotaExceeded extends Data.TaggedError("QuotaExceeded")<Answer> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The quota is used up (${this.status})${quoted(this.detail)}`
+  }
+}
+
+/**
+ * The transport failed in a way that this library does not know. The platform's exception is in `cause`. It is not retried.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class TransportFailed extends Data.TaggedError("TransportFailed")<{
+  readonly phase: "headers" | "body"
+  /** The name of the platform's exception, for example `TypeError`. */
+  readonly name: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The transport failed unexpectedly (${this.name})`
+  }
+}
+
+/**
+ * The model server aborted the generation (`finish_reason: "abort"`), as vLLM does with running requests when it is stopped. The answer is
+ * incomplete although the stream ended with `[DONE]`. What had arrived is in the error's `partial`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Aborted extends Data.TaggedError("Aborted")<{
+  /** The indices of the choices that were aborted. */
+  readonly choices: ReadonlyArray<number>
+}> {
+  readonly isRetryable = true
+  override get message(): string {
+    return "The model server aborted the generation (finish_reason abort); the answer is incomplete"
+  }
+}
+
+/**
  * Another 4xx: the server refused the request. `fields` says what is wrong with which field, where the server tells.
  *
  * @category reasons
@@ -390,6 +451,10 @@ export type ParadigmErrorReason =
   | Unauthorized
   | Forbidden
   | ModelNotFound
+  | NotFound
+  | QuotaExceeded
+  | TransportFailed
+  | Aborted
   | RequestRejected
   | RateLimited
   | Maintenance
@@ -426,6 +491,8 @@ interface Known {
   readonly partial?: ChatCompletion | undefined
   /** The last usage that had arrived. */
   readonly usage?: CompletionUsage | undefined
+  /** Deviations from the contract in what had arrived. */
+  readonly anomalies?: ReadonlyArray<Anomaly> | undefined
 }
 
 // A reason without what makes it an error: what is left is JSON, with durations as milliseconds.
@@ -470,8 +537,8 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Known> {
 
   /** The same error, with more known about it. */
   with(more: Partial<Known>): ParadigmError {
-    const { attempts, partial, reason, requestId, usage } = this
-    return new ParadigmError({ attempts, partial, reason, requestId, usage, ...more })
+    const { anomalies, attempts, partial, reason, requestId, usage } = this
+    return new ParadigmError({ anomalies, attempts, partial, reason, requestId, usage, ...more })
   }
 
   /** Everything the error knows, as plain JSON. */

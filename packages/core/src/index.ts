@@ -1,3 +1,4 @@
+export * as Anomaly from "./Anomaly.ts"
 export * as ChatCompletion from "./ChatCompletion.ts"
 export * as ChatCompletionAccumulator from "./ChatCompletionAccumulator.ts"
 export * as ChatCompletionStream from "./ChatCompletionStream.ts"
