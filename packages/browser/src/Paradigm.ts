@@ -5,8 +5,9 @@
  */
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
-import * as ParadigmFetch from "@paradigm-effect/core/ParadigmFetch"
+import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as Transport from "@paradigm-effect/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
@@ -27,7 +28,12 @@ export interface Options extends ParadigmClient.Options {
   readonly allowKeyInBrowser?: boolean | undefined
 }
 
-const init: RequestInit = { redirect: "manual", credentials: "omit", referrerPolicy: "no-referrer", cache: "no-store" }
+const transport = /* @__PURE__ */ Transport.fromFetch({
+  redirect: "manual",
+  credentials: "omit",
+  referrerPolicy: "no-referrer",
+  cache: "no-store"
+})
 
 const refused = /* @__PURE__ */ new InvalidConfiguration({
   option: "allowKeyInBrowser",
@@ -42,7 +48,7 @@ const refused = /* @__PURE__ */ new InvalidConfiguration({
  */
 export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
   options.allowKeyInBrowser === true
-    ? ParadigmFetch.layer(options, init)
+    ? ParadigmClient.layerWith(transport, options)
     : Layer.effect(
         ParadigmClient.ParadigmClient,
         Effect.suspend(() => Effect.fail(new ParadigmError({ reason: refused })))
@@ -55,7 +61,9 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmFetch.layerConfig(init)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf((options) =>
+  ParadigmClient.makeWith(transport, options)
+)
 
 /**
  * The client for people without Effect: promises and async iterables.

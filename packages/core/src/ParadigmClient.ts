@@ -1,33 +1,35 @@
 /**
- * The client of the endpoint: requests, errors and streams as typed effects, on whatever `HttpClient` the runtime gives.
+ * The client of the endpoint: requests, errors and streams as typed effects, on any transport.
  *
  * @since 0.1.0
  */
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { constTrue } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
-import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
-import * as ChatCompletionStream from "./ChatCompletionStream.ts"
-import * as ErrorBody from "./ErrorBody.ts"
-import * as Endpoint from "./client/options.ts"
-import { type Exchange, type Post, readBeginning, send, timed } from "./transport/attempt.ts"
+import { Call } from "./client/Call.ts"
+import * as Settings from "./client/options.ts"
 import { decodeCompletion } from "./contract/decode.ts"
+import * as ErrorBody from "./ErrorBody.ts"
 import { describeFields } from "./errors/FieldErrors.ts"
-import { excerpt, InvalidRequest, isParadigmError, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
-import * as RequestEncoding from "./RequestEncoding.ts"
-import * as RetryPolicy from "./RetryPolicy.ts"
-import * as Telemetry from "./Telemetry.ts"
-import * as Timeouts from "./Timeouts.ts"
+import { ParadigmError } from "./ParadigmError.ts"
+import type * as RequestEncoding from "./RequestEncoding.ts"
+import type * as RetryPolicy from "./RetryPolicy.ts"
+import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
+import { ChunkReader, type Source } from "./stream/ChunkReader.ts"
+import type * as Telemetry from "./Telemetry.ts"
+import type * as Timeouts from "./Timeouts.ts"
+import { readText, unexpected } from "./transport/accept.ts"
+import { type OpenResponse, timed } from "./transport/attempt.ts"
+import * as Transport from "./Transport.ts"
 
 /**
  * What may be said for one call; it wins over what the client was made with.
@@ -65,16 +67,66 @@ export interface Options extends CallOptions {
 }
 
 /**
- * What the server said beside its answer.
+ * The head of a response, and what was repaired in its body.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ResponseInfo {
   readonly status: number
-  /** By lower-case name. In a browser only those that the server exposes. */
+  /** Header values by lower-case name. In a browser only those that the server exposes. */
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** The server's id of the request. */
   readonly requestId: string | undefined
+  /** Deviations from the contract. For a stream those met so far. */
+  readonly anomalies: ReadonlyArray<Anomaly>
+}
+
+/**
+ * A completion and its response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CompletionResponse {
+  readonly completion: ChatCompletion
+  readonly response: ResponseInfo
+}
+
+/**
+ * A stream of chunks and its response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StreamResponse {
+  readonly chunks: Stream.Stream<ChatCompletionChunk, ParadigmError>
+  /** The completion so far; `undefined` before the first chunk. */
+  readonly completion: Effect.Effect<ChatCompletion | undefined>
+  readonly response: ResponseInfo
+}
+
+/**
+ * The operations of the client.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Service {
+  /** Creates a chat completion and waits for all of it. Interrupting it aborts the request. */
+  readonly createChatCompletion: (request: ChatCompletionRequest, options?: CallOptions) => Effect.Effect<ChatCompletion, ParadigmError>
+  /** Creates a chat completion and streams its chunks. Fails when the stream is incomplete. Interrupting it aborts the request. */
+  readonly streamChatCompletion: (
+    request: ChatCompletionRequest,
+    options?: CallOptions
+  ) => Stream.Stream<ChatCompletionChunk, ParadigmError>
+  /** Creates a chat completion and returns it with its response. */
+  readonly createWithResponse: (request: ChatCompletionRequest, options?: CallOptions) => Effect.Effect<CompletionResponse, ParadigmError>
+  /** Creates a chat completion and succeeds when the response begins. Closing the scope aborts the request. */
+  readonly streamWithResponse: (
+    request: ChatCompletionRequest,
+    options?: CallOptions
+  ) => Effect.Effect<StreamResponse, ParadigmError, Scope.Scope>
 }
 
 /**
@@ -83,220 +135,218 @@ export interface ResponseInfo {
  * @category services
  * @since 0.1.0
  */
-export class ParadigmClient extends Context.Service<
-  ParadigmClient,
-  {
-    /** Asks for a completion and waits for the whole of it. Interrupting the effect closes the connection. */
-    readonly createChatCompletion: (request: ChatCompletionRequest, options?: CallOptions) => Effect.Effect<ChatCompletion, ParadigmError>
-    /**
-     * Asks for a completion and tells its chunks as they arrive. The stream ends when the completion is whole, and fails otherwise; leaving
-     * it closes the connection.
-     */
-    readonly streamChatCompletion: (
-      request: ChatCompletionRequest,
-      options?: CallOptions
-    ) => Stream.Stream<ChatCompletionChunk, ParadigmError>
-    /** `createChatCompletion`, with what the server said beside the completion. */
-    readonly createWithResponse: (
-      request: ChatCompletionRequest,
-      options?: CallOptions
-    ) => Effect.Effect<{ readonly completion: ChatCompletion; readonly response: ResponseInfo }, ParadigmError>
-    /**
-     * `streamChatCompletion` in two steps: the effect succeeds when the server has accepted the request. The connection is closed with the
-     * scope.
-     */
-    readonly streamWithResponse: (
-      request: ChatCompletionRequest,
-      options?: CallOptions
-    ) => Effect.Effect<
-      {
-        readonly chunks: Stream.Stream<ChatCompletionChunk, ParadigmError>
-        /** What has arrived so far; `undefined` before the first chunk. */
-        readonly completion: Effect.Effect<ChatCompletion | undefined>
-        readonly response: ResponseInfo
-      },
-      ParadigmError,
-      Scope.Scope
-    >
+export class ParadigmClient extends Context.Service<ParadigmClient, Service>()("@paradigm-effect/core/ParadigmClient") {}
+
+const responseInfo = ({ headers, requestId, status }: OpenResponse, anomalies: () => ReadonlyArray<Anomaly>): ResponseInfo => ({
+  status,
+  headers,
+  requestId,
+  get anomalies() {
+    return anomalies()
   }
->()("@paradigm-effect/core/ParadigmClient") {}
-
-// In characters. A completion is far smaller; what has no end must stop somewhere.
-const maxBodySize = 64 * 1024 * 1024
-
-const responseInfo = ({ requestId, response }: Exchange): ResponseInfo => ({
-  status: response.status,
-  headers: response.headers,
-  requestId
 })
 
-const contradicts = (request: ChatCompletionRequest, stream: boolean): InvalidRequest | undefined =>
-  // Whoever writes JavaScript may give no request at all; that is for its schema to say.
-  request?.stream === undefined || request.stream === stream
-    ? undefined
-    : new InvalidRequest({
-        detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
-        fields: { stream: [`Expected ${stream}`] }
-      })
-
-const encodeWith = (encoder: RequestEncoding.Encoder, request: ChatCompletionRequest, stream: boolean) =>
-  Effect.suspend(() => {
-    const contradiction = contradicts(request, stream)
-    const body = contradiction === undefined ? encoder(stream ? { ...request, stream } : request) : Result.fail(contradiction)
-    return Effect.mapError(Effect.fromResult(body), (reason) => new ParadigmError({ reason }))
-  })
-
-const unexpected = ({ requestId, response }: Exchange, detail: string, body: string) =>
-  new ParadigmError({
-    reason: new UnexpectedResponse({
-      status: response.status,
-      contentType: response.headers["content-type"],
-      detail,
-      excerpt: excerpt(body)
-    }),
-    requestId
-  })
-
-const readCompletion = (from: Exchange, body: string): Effect.Effect<ChatCompletion, ParadigmError> => {
+const readCompletion = (response: OpenResponse, body: string): Effect.Effect<ChatCompletion, ParadigmError> => {
   let value: unknown
   try {
     value = JSON.parse(body)
   } catch {
-    return Effect.fail(unexpected(from, body === "" ? "it is empty" : "it is not JSON", body))
+    return Effect.fail(unexpected(response, body === "" ? "it is empty" : "it is not JSON", body))
   }
   const fault = ErrorBody.fromEvent(value, body)
-  if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId: from.requestId }))
-  return Effect.mapError(Effect.fromResult(decodeCompletion(value)), (fields) => unexpected(from, describeFields(fields), body))
-}
-
-// Some other page in place of a completion may be endless: its type is known before its body is read.
-const readText = (from: Exchange): Effect.Effect<string, ParadigmError> => {
-  const contentType = from.response.headers["content-type"]
-  if (contentType !== undefined && /^\s*text\/(event-stream|html)/i.test(contentType)) {
-    return Effect.flatMap(readBeginning(from), (body) => Effect.fail(unexpected(from, "it is not JSON", body)))
-  }
-  const decoder = new TextDecoder()
-  let text = ""
-  return Stream.runForEachArray(from.bytes, (reads) => {
-    for (const read of reads) text += decoder.decode(read, { stream: true })
-    return text.length > maxBodySize ? Effect.fail(unexpected(from, `it is larger than ${maxBodySize} characters`, text)) : Effect.void
-  }).pipe(
-    Effect.mapError((error) => (isParadigmError(error) ? error : new ParadigmError({ reason: error, requestId: from.requestId }))),
-    Effect.map(() => text + decoder.decode())
-  )
+  if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId: response.requestId }))
+  return Effect.mapError(Effect.fromResult(decodeCompletion(value)), (fields) => unexpected(response, describeFields(fields), body))
 }
 
 /**
- * Makes a client on a function that does for it what an `HttpClient` would. Fails with `InvalidConfiguration`.
+ * Creates a client on a transport. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* ParadigmClient.makeWith(Transport.fromFetch(), {
+ *     apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *     baseUrl: process.env.PARADIGM_BASE_URL
+ *   })
+ *   return yield* client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ * })
+ *
+ * console.log((await Effect.runPromise(program)).choices[0]?.message.content) // => Hello!
+ * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const makeOn = Effect.fnUntraced(function* (
-  post: Post,
+export const makeWith = Effect.fnUntraced(function* (
+  transport: Transport.Transport,
   options: Options
-): Effect.fn.Return<ParadigmClient["Service"], ParadigmError> {
-  const endpoint = yield* Effect.fromResult(Endpoint.make(options))
-  const telemetry = options.telemetry ?? {}
+): Effect.fn.Return<Service, ParadigmError> {
+  const settings = yield* Effect.fromResult(Settings.resolve(options))
 
-  const encode = (request: ChatCompletionRequest, stream: boolean, call: CallOptions) =>
-    encodeWith(call.encode ?? options.encode ?? RequestEncoding.json, request, stream)
+  const begin = (request: ChatCompletionRequest, stream: boolean, call: CallOptions | undefined) =>
+    Effect.flatMap(Effect.fromResult(Settings.resolveCall(settings, call)), (settings) => Call.begin(transport, settings, request, stream))
 
-  // An answer with success, from as many attempts as the policy allows.
-  const exchange = Effect.fnUntraced(function* (
-    request: ChatCompletionRequest,
-    body: RequestEncoding.Encoded,
-    stream: boolean,
-    limits: Timeouts.Limits,
-    call: CallOptions
-  ): Effect.fn.Return<Exchange, ParadigmError, Scope.Scope> {
-    const outgoing = {
-      body,
-      // Servers that negotiate refuse an Accept of event streams alone, since their errors are JSON.
-      accept: stream ? "application/json, text/event-stream" : "application/json",
-      model: request.model,
-      headers: yield* Effect.fromResult(Endpoint.readHeaders(call.headers)),
-      propagateTrace: telemetry.propagateTrace === true
+  const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, options?: CallOptions) {
+    const call = yield* begin(request, false, options)
+    const { limits } = call.settings
+    const attempt = Effect.scoped(
+      Effect.gen(function* () {
+        const response = yield* call.attempt
+        const text = yield* timed(readText(response), "idle", limits.idle)
+        return { completion: yield* readCompletion(response, text), response: responseInfo(response, () => []) }
+      })
+    )
+    return yield* timed(call.retries.run(attempt), "total", limits.total).pipe(
+      Effect.mapError((error) => call.toError(error)),
+      Effect.onExit((exit) => call.end(exit, Exit.isSuccess(exit) ? exit.value.completion : undefined))
+    )
+  })
+
+  const streamWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, options?: CallOptions) {
+    const call = yield* begin(request, true, options)
+    const { limits } = call.settings
+    const clock = yield* Clock.Clock
+    const deadline = clock.currentTimeMillisUnsafe() + limits.total
+    const scope = yield* Effect.scope
+    const open = Effect.map(call.retries.run(call.attempt), (response) => ({
+      response,
+      source: {
+        reads: response.reads,
+        close: response.close,
+        decoder: new ChunkDecoder({ requestId: response.requestId })
+      } satisfies Source
+    }))
+    const { response, source } = yield* timed(open, "total", limits.total).pipe(
+      Effect.mapError((error) => call.toError(error)),
+      Effect.onExit((exit) => (Exit.isFailure(exit) ? call.end(exit, undefined) : Effect.void))
+    )
+    const reader = new ChunkReader(source, {
+      timing: { clock, limits, deadline },
+      onFirstChunk: call.onFirstChunk,
+      toError: (error) => call.toError(call.retries.fail(error)),
+      reopen: (error) =>
+        Effect.provideService(
+          Effect.map(Effect.andThen(call.retries.wait(error), open), ({ source }) => source),
+          Scope.Scope,
+          scope
+        )
+    })
+    const end = Effect.suspend(() => call.end(reader.decoder.outcome, reader.decoder.completion))
+    yield* Effect.addFinalizer(() => end)
+    const chunks = Stream.fromChannel(
+      Channel.fromTransform((_: unknown, scope: Scope.Scope) =>
+        Effect.gen(function* () {
+          yield* Scope.addFinalizer(scope, end)
+          if (reader.watch !== undefined) yield* Effect.forkIn(reader.watch, scope)
+          return reader.next
+        })
+      )
+    )
+    return {
+      chunks,
+      completion: Effect.sync(() => reader.decoder.completion),
+      response: responseInfo(response, () => [])
     }
-    return yield* RetryPolicy.run(send(post, endpoint, outgoing, limits), call.retry ?? options.retry)
-  })
-
-  const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
-    const limits = Timeouts.limits(options.timeouts, call.timeouts)
-    const body = yield* encode(request, false, call)
-    const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
-    const answer = Effect.gen(function* () {
-      const from = yield* exchange(request, body, false, limits, call)
-      const text = yield* timed(readText(from), "idle", limits.idle)
-      return { completion: yield* readCompletion(from, text), response: responseInfo(from) }
-    })
-    return yield* timed(Effect.scoped(answer), "total", limits.total).pipe(
-      Effect.mapError(endpoint.redact),
-      Effect.withParentSpan(observation.span),
-      Effect.onExit((exit) => observation.end(exit, Exit.isSuccess(exit) ? exit.value.completion : undefined))
-    )
-  })
-
-  const streamWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
-    const limits = Timeouts.limits(options.timeouts, call.timeouts)
-    const deadline = (yield* Clock.currentTimeMillis) + limits.total
-    const body = yield* encode(request, true, call)
-    const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
-    const opened = Effect.gen(function* () {
-      const from = yield* exchange(request, body, true, limits, call)
-      const contentType = from.response.headers["content-type"]
-      if (contentType !== undefined && /^\s*text\/event-stream\s*(;|$)/i.test(contentType)) return from
-      const beginning = yield* readBeginning(from)
-      const fault = /json/i.test(contentType ?? "") ? ErrorBody.fromText(beginning) : undefined
-      if (fault === undefined) return yield* unexpected(from, "it is not an event stream", beginning)
-      return yield* new ParadigmError({ reason: fault, requestId: from.requestId })
-    })
-    const from = yield* timed(opened, "total", limits.total).pipe(
-      Effect.mapError(endpoint.redact),
-      Effect.withParentSpan(observation.span),
-      Effect.onExit((exit) => (Exit.isFailure(exit) ? observation.end(exit, undefined) : Effect.void))
-    )
-    const accumulator = new ChatCompletionAccumulator()
-    const chunks = ChatCompletionStream.decode(from.bytes, {
-      accumulator,
-      requestId: from.requestId,
-      redact: endpoint.redact,
-      timed: { limits, deadline, close: from.close },
-      observation
-    })
-    return { chunks, completion: Effect.sync(() => accumulator.completion), response: responseInfo(from) }
   })
 
   return {
     createWithResponse,
-    createChatCompletion: (request, call) => Effect.map(createWithResponse(request, call), ({ completion }) => completion),
+    createChatCompletion: (request, options) => Effect.map(createWithResponse(request, options), ({ completion }) => completion),
     streamWithResponse,
-    streamChatCompletion: (request, call) => Stream.unwrap(Effect.map(streamWithResponse(request, call), ({ chunks }) => chunks))
+    streamChatCompletion: (request, options) => Stream.unwrap(Effect.map(streamWithResponse(request, options), ({ chunks }) => chunks))
   }
 })
 
-// The client has spans of its own, and decides by itself what of a trace leaves the process.
-const postOf =
-  (http: HttpClient.HttpClient): Post =>
-  ({ body, headers, url }) => {
-    const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bodyText(body, headers["content-type"]))
-    return Effect.provideService(HttpClient.withScope(http).execute(request), HttpClient.TracerDisabledWhen, constTrue)
-  }
-
 /**
- * Makes a client on the `HttpClient` at hand. Fails with `InvalidConfiguration`.
+ * Creates a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* ParadigmClient.make({
+ *     apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *     baseUrl: process.env.PARADIGM_BASE_URL
+ *   })
+ *   return yield* client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ * })
+ *
+ * const completion = await Effect.runPromise(Effect.provide(program, FetchHttpClient.layer))
+ * console.log(completion.choices[0]?.message.content) // => Hello!
+ * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (options: Options): Effect.Effect<ParadigmClient["Service"], ParadigmError, HttpClient.HttpClient> =>
-  Effect.flatMap(HttpClient.HttpClient, (http) => makeOn(postOf(http), options))
+export const make = (options: Options): Effect.Effect<Service, ParadigmError, HttpClient.HttpClient> =>
+  Effect.flatMap(HttpClient.HttpClient, (http) => makeWith(Transport.fromHttpClient(http), options))
 
 /**
- * The client as a layer. Fails with `InvalidConfiguration`.
+ * Creates the layer of a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient } from "@paradigm-effect/core"
+ * import { Effect, Layer, Stream } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* ParadigmClient.ParadigmClient
+ *   const request = { model: "alfred-4.2", messages: [{ role: "user" as const, content: "Say hello" }] }
+ *   return yield* client.streamChatCompletion(request).pipe(
+ *     Stream.map((chunk) => chunk.choices[0]?.delta.content ?? ""),
+ *     Stream.mkString
+ *   )
+ * })
+ *
+ * const layer = ParadigmClient.layer({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * }).pipe(Layer.provide(FetchHttpClient.layer))
+ *
+ * console.log(await Effect.runPromise(Effect.provide(program, layer))) // => Hello!
+ * ```
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<ParadigmClient, ParadigmError, HttpClient.HttpClient> =>
   Layer.effect(ParadigmClient, make(options))
+
+/**
+ * Creates the layer of a client on a transport. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ *
+ * const layer = ParadigmClient.layerWith(Transport.fromFetch({ redirect: "manual" }), {
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* ParadigmClient.ParadigmClient
+ *   const { response } = yield* client.createWithResponse({
+ *     model: "alfred-4.2",
+ *     messages: [{ role: "user", content: "Say hello" }]
+ *   })
+ *   return response
+ * })
+ *
+ * const response = await Effect.runPromise(Effect.provide(program, layer))
+ * console.log(response.status, response.anomalies.length) // => 200 0
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layerWith = (transport: Transport.Transport, options: Options): Layer.Layer<ParadigmClient, ParadigmError> =>
+  Layer.effect(ParadigmClient, makeWith(transport, options))

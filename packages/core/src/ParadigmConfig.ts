@@ -45,7 +45,7 @@ export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* 
  * @since 0.1.0
  */
 export const layerOf = <R>(
-  make: (options: ParadigmClient.Options) => Effect.Effect<ParadigmClient.ParadigmClient["Service"], ParadigmError, R>
+  make: (options: ParadigmClient.Options) => Effect.Effect<ParadigmClient.Service, ParadigmError, R>
 ): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, R> =>
   Layer.effect(
     ParadigmClient.ParadigmClient,

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -8,9 +9,10 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import * as ChatCompletionStream from "../src/ChatCompletionStream.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ConnectionLost, type ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
+import { ChunkDecoder } from "../src/stream/ChunkDecoder.ts"
+import { ChunkReader } from "../src/stream/ChunkReader.ts"
 import * as Timeouts from "../src/Timeouts.ts"
 
 const request = { model: "alfred", messages: [{ role: "user", content: "Hello" }] }
@@ -22,7 +24,11 @@ const event = (content: string) =>
 const comment = new TextEncoder().encode(": keep-alive\n\n")
 
 // A stream whose bytes come from a queue, and end with a failure of the connection once it is closed.
-const open = Effect.fnUntraced(function* (timeouts: Timeouts.Timeouts, onChunk: Effect.Effect<void> = Effect.void) {
+const open = Effect.fnUntraced(function* (
+  timeouts: Timeouts.Timeouts,
+  onChunk: Effect.Effect<void> = Effect.void,
+  keepAliveCounts = false
+) {
   const limits = Timeouts.limits(timeouts)
   const reads = yield* Queue.unbounded<Uint8Array>()
   const closed = yield* Deferred.make<never, ParadigmErrorReason>()
@@ -31,8 +37,11 @@ const open = Effect.fnUntraced(function* (timeouts: Timeouts.Timeouts, onChunk: 
     Effect.sync(() => (isClosed.value = true)),
     Deferred.fail(closed, new ConnectionLost({ phase: "body", code: undefined }))
   ).pipe(Effect.asVoid)
-  const bytes = Stream.merge(Stream.fromQueue(reads), Stream.fromEffect(Deferred.await(closed)))
-  const fiber = yield* ChatCompletionStream.decode(bytes, { timed: { limits, deadline: limits.total, close } }).pipe(
+  const bytes = yield* Stream.toPull(Stream.merge(Stream.fromQueue(reads), Stream.fromEffect(Deferred.await(closed))))
+  const timing = { clock: yield* Clock.Clock, limits, deadline: limits.total, keepAliveCounts }
+  const reader = new ChunkReader({ reads: bytes, decoder: new ChunkDecoder(), close }, { timing })
+  if (reader.watch !== undefined) yield* Effect.forkScoped(reader.watch)
+  const fiber = yield* Stream.fromPull(Effect.succeed(reader.next)).pipe(
     Stream.runForEach(() => onChunk),
     Effect.flip,
     Effect.forkChild
@@ -47,8 +56,8 @@ const assertTimeout = (error: ParadigmError | void, stage: string, limit: Durati
   assert.strictEqual(Duration.toMillis(error.reason.limit), Duration.toMillis(Duration.fromInputUnsafe(limit)))
 }
 
-describe("a stream's stages", () => {
-  it.effect("firstChunk: runs from the headers, and no comment stops it", () =>
+describe("the stages of a stream", () => {
+  it.effect("firstChunk: runs from the headers; comments do not restart it", () =>
     Effect.gen(function* () {
       const { fiber, isClosed, send } = yield* open({ firstChunk: "30 seconds" })
       yield* TestClock.adjust("20 seconds")
@@ -61,7 +70,7 @@ describe("a stream's stages", () => {
     })
   )
 
-  it.effect("idle: begins anew with each chunk, not with a comment, and what had arrived is kept", () =>
+  it.effect("idle: restarts with each chunk, not with a comment, and keeps the partial completion", () =>
     Effect.gen(function* () {
       const { fiber, isClosed, send } = yield* open({ idle: "10 seconds" })
       yield* send(event("Hel"))
@@ -78,7 +87,20 @@ describe("a stream's stages", () => {
     })
   )
 
-  it.effect("idle: the time a consumer takes does not count", () =>
+  it.effect.each(["firstChunk", "idle"] as const)("%s: a comment restarts it if keep-alives count", (stage) =>
+    Effect.gen(function* () {
+      const { fiber, send } = yield* open({ [stage]: "10 seconds" }, Effect.void, true)
+      if (stage === "idle") yield* send(event("Hello"))
+      for (let i = 0; i < 3; i++) {
+        yield* TestClock.adjust("9 seconds")
+        yield* send(comment)
+      }
+      yield* TestClock.adjust("10 seconds")
+      assertTimeout(yield* Fiber.join(fiber), stage, "10 seconds")
+    })
+  )
+
+  it.effect("idle: does not count the time that the consumer takes", () =>
     Effect.gen(function* () {
       const { fiber, isClosed, send } = yield* open({ idle: "10 seconds" }, Effect.sleep("1 hour"))
       yield* send(event("Hello"))
@@ -109,8 +131,8 @@ const clientOn = (execute: (signal: AbortSignal) => Effect.Effect<Response>, opt
     )
   )
 
-describe("a call's stages", () => {
-  it.effect("headers: each attempt has the whole limit, and a late one closes its connection", () =>
+describe("the stages of a call", () => {
+  it.effect("headers: applies to each attempt and closes the connection of a late one", () =>
     Effect.gen(function* () {
       const signals: Array<AbortSignal> = []
       const client = yield* clientOn(
@@ -138,7 +160,7 @@ describe("a call's stages", () => {
     })
   )
 
-  it.effect("total: covers the attempts and the waits between them", () =>
+  it.effect("total: covers all attempts and the delays between them", () =>
     Effect.gen(function* () {
       const attempts = { count: 0 }
       const client = yield* clientOn(
@@ -152,7 +174,7 @@ describe("a call's stages", () => {
     })
   )
 
-  it.effect("idle: a body that stops coming is given up", () =>
+  it.effect("idle: ends the wait for a body that stalls", () =>
     Effect.gen(function* () {
       const client = yield* clientOn(() => Effect.sync(() => new Response(new ReadableStream({ pull: () => new Promise(() => {}) }))), {
         timeouts: { idle: "7 seconds" }
@@ -163,7 +185,7 @@ describe("a call's stages", () => {
     })
   )
 
-  it.effect("a call's own limits win over the client's", () =>
+  it.effect("per-request limits override the client's", () =>
     Effect.gen(function* () {
       const client = yield* clientOn(() => Effect.never, { timeouts: { headers: "1 hour" } })
       const fiber = yield* Effect.forkChild(Effect.flip(client.createChatCompletion(request, { timeouts: { headers: "1 second" } })))
@@ -174,7 +196,7 @@ describe("a call's stages", () => {
 })
 
 describe("Timeouts.limits", () => {
-  it("takes the last source that says something, and the defaults for the rest", () => {
+  it("takes the last source that sets a stage, and defaults for the others", () => {
     assert.deepStrictEqual(Timeouts.limits({ idle: "1 second", total: "Infinity" }, undefined, { idle: 5 }), {
       connect: 10_000,
       headers: 600_000,

@@ -1,9 +1,16 @@
 // Where requests go and what they carry, from options that may be wrong. No error quotes the key: the platforms' own errors for a header
 // that cannot be sent quote it whole.
+import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { InvalidConfiguration, ParadigmError } from "../ParadigmError.ts"
 import * as Redaction from "../errors/redaction.ts"
+import type { CallOptions, Options } from "../ParadigmClient.ts"
+import * as RequestEncoding from "../RequestEncoding.ts"
+import type { RetryPolicy } from "../RetryPolicy.ts"
+import type { TelemetryOptions } from "../Telemetry.ts"
+import * as Timeouts from "../Timeouts.ts"
+import type { RetrySettings } from "./Retries.ts"
 
 export const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
 
@@ -59,3 +66,47 @@ export const make = (options: {
     const authorization = `Bearer ${Redacted.value(apiKey)}`
     return { url, headers: { ...headers, authorization }, redact: Redaction.make(apiKey) }
   })
+
+export interface CallSettings {
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  readonly redact: (error: ParadigmError) => ParadigmError
+  readonly encode: RequestEncoding.Encoder
+  readonly extraBody: Readonly<Record<string, unknown>> | undefined
+  readonly limits: Timeouts.Limits
+  readonly retry: RetrySettings
+  readonly telemetry: TelemetryOptions
+}
+
+const millis = (input: Duration.Input | undefined, otherwise: number) =>
+  input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
+
+const retrySettings = (policy: RetryPolicy | false | undefined): RetrySettings => {
+  const { baseDelay, maxAttempts, maxDelay, maxRetryAfter } = policy === false ? ({ maxAttempts: 1 } as RetryPolicy) : (policy ?? {})
+  return {
+    maxAttempts: maxAttempts ?? 3,
+    baseDelay: millis(baseDelay, 500),
+    maxDelay: millis(maxDelay, 8000),
+    maxRetryAfter: millis(maxRetryAfter, 60_000)
+  }
+}
+
+export interface Settings {
+  readonly options: Options
+  readonly endpoint: Endpoint
+}
+
+export const resolve = (options: Options): Result.Result<Settings, ParadigmError> =>
+  Result.map(make(options), (endpoint) => ({ options, endpoint }))
+
+export const resolveCall = ({ endpoint, options }: Settings, call: CallOptions = {}): Result.Result<CallSettings, ParadigmError> =>
+  Result.map(readHeaders(call.headers), (headers) => ({
+    url: endpoint.url,
+    headers: { ...endpoint.headers, ...headers },
+    redact: endpoint.redact,
+    encode: call.encode ?? options.encode ?? RequestEncoding.json,
+    extraBody: undefined,
+    limits: Timeouts.limits(options.timeouts, call.timeouts),
+    retry: retrySettings(call.retry ?? options.retry),
+    telemetry: options.telemetry ?? {}
+  }))

@@ -2,11 +2,9 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { identity } from "effect/Function"
 import * as Result from "effect/Result"
 import { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
 import type { ChatCompletion, ChatCompletionChunk } from "../ChatCompletion.ts"
-import type { Options } from "../ChatCompletionStream.ts"
 import { decodeChunk } from "../contract/decode.ts"
 import * as ErrorBody from "../ErrorBody.ts"
 import { describeFields } from "../errors/FieldErrors.ts"
@@ -54,11 +52,17 @@ const endOfEvent = (bytes: Uint8Array, at: number): number => {
 
 // A network read at a time: bytes in, an array of chunks out, and at most one end. Between events the next one may be read by a template;
 // everything else is the parser's.
+/** What a decoder knows of the response. */
+export interface Options {
+  readonly requestId?: string | undefined
+  /** Maximum size of an event's data, in UTF-16 code units. Defaults to 64 Mi. */
+  readonly maxEventSize?: number | undefined
+}
+
 export class ChunkDecoder {
   readonly #accumulator: ChatCompletionAccumulator
   readonly #parser: Parser
   readonly #requestId: string | undefined
-  readonly #redact: (error: ParadigmError) => ParadigmError
   #chunks: Array<ChatCompletionChunk> = []
   #ended = false
   #failure: ParadigmError | undefined = undefined
@@ -73,10 +77,9 @@ export class ChunkDecoder {
   #patience = 1
   #readsToSkip = 0
 
-  constructor(options: Options) {
-    this.#accumulator = options.accumulator ?? new ChatCompletionAccumulator()
+  constructor(options: Options = {}) {
+    this.#accumulator = new ChatCompletionAccumulator()
     this.#requestId = options.requestId
-    this.#redact = options.redact ?? identity
     // Templates do not count characters: a limit in the size of what one read can hold is for the parser alone to keep.
     if (options.maxEventSize !== undefined && options.maxEventSize < 1024 * 1024) this.#readsToSkip = Number.POSITIVE_INFINITY
     this.#parser = new Parser({ maxEventSize: options.maxEventSize, onEvent: (data, event) => this.#onEvent(data, event) })
@@ -147,6 +150,11 @@ export class ChunkDecoder {
     return this.#failure === undefined ? Cause.done() : Effect.fail(this.#failure)
   }
 
+  /** Why the stream failed. */
+  get failure(): ParadigmError | undefined {
+    return this.#failure
+  }
+
   get completion(): ChatCompletion | undefined {
     return this.#accumulator.completion
   }
@@ -173,7 +181,7 @@ export class ChunkDecoder {
   fail(reason: ParadigmErrorReason): ParadigmError {
     this.#ended = true
     const { completion: partial, usage } = this.#accumulator
-    return (this.#failure = this.#redact(new ParadigmError({ reason, requestId: this.#requestId, partial, usage })))
+    return (this.#failure = new ParadigmError({ reason, requestId: this.#requestId, partial, usage }))
   }
 
   #match(bytes: Uint8Array, view: DataView, at: number): Match | undefined {

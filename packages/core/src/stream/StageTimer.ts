@@ -1,37 +1,62 @@
-// The limits of a stream's stages.
+// The time limits of a stream's stages.
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Options } from "../ChatCompletionStream.ts"
 import { Timeout } from "../ParadigmError.ts"
+import type { Limits } from "../Timeouts.ts"
 
-type Timed = NonNullable<Options["timed"]>
+/** What a timer enforces. */
+export interface Timing {
+  readonly clock: Clock.Clock
+  readonly limits: Limits
+  /** When the whole call must have ended, in Unix milliseconds. */
+  readonly deadline: number
+  /** Whether comments and other reads without a chunk restart the stage. */
+  readonly keepAliveCounts?: boolean | undefined
+}
 
-// Times the waits for a chunk. One fiber watches the whole stream, since a race at each read would cost more than decoding it; it ends the
-// bytes, and the wait with them. The time somebody takes to handle a chunk does not count.
+/**
+ * Times the waits for a chunk. One fiber watches the whole stream: a race at each read would cost more than decoding it. It closes the
+ * connection, which ends the wait. The time that the reader takes to handle a chunk does not count.
+ */
 export class StageTimer {
   expired: Timeout | undefined = undefined
   #waitingSince: number | undefined = undefined
   #isFirst = true
   readonly #clock: Clock.Clock
-  readonly #timed: Timed
+  readonly #timing: Timing
+  readonly #close: Effect.Effect<void>
 
-  constructor(clock: Clock.Clock, timed: Timed) {
-    this.#clock = clock
-    this.#timed = timed
+  /** `close` closes the connection; the wait for the next read then fails. */
+  constructor(timing: Timing, close: Effect.Effect<void>) {
+    this.#clock = timing.clock
+    this.#timing = timing
+    this.#close = close
   }
 
+  /** The reader waits for a chunk. */
   begin(): void {
     this.#waitingSince ??= this.#clock.currentTimeMillisUnsafe()
   }
 
+  /** A chunk arrived. */
   end(): void {
     this.#waitingSince = undefined
     this.#isFirst = false
   }
 
+  /** Nobody waits for a chunk until the next `begin`. */
+  pause(): void {
+    this.#waitingSince = undefined
+  }
+
+  /** Bytes arrived that held no chunk. */
+  keepAlive(): void {
+    if (this.#timing.keepAliveCounts === true) this.#waitingSince = this.#clock.currentTimeMillisUnsafe()
+  }
+
   run(): Effect.Effect<void> {
-    const { close, deadline, limits } = this.#timed
+    const { deadline, limits } = this.#timing
     return Effect.suspend(() => {
       const now = this.#clock.currentTimeMillisUnsafe()
       const stage = this.#isFirst ? "firstChunk" : "idle"
@@ -39,11 +64,11 @@ export class StageTimer {
       if (now >= deadline) this.expired = new Timeout({ stage: "total", limit: Duration.millis(limits.total) })
       else if (now >= until) this.expired = new Timeout({ stage, limit: Duration.millis(limits[stage]) })
       else return Effect.andThen(Effect.sleep(Math.min(until - now, deadline - now, limits.firstChunk, limits.idle)), this.run())
-      return close
+      return this.#close
     })
   }
 
   get isNeeded(): boolean {
-    return Number.isFinite(Math.min(this.#timed.deadline, this.#timed.limits.firstChunk, this.#timed.limits.idle))
+    return Number.isFinite(Math.min(this.#timing.deadline, this.#timing.limits.firstChunk, this.#timing.limits.idle))
   }
 }

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -15,40 +16,43 @@ import {
   ServerFault,
   StreamTruncated,
   Unauthorized
-} from "../src/ParadigmError.ts"
-import * as RetryPolicy from "../src/RetryPolicy.ts"
+} from "../../src/ParadigmError.ts"
+import { Retries, type RetrySettings } from "../../src/client/Retries.ts"
 
 const about = (status: number) => ({ status, detail: undefined, excerpt: "" })
 const fault = (status: number, retryAfter?: Duration.Duration) => new ServerFault({ ...about(status), retryAfter })
 const rateLimited = (retryAfter?: Duration.Duration) => new RateLimited({ ...about(429), retryAfter })
 const rejected = (status: number) => new RequestRejected({ ...about(status), fields: {} })
 
+const defaults: RetrySettings = { maxAttempts: 3, baseDelay: 500, maxDelay: 8000, maxRetryAfter: 60_000 }
+
 // Runs attempts that fail with these reasons in turn, and then succeed.
-const start = Effect.fnUntraced(function* (reasons: ReadonlyArray<ParadigmErrorReason>, policy?: RetryPolicy.RetryPolicy | false) {
+const start = Effect.fnUntraced(function* (reasons: ReadonlyArray<ParadigmErrorReason>, settings: Partial<RetrySettings> = {}) {
+  const retries = new Retries(yield* Clock.Clock, { ...defaults, ...settings })
   const seen = { attempts: 0 }
   const attempt = Effect.suspend(() => {
     const reason = reasons[seen.attempts++]
     return reason === undefined ? Effect.succeed("answer") : Effect.fail(new ParadigmError({ reason }))
   })
-  const fiber = yield* Effect.forkChild(Effect.result(RetryPolicy.run(attempt, policy)))
+  const fiber = yield* Effect.forkChild(Effect.result(retries.run(attempt)))
   yield* TestClock.adjust(0)
   return { seen, fiber }
 })
 
-describe("RetryPolicy.run", () => {
-  // The wait is all of the delay where chance gives 0, and half of it where it gives nearly 1.
+describe("Retries.run", () => {
+  // The wait is the whole delay if the random number is 0, and half of it if the number is almost 1.
   it.effect.each<[string, number, number, number]>([
     ["all", 0, 1000, 2000],
     ["half", 0.999999, 501, 1001]
-  ])("waits %s of the delay, which doubles", ([, random, first, second]) =>
+  ])("waits %s of the delay and doubles it", ([, random, first, second]) =>
     Effect.gen(function* () {
-      const { fiber, seen } = yield* start([fault(503), fault(502)], { baseDelay: "1 second" })
+      const { fiber, seen } = yield* start([fault(503), fault(502)], { baseDelay: 1000 })
       assert.strictEqual(seen.attempts, 1)
       yield* TestClock.adjust(first - 1)
       assert.strictEqual(seen.attempts, 1)
       yield* TestClock.adjust(1)
       assert.strictEqual(seen.attempts, 2)
-      // The second wait begins when the first one ended, up to a millisecond earlier than it was looked at.
+      // The second wait begins up to a millisecond before the clock was adjusted.
       yield* TestClock.adjust(second - 2)
       assert.strictEqual(seen.attempts, 2)
       yield* TestClock.adjust(2)
@@ -57,15 +61,15 @@ describe("RetryPolicy.run", () => {
     }).pipe(Effect.provideService(Random.Random, { nextDoubleUnsafe: () => random, nextIntUnsafe: () => 0 }))
   )
 
-  it.effect("waits no longer than the longest delay", () =>
+  it.effect("waits at most maxDelay", () =>
     Effect.gen(function* () {
-      const { seen } = yield* start([fault(503), fault(503), fault(503)], { baseDelay: "1 second", maxDelay: "1 second", maxAttempts: 4 })
+      const { seen } = yield* start([fault(503), fault(503), fault(503)], { baseDelay: 1000, maxDelay: 1000, maxAttempts: 4 })
       yield* TestClock.adjust("3 seconds")
       assert.strictEqual(seen.attempts, 4)
     })
   )
 
-  it.effect("stops after 3 attempts, and tells of each", () =>
+  it.effect("stops after 3 attempts and records each", () =>
     Effect.gen(function* () {
       const { fiber, seen } = yield* start([fault(503), rateLimited(), fault(504), fault(502)])
       yield* TestClock.adjust("1 minute")
@@ -96,7 +100,7 @@ describe("RetryPolicy.run", () => {
     ["502", fault(502)],
     ["503", fault(503)],
     ["504", fault(504)]
-  ])("repeats after %s", ([, reason]) =>
+  ])("retries after %s", ([, reason]) =>
     Effect.gen(function* () {
       const { seen } = yield* start([reason])
       yield* TestClock.adjust("1 minute")
@@ -112,7 +116,7 @@ describe("RetryPolicy.run", () => {
     ["422", rejected(422)],
     ["500", fault(500)],
     ["maintenance", new Maintenance({ ...about(503), mode: undefined, startedAt: undefined })]
-  ])("never repeats after %s", ([, reason]) =>
+  ])("does not retry after %s", ([, reason]) =>
     Effect.gen(function* () {
       const { fiber, seen } = yield* start([reason])
       yield* TestClock.adjust("1 hour")
@@ -121,15 +125,15 @@ describe("RetryPolicy.run", () => {
     })
   )
 
-  it.effect("makes one attempt where it is told to", () =>
+  it.effect("makes one attempt if maxAttempts is 1", () =>
     Effect.gen(function* () {
-      const { seen } = yield* start([fault(503)], false)
+      const { seen } = yield* start([fault(503)], { maxAttempts: 1 })
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(seen.attempts, 1)
     })
   )
 
-  it.effect("waits at least as long as the server asks", () =>
+  it.effect("waits at least for Retry-After", () =>
     Effect.gen(function* () {
       const { seen } = yield* start([rateLimited(Duration.seconds(20))])
       yield* TestClock.adjust("19999 millis")
@@ -139,7 +143,7 @@ describe("RetryPolicy.run", () => {
     })
   )
 
-  it.effect("gives up at once where the server asks for more than the limit, and says for how much", () =>
+  it.effect("fails at once if Retry-After exceeds maxRetryAfter, with the Retry-After", () =>
     Effect.gen(function* () {
       const { fiber, seen } = yield* start([rateLimited(Duration.hours(24))])
       yield* TestClock.adjust(0)
@@ -150,12 +154,36 @@ describe("RetryPolicy.run", () => {
     })
   )
 
-  it.effect("makes no further attempt once it is interrupted", () =>
+  it.effect("makes no further attempt after an interruption", () =>
     Effect.gen(function* () {
       const { fiber, seen } = yield* start([fault(503), fault(503)])
       yield* Fiber.interrupt(fiber)
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(seen.attempts, 1)
+    })
+  )
+
+  it.effect("goes on counting in a second run", () =>
+    Effect.gen(function* () {
+      const retries = new Retries(yield* Clock.Clock, { ...defaults, maxAttempts: 2 })
+      const error = new ParadigmError({ reason: fault(503) })
+      const first = yield* Effect.forkChild(retries.wait(error))
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(first)
+      const { attempts } = yield* Effect.flip(retries.run(Effect.fail(error)))
+      assert.lengthOf(attempts ?? [], 2)
+    })
+  )
+
+  it.effect("records the failure of an attempt whose response had begun", () =>
+    Effect.gen(function* () {
+      const retries = new Retries(yield* Clock.Clock, defaults)
+      assert.strictEqual(yield* retries.run(Effect.succeed("head")), "head")
+      yield* TestClock.adjust("3 seconds")
+      const { attempts } = retries.fail(new ParadigmError({ reason: new StreamTruncated({ chunks: 1 }) }))
+      assert.deepStrictEqual(attempts, [
+        { reason: "StreamTruncated", status: undefined, requestId: undefined, durationMillis: 3000, delayMillis: undefined }
+      ])
     })
   )
 })

@@ -1,0 +1,114 @@
+// One call: its attempts, its observation, and the one place where its errors are redacted and its observation ends.
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
+import { InvalidRequest, ParadigmError } from "../ParadigmError.ts"
+import type { Encoded } from "../RequestEncoding.ts"
+import * as Telemetry from "../Telemetry.ts"
+import { accept } from "../transport/accept.ts"
+import { type OpenResponse, send } from "../transport/attempt.ts"
+import type { Transport } from "../Transport.ts"
+import type { CallSettings } from "./options.ts"
+import { Retries } from "./Retries.ts"
+
+const contradicts = (request: ChatCompletionRequest, stream: boolean): InvalidRequest | undefined =>
+  // JavaScript callers may pass no request at all, which the encoder refuses.
+  request?.stream === undefined || request.stream === null || request.stream === stream
+    ? undefined
+    : new InvalidRequest({
+        detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
+        fields: { stream: [`Expected ${stream}`] }
+      })
+
+const encode = (request: ChatCompletionRequest, stream: boolean, settings: CallSettings): Result.Result<Encoded, ParadigmError> => {
+  const contradiction = contradicts(request, stream)
+  const body =
+    contradiction === undefined
+      ? settings.encode(
+          stream || settings.extraBody !== undefined ? { ...request, ...settings.extraBody, ...(stream ? { stream } : {}) } : request
+        )
+      : Result.fail(contradiction)
+  return Result.mapError(body, (reason) => new ParadigmError({ reason }))
+}
+
+export class Call {
+  readonly settings: CallSettings
+  readonly retries: Retries
+  readonly #transport: Transport
+  readonly #body: Encoded
+  readonly #model: string
+  readonly #stream: boolean
+  readonly #observation: Telemetry.Observation
+  #hasEnded = false
+
+  private constructor(
+    transport: Transport,
+    settings: CallSettings,
+    body: Encoded,
+    request: ChatCompletionRequest,
+    stream: boolean,
+    observation: Telemetry.Observation,
+    clock: Clock.Clock
+  ) {
+    this.#transport = transport
+    this.settings = settings
+    this.#body = body
+    this.#model = request.model
+    this.#stream = stream
+    this.#observation = observation
+    this.retries = new Retries(clock, settings.retry)
+  }
+
+  /** Encodes the request and begins to observe the call. Fails with `InvalidRequest`. */
+  static readonly begin = Effect.fnUntraced(function* (
+    transport: Transport,
+    settings: CallSettings,
+    request: ChatCompletionRequest,
+    stream: boolean
+  ): Effect.fn.Return<Call, ParadigmError> {
+    const body = yield* Effect.fromResult(encode(request, stream, settings))
+    const observation = yield* Telemetry.observe(request, settings.url, settings.telemetry)
+    return new Call(transport, settings, body, request, stream, observation, yield* Clock.Clock)
+  })
+
+  /** Runs before the first chunks of a stream are delivered. */
+  get onFirstChunk(): Effect.Effect<void> {
+    return this.#observation.firstChunk
+  }
+
+  /** Sends the request once and succeeds with the accepted response. */
+  readonly attempt: Effect.Effect<OpenResponse, ParadigmError, Scope.Scope> = Effect.suspend(() => {
+    const { headers, limits, telemetry, url } = this.settings
+    const request = {
+      url,
+      headers: {
+        ...headers,
+        // A server that negotiates refuses to accept event streams alone, since its errors are JSON.
+        accept: this.#stream ? "application/json, text/event-stream" : "application/json",
+        "content-type": this.#body.contentType
+      },
+      body: this.#body.body
+    }
+    return send(this.#transport, request, limits, telemetry.propagateTrace === true).pipe(
+      Effect.flatMap((response) => accept(response, { url, model: this.#model, stream: this.#stream })),
+      Effect.withParentSpan(this.#observation.span)
+    )
+  })
+
+  /** The error as the call fails with it: without secrets, and with the record of all attempts. */
+  toError(error: ParadigmError): ParadigmError {
+    return this.settings.redact((error.attempts ?? []).length === 0 ? this.retries.withAttempts(error) : error)
+  }
+
+  /** Ends the observation. Only the first end counts. */
+  end(exit: Exit.Exit<unknown, ParadigmError>, completion: ChatCompletion | undefined): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#hasEnded) return Effect.void
+      this.#hasEnded = true
+      return this.#observation.end(exit, completion)
+    })
+  }
+}

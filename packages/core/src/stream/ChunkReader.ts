@@ -1,0 +1,138 @@
+// The chunks of a stream as they are read: network reads go to the decoder, and the waits between chunks are timed.
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import type { ChatCompletionChunk } from "../ChatCompletion.ts"
+import type { ParadigmError } from "../ParadigmError.ts"
+import type { Reads } from "../transport/attempt.ts"
+import type { ChunkDecoder } from "./ChunkDecoder.ts"
+import { StageTimer, type Timing } from "./StageTimer.ts"
+
+/** A body and the decoder for it. */
+export interface Source {
+  readonly reads: Reads
+  readonly decoder: ChunkDecoder
+  /** Closes the connection. */
+  readonly close: Effect.Effect<void>
+}
+
+/** How a reader takes part in a call. */
+export interface Options {
+  /** The limits of the stream's stages. Without them nothing is timed. */
+  readonly timing?: Timing | undefined
+  /** Runs before the first chunks are delivered. */
+  readonly onFirstChunk?: Effect.Effect<void> | undefined
+  /** Opens another source after an error that came before any chunk was delivered. Fails if there is none. */
+  readonly reopen?: ((error: ParadigmError) => Effect.Effect<Source, ParadigmError>) | undefined
+  /** The error as the reader fails with it. */
+  readonly toError?: ((error: ParadigmError) => ParadigmError) | undefined
+}
+
+type Chunks = Arr.NonEmptyReadonlyArray<ChatCompletionChunk>
+
+export class ChunkReader {
+  readonly #options: Options
+  readonly #timer: StageTimer | undefined
+  #source: Source
+  #delivered = false
+  #failure: ParadigmError | undefined = undefined
+
+  constructor(source: Source, options: Options = {}) {
+    this.#source = source
+    this.#options = options
+    this.#timer = options.timing === undefined ? undefined : new StageTimer(options.timing, this.close)
+  }
+
+  /** The decoder of the source that is read. */
+  get decoder(): ChunkDecoder {
+    return this.#source.decoder
+  }
+
+  /** Closes the connection of the source that is read. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => this.#source.close)
+
+  /** Enforces the limits while the chunks are read. `undefined` if there is nothing to enforce. */
+  get watch(): Effect.Effect<void> | undefined {
+    return this.#timer?.isNeeded === true ? this.#timer.run() : undefined
+  }
+
+  /** The next chunks. */
+  readonly next: Pull.Pull<Chunks, ParadigmError> = Effect.suspend(() => {
+    if (this.#failure !== undefined) return Effect.fail(this.#failure)
+    const { decoder, reads } = this.#source
+    if (decoder.failure !== undefined) return this.#fail(decoder.failure)
+    if (decoder.isDone) return Effect.andThen(linger(reads), Cause.done())
+    this.#timer?.begin()
+    return Effect.matchEffect(reads, this.#handlers)
+  })
+
+  readonly #handlers = {
+    onSuccess: (reads: Arr.NonEmptyReadonlyArray<Uint8Array>): Pull.Pull<Chunks, ParadigmError> => {
+      const { decoder } = this.#source
+      for (const read of reads) decoder.push(read)
+      return this.#deliver()
+    },
+    onFailure: (error: Pull.Error<Reads> | Cause.Done): Pull.Pull<Chunks, ParadigmError> => {
+      const { decoder } = this.#source
+      if (this.#timer?.expired !== undefined) decoder.fail(this.#timer.expired)
+      else if (Cause.isDone(error)) decoder.eof()
+      else decoder.fail(error)
+      return this.#deliver()
+    }
+  }
+
+  #deliver(): Pull.Pull<Chunks, ParadigmError> {
+    const { decoder } = this.#source
+    if (!this.#delivered && decoder.failure?.isRetryable === true && this.#options.reopen !== undefined) {
+      return this.#recover(decoder.failure, this.#options.reopen)
+    }
+    const chunks = decoder.take()
+    if (!Arr.isReadonlyArrayNonEmpty(chunks)) {
+      this.#timer?.keepAlive()
+      return this.next
+    }
+    this.#timer?.end()
+    if (this.#delivered) return Effect.succeed(chunks)
+    this.#delivered = true
+    return this.#options.onFirstChunk === undefined ? Effect.succeed(chunks) : Effect.as(this.#options.onFirstChunk, chunks)
+  }
+
+  #recover(error: ParadigmError, reopen: NonNullable<Options["reopen"]>): Pull.Pull<Chunks, ParadigmError> {
+    this.#timer?.pause()
+    return Effect.matchEffect(Effect.andThen(this.#source.close, reopen(error)), {
+      onFailure: (final) => {
+        this.#failure = this.#toError(final)
+        const chunks = this.#source.decoder.take()
+        // What a repeated request failed with says nothing about the chunks of the first one.
+        if (final.reason !== error.reason || !Arr.isReadonlyArrayNonEmpty(chunks)) return Effect.fail(this.#failure)
+        this.#delivered = true
+        return Effect.succeed(chunks)
+      },
+      onSuccess: (source) => {
+        this.#source = source
+        return this.next
+      }
+    })
+  }
+
+  #fail(error: ParadigmError): Effect.Effect<never, ParadigmError> {
+    this.#failure = this.#toError(error)
+    return Effect.fail(this.#failure)
+  }
+
+  #toError(error: ParadigmError): ParadigmError {
+    return this.#options.toError === undefined ? error : this.#options.toError(error)
+  }
+}
+
+// The end of the body mostly comes with `[DONE]`, and then the connection can be used again. It gets one turn of the event loop.
+const linger = (reads: Reads): Effect.Effect<unknown> =>
+  Effect.raceFirst(
+    // `Effect.ignore` would add all of logging to a page.
+    Effect.result(Effect.forever(reads)),
+    Effect.callback<void>((resume) => {
+      const timer = setTimeout(() => resume(Effect.void), 1)
+      return Effect.sync(() => clearTimeout(timer))
+    })
+  )

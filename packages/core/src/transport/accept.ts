@@ -1,0 +1,125 @@
+// Decides what a response is, once: by its status, by its content type, and by its first bytes if the content type does not say.
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as ErrorBody from "../ErrorBody.ts"
+import { excerpt, ParadigmError, RedirectRefused, UnexpectedResponse } from "../ParadigmError.ts"
+import type { OpenResponse, Reads } from "./attempt.ts"
+
+/** What the request asked for. */
+export interface Asked {
+  readonly url: URL
+  readonly model: string
+  readonly stream: boolean
+}
+
+const errorBodyLimit = 64 * 1024
+
+/** The part of a body that arrives within 2 seconds, at most 64 KiB. A body may never end, break off, or be a whole page. */
+const readBeginning = ({ reads }: OpenResponse): Effect.Effect<string> =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    let text = ""
+    const more: Effect.Effect<void, unknown> = Effect.flatMap(reads, (bytes) => {
+      for (const read of bytes) text += decoder.decode(read, { stream: true })
+      return text.length < errorBodyLimit ? more : Effect.void
+    })
+    return more.pipe(
+      Effect.timeoutOption("2 seconds"),
+      // `Effect.ignore` would add all of logging to a page.
+      Effect.result,
+      Effect.map(() => text)
+    )
+  })
+
+/** The error for a response that is no completion although its status is a success. */
+export const unexpected = ({ headers, requestId, status }: OpenResponse, detail: string, body: string): ParadigmError =>
+  new ParadigmError({
+    reason: new UnexpectedResponse({ status, contentType: headers["content-type"], detail, excerpt: excerpt(body) }),
+    requestId
+  })
+
+const refuse = Effect.fnUntraced(function* (response: OpenResponse, { model, url }: Asked): Effect.fn.Return<never, ParadigmError> {
+  const { headers, requestId, status } = response
+  const body = yield* readBeginning(response)
+  // A browser hides a redirect behind the status 0.
+  if (status === 0 || (status >= 300 && status < 400)) {
+    const origin = headers["location"] === undefined ? undefined : URL.parse(headers["location"], url)?.origin
+    return yield* new ParadigmError({ reason: new RedirectRefused({ status, origin }), requestId })
+  }
+  if (status < 400) return yield* unexpected(response, "its status is not 200", body)
+  const now = yield* Clock.currentTimeMillis
+  return yield* new ParadigmError({ reason: ErrorBody.toReason({ status, headers, body, model, now }), requestId })
+})
+
+// The first line of an event stream: a field that servers send, or a comment.
+const eventStream = /^\s*(?:data|event|id|retry|error)?:/
+const longestField = "event: ".length
+
+// Reads until the first characters show what the body is, and returns them beside a body that still has them.
+const peek = (response: OpenResponse): Effect.Effect<{ readonly beginning: string; readonly response: OpenResponse }, ParadigmError> =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    const held: Array<Uint8Array> = []
+    let beginning = ""
+    let ended: Reads | undefined
+    const more: Effect.Effect<void> = Effect.matchEffect(response.reads, {
+      onFailure: (error) => Effect.sync(() => void (ended = Cause.isDone(error) ? Cause.done() : Effect.fail(error))),
+      onSuccess: (bytes) => {
+        held.push(...bytes)
+        for (const read of bytes) beginning += decoder.decode(read, { stream: true })
+        return beginning.trimStart().length < longestField && beginning.length < errorBodyLimit ? more : Effect.void
+      }
+    })
+    const reads: Reads = Effect.suspend(() => {
+      const bytes = held.splice(0)
+      return Arr.isReadonlyArrayNonEmpty(bytes) ? Effect.succeed(bytes) : (ended ?? response.reads)
+    })
+    return Effect.map(more, () => ({ beginning, response: { ...response, reads } }))
+  })
+
+const is = (contentType: string | undefined, pattern: RegExp) => contentType !== undefined && pattern.test(contentType)
+
+/**
+ * Accepts the response to a request for a completion or a stream. Fails with the error of the response otherwise: that of its status, the one
+ * that its body reports, or `UnexpectedResponse`.
+ */
+export const accept = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked): Effect.fn.Return<OpenResponse, ParadigmError> {
+  if (response.status !== 200) return yield* Effect.ensuring(refuse(response, asked), response.close)
+  const contentType = response.headers["content-type"]
+  const labelled = is(contentType, /^\s*text\/event-stream\s*(;|$)/i)
+  // The type of a page or of a stream is known before its body, which may be endless.
+  if (!asked.stream) {
+    if (!labelled && !is(contentType, /^\s*text\/html/i)) return response
+    return yield* unexpected(response, "it is not JSON", yield* readBeginning(response))
+  }
+  if (labelled) return response
+  const peeked = yield* peek(response)
+  if (eventStream.test(peeked.beginning)) return peeked.response
+  const body = yield* readBeginning(peeked.response)
+  const fault = ErrorBody.fromText(body)
+  if (fault === undefined) return yield* unexpected(response, "it is not an event stream", body)
+  return yield* new ParadigmError({ reason: fault, requestId: response.requestId })
+})
+
+// In characters. A completion is far smaller; what has no end must stop somewhere.
+const maxBodySize = 64 * 1024 * 1024
+
+/** The whole body as text. Fails with `UnexpectedResponse` when it exceeds 64 Mi characters. */
+export const readText = (response: OpenResponse): Effect.Effect<string, ParadigmError> =>
+  Effect.suspend(() => {
+    const decoder = new TextDecoder()
+    let text = ""
+    const more: Effect.Effect<string, ParadigmError> = Effect.matchEffect(response.reads, {
+      onFailure: (error) =>
+        Cause.isDone(error)
+          ? Effect.succeed(text + decoder.decode())
+          : Effect.fail(new ParadigmError({ reason: error, requestId: response.requestId })),
+      onSuccess: (bytes) => {
+        for (const read of bytes) text += decoder.decode(read, { stream: true })
+        return text.length > maxBodySize ? Effect.fail(unexpected(response, `it is larger than ${maxBodySize} characters`, text)) : more
+      }
+    })
+    return more
+  })
