@@ -435,6 +435,21 @@ export class AnswerMismatch extends Data.TaggedError("AnswerMismatch")<{
 }
 
 /**
+ * The client or the stream was closed before the call had ended, by the program itself.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Closed extends Data.TaggedError("Closed")<{
+  readonly what: "client" | "stream"
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The ${this.what} was closed before the call had ended`
+  }
+}
+
+/**
  * Every way a call can fail.
  *
  * @category reasons
@@ -464,6 +479,7 @@ export type ParadigmErrorReason =
   | StreamFault
   | MalformedChunk
   | AnswerMismatch
+  | Closed
 
 /**
  * One attempt of a call that failed.

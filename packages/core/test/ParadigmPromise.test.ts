@@ -5,6 +5,8 @@ import * as Queue from "effect/Queue"
 import { getEventListeners } from "node:events"
 import type { ServerResponse } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import type { ChatCompletionChunk } from "../src/ChatCompletion.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ParadigmError } from "../src/ParadigmError.ts"
@@ -54,6 +56,26 @@ const failureOf = async (promise: PromiseLike<unknown>, tag: string) => {
   assert.instanceOf(error, ParadigmError)
   assert.strictEqual(error.reason._tag, tag, error.message)
   return error
+}
+
+const failureOfValue = (error: unknown) => {
+  assert.instanceOf(error, ParadigmError)
+  return error.reason._tag
+}
+
+const unhandledDuring = async (use: () => Promise<void>): Promise<ReadonlyArray<unknown>> => {
+  const unhandled: Array<unknown> = []
+  const note = (error: unknown) => unhandled.push(error)
+  const others = process.listeners("unhandledRejection")
+  process.removeAllListeners("unhandledRejection")
+  process.on("unhandledRejection", note)
+  try {
+    await use()
+  } finally {
+    process.off("unhandledRejection", note)
+    for (const other of others) process.on("unhandledRejection", other)
+  }
+  return unhandled
 }
 
 const collect = async (chunks: AsyncIterable<ChatCompletionChunk>) => {
@@ -174,42 +196,58 @@ describe("an error", () => {
       assert.strictEqual(await requests(), 0)
     }))
 
-  it("that nobody waits for is no unhandled rejection", () =>
+  it("of a call that nobody awaits is an unhandled rejection, once", () =>
     meet(json("no", 500), async ({ paradigm }) => {
-      const unhandled: Array<unknown> = []
-      const note = (error: unknown) => unhandled.push(error)
-      process.on("unhandledRejection", note)
-      try {
-        const controller = new AbortController()
+      const unhandled = await unhandledDuring(async () => {
         void paradigm.chat.completions.create(request)
         void paradigm.chat.completions.create(streamed)
         void paradigm.chat.completions.create(request).withResponse()
         void paradigm.chat.completions.create({ ...request, n: Number.NaN })
-        void paradigm.chat.completions.create(request, { signal: controller.signal })
-        void paradigm.chat.completions.create(streamed, { signal: AbortSignal.abort(new Error("early")) })
-        controller.abort(new Error("late"))
         await sleep(200)
-        assert.deepStrictEqual(unhandled, [])
-      } finally {
-        process.off("unhandledRejection", note)
-      }
+      })
+      assert.deepStrictEqual(unhandled.map((error) => (error as ParadigmError).reason._tag).toSorted(), [
+        "InvalidRequest",
+        "ServerFault",
+        "ServerFault",
+        "ServerFault"
+      ])
+    }))
+
+  it("of the promise that withResponse replaced is no unhandled rejection", () =>
+    meet(json("no", 500), async ({ paradigm }) => {
+      const unhandled = await unhandledDuring(async () => {
+        await failureOf(paradigm.chat.completions.create(request).withResponse(), "ServerFault")
+        await sleep(50)
+      })
+      assert.deepStrictEqual(unhandled, [])
+    }))
+
+  it("has the stack of its call", () =>
+    meet(json("no", 500), async ({ paradigm }) => {
+      const myFunction = async () => await paradigm.chat.completions.create(request)
+      const error = await failureOf(myFunction(), "ServerFault")
+      const [first, second] = (error.stack ?? "").split("\n    at ")
+      assert.strictEqual(first, `ParadigmError: ${error.message}`)
+      assert.match(String(second), /^myFunction .*ParadigmPromise\.test\.ts:\d+:\d+/)
+    }))
+
+  it("of a stream has the stack of its call", () =>
+    meet(sse(chunk("Hel")), async ({ paradigm }) => {
+      const myFunction = async () => await paradigm.chat.completions.create(streamed)
+      const error = await failureOf(collect(await myFunction()), "StreamTruncated")
+      assert.match(error.stack ?? "", /^ParadigmError: StreamTruncated.*\n    at myFunction /)
     }))
 
   it("of a stream that nobody reads is no unhandled rejection", () =>
     meet(sse(chunk("a"), { error: "boom" }), async ({ paradigm }) => {
-      const unhandled: Array<unknown> = []
-      const note = (error: unknown) => unhandled.push(error)
-      process.on("unhandledRejection", note)
-      try {
+      const unhandled = await unhandledDuring(async () => {
         const controller = new AbortController()
         const chunks = await paradigm.chat.completions.create(streamed, { signal: controller.signal })
         void chunks[Symbol.asyncIterator]()
         controller.abort(new Error("late"))
         await sleep(100)
-        assert.deepStrictEqual(unhandled, [])
-      } finally {
-        process.off("unhandledRejection", note)
-      }
+      })
+      assert.deepStrictEqual(unhandled, [])
     }))
 })
 
@@ -483,14 +521,14 @@ describe("a stream", () => {
     meet(endless, async ({ paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       for await (const _ of chunks) break
-      assert.instanceOf(await thrownBy(chunks.finalCompletion()), Error)
+      await failureOf(chunks.finalCompletion(), "Closed")
     }))
 
   it("that was closed before it was read has no completion", () =>
     meet(endless, async ({ paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       await chunks.close()
-      assert.instanceOf(await thrownBy(chunks.finalCompletion()), Error)
+      await failureOf(chunks.finalCompletion(), "Closed")
     }))
 
   it("is a stream of lines, too", () =>
@@ -550,7 +588,7 @@ describe("close", () => {
         const waiting = thrownBy(paradigm.chat.completions.create(request))
         const closed = await asked()
         await paradigm.close()
-        assert.instanceOf(await waiting, Error)
+        assert.strictEqual(failureOfValue(await waiting), "Closed")
         await closed()
       }
     ))
@@ -559,14 +597,11 @@ describe("close", () => {
     meet(endless, async ({ asked, paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       const closed = await asked()
-      const loop = collect(chunks).then(
-        () => "ended",
-        () => "failed"
-      )
+      const loop = thrownBy(collect(chunks)).then(failureOfValue)
       await sleep(20)
       await paradigm.close()
       await closed()
-      assert.include(["ended", "failed"], await loop)
+      assert.strictEqual(await loop, "Closed")
     }))
 
   it("ends a stream that nobody reads", () =>
@@ -581,6 +616,105 @@ describe("close", () => {
     const paradigm = connect("http://127.0.0.1:9")
     await paradigm.close()
     await paradigm.close()
-    assert.instanceOf(await thrownBy(paradigm.chat.completions.create(request)), Error)
+    await failureOf(paradigm.chat.completions.create(request), "Closed")
   })
+})
+
+// Every promise that is pending when the stream ends from elsewhere must settle, whether or not the server goes on sending.
+describe("a pending promise", () => {
+  const silent: Answer = begin("text/event-stream", event(chunk("a")))
+  const dripping: Answer = (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" })
+    response.write(event(chunk("a")))
+    const timer = setInterval(() => response.write(": drip\n\n"), 5)
+    response.once("close", () => clearInterval(timer))
+  }
+  const waits = {
+    next: (stream: ParadigmPromise.ChunkStream) => stream[Symbol.asyncIterator]().next(),
+    loop: (stream: ParadigmPromise.ChunkStream) => collect(stream),
+    finalCompletion: (stream: ParadigmPromise.ChunkStream) => stream.finalCompletion(),
+    read: (stream: ParadigmPromise.ChunkStream) => {
+      const reader = stream.toReadableStream().getReader()
+      return reader.read().then(() => reader.read())
+    }
+  }
+  const ends = {
+    close: ({ stream }: Ending) => void stream.close(),
+    return: ({ stream }: Ending) => void stream[Symbol.asyncIterator]().return?.(),
+    "client.close": ({ paradigm }: Ending) => void paradigm.close(),
+    abort: ({ controller }: Ending) => controller.abort(new Error("stop")),
+    dispose: ({ stream }: Ending) => void stream[Symbol.asyncDispose]()
+  }
+  interface Ending {
+    readonly stream: ParadigmPromise.ChunkStream
+    readonly paradigm: ParadigmPromise.ParadigmPromise
+    readonly controller: AbortController
+  }
+  const quiet = new Set(["close", "return", "dispose"])
+
+  for (const [server, answer] of Object.entries({ silent, dripping })) {
+    for (const [waiting, wait] of Object.entries(waits)) {
+      for (const [ending, end] of Object.entries(ends)) {
+        it(`settles: ${waiting}, ended by ${ending}, ${server} server`, () =>
+          meet(answer, async ({ asked, paradigm }) => {
+            const controller = new AbortController()
+            const stream = await paradigm.chat.completions.create(streamed, { signal: controller.signal })
+            const closed = await asked()
+            if (waiting === "next") await stream[Symbol.asyncIterator]().next()
+            const settled = wait(stream).then(
+              () => "resolved",
+              (error: unknown) => (error instanceof ParadigmError ? error.reason._tag : String(error))
+            )
+            await sleep(20)
+            end({ stream, paradigm, controller })
+            const expected =
+              ending === "abort" ? "Error: stop" : ending === "client.close" || waiting === "finalCompletion" ? "Closed" : "resolved"
+            assert.strictEqual(await settled, expected)
+            assert.strictEqual(quiet.has(ending) || expected !== "resolved", true)
+            await closed()
+          }))
+      }
+    }
+  }
+
+  it("settles when the reader of its lines is cancelled", () =>
+    meet(silent, async ({ asked, paradigm }) => {
+      const reader = (await paradigm.chat.completions.create(streamed)).toReadableStream().getReader()
+      const closed = await asked()
+      await reader.read()
+      const pending = reader.read()
+      await sleep(20)
+      await reader.cancel()
+      assert.isTrue((await pending).done)
+      await closed()
+    }))
+})
+
+describe("a stream that is dropped without being read to its end", () => {
+  it("gives its connection back once it is collected", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      setFlagsFromString("--expose-gc")
+      const collectGarbage = runInNewContext("gc") as () => void
+      const drop = async () => void (await (await paradigm.chat.completions.create(streamed))[Symbol.asyncIterator]().next())
+      await drop()
+      const closed = await asked()
+      const timer = setInterval(collectGarbage, 20)
+      await closed()
+      clearInterval(timer)
+    }))
+})
+
+describe("asyncDispose", () => {
+  it("closes a client and a stream", () =>
+    meet(endless, async ({ asked, paradigm }) => {
+      {
+        await using stream = await paradigm.chat.completions.create(streamed)
+        assert.isDefined(stream)
+      }
+      await (
+        await asked()
+      )()
+      await paradigm[Symbol.asyncDispose]()
+      await failureOf(paradigm.chat.completions.create(request), "Closed")
+    }))
 })

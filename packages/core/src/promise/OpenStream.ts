@@ -5,47 +5,71 @@ import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import type { ChatCompletion, ChatCompletionChunk } from "../ChatCompletion.ts"
-import type { ParadigmError } from "../ParadigmError.ts"
+import { Closed, ParadigmError } from "../ParadigmError.ts"
 import type { ChunkStream } from "../ParadigmPromise.ts"
 
-type Chunks = Pull.Pull<ReadonlyArray<ChatCompletionChunk>, ParadigmError>
+/** What a stream is made of. */
+export interface Parts {
+  readonly pull: Pull.Pull<ReadonlyArray<ChatCompletionChunk>, ParadigmError>
+  readonly completion: Effect.Effect<ChatCompletion | undefined>
+  /** Closing it closes the connection. */
+  readonly scope: Scope.Closeable
+  readonly signal: AbortSignal | undefined
+  /** The error as the caller gets it. */
+  readonly toThrown: (error: unknown) => unknown
+}
 
-// The chunks of one open connection, which is closed with the scope: at the end, at a failure, or when somebody leaves.
+// Closes the connection of a stream that its user dropped without reading it to its end.
+const dropped = /* @__PURE__ */ new FinalizationRegistry<Scope.Closeable>((scope) => Effect.runFork(Scope.close(scope, Exit.void)))
+
+/** The chunks of one open connection. It is closed at the end, at a failure, by `close`, by the signal, and with the client. */
 export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChunk, undefined> {
-  readonly #pull: Chunks
-  readonly #completion: Effect.Effect<ChatCompletion | undefined>
-  readonly #scope: Scope.Closeable
-  readonly #signal: AbortSignal | undefined
+  readonly #parts: Parts
+  // Interrupts the read in flight.
+  readonly #reading = new AbortController()
   #buffer: ReadonlyArray<ChatCompletionChunk> = []
   #at = 0
-  // How it ended: whole, or left before its end. A failure is kept beside.
-  #end: "whole" | "left" | undefined
+  #end: "whole" | "closed" | undefined
   #failure: unknown
   #pending: Promise<void> | undefined
-  readonly #onAbort = () => {
-    this.#failure ??= this.#signal?.reason
-    void this.close()
-  }
+  // Settles the read in flight: a transport may never settle a read of a connection that was closed.
+  #wake: (() => void) | undefined
+  #stopListening = () => {}
 
-  constructor(
-    pull: Chunks,
-    completion: Effect.Effect<ChatCompletion | undefined>,
-    scope: Scope.Closeable,
-    signal: AbortSignal | undefined
-  ) {
-    this.#pull = pull
-    this.#completion = completion
-    this.#scope = scope
-    this.#signal = signal
-    if (signal?.aborted === true) this.#onAbort()
-    signal?.addEventListener("abort", this.#onAbort, { once: true })
+  constructor(parts: Parts) {
+    this.#parts = parts
+    const { scope, signal } = parts
+    dropped.register(this, scope, this)
+    // The signal and the scope may outlive the stream and must not keep it from being dropped.
+    const weak = new WeakRef(this)
+    const fail = (error: unknown) => {
+      const stream = weak.deref()
+      if (stream !== undefined) stream.#fail(error)
+    }
+    const onClose = Effect.sync(() => fail(new ParadigmError({ reason: new Closed({ what: "client" }) })))
+    Effect.runSync(Scope.addFinalizer(scope, onClose))
+    if (signal === undefined) return
+    const onAbort = () => {
+      fail(signal.reason)
+      Effect.runFork(Scope.close(scope, Exit.void))
+    }
+    if (signal.aborted) {
+      onAbort()
+      return
+    }
+    signal.addEventListener("abort", onAbort, { once: true })
+    this.#stopListening = () => signal.removeEventListener("abort", onAbort)
   }
 
   [Symbol.asyncIterator](): this {
     return this
   }
 
-  // Not an async function: it would cost each chunk a promise more.
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  // Not an async function, which would cost a promise more per chunk.
   next(): Promise<IteratorResult<ChatCompletionChunk, undefined>> {
     const chunk = this.#buffer[this.#at]
     if (chunk === undefined) return this.#nextRead()
@@ -56,8 +80,8 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
   async #nextRead(): Promise<IteratorResult<ChatCompletionChunk, undefined>> {
     if (this.#failure !== undefined) throw this.#failure
     if (this.#end !== undefined) return { done: true, value: undefined }
-    // Two calls at once wait for the same read.
-    await (this.#pending ??= this.#read().finally(() => (this.#pending = undefined)))
+    // Concurrent calls wait for the same read.
+    await (this.#pending ??= this.#read())
     return this.next()
   }
 
@@ -66,36 +90,60 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
     return { done: true, value: undefined }
   }
 
-  async #read(): Promise<void> {
-    const exit = await Effect.runPromiseExit(this.#pull, this.#signal === undefined ? {} : { signal: this.#signal })
-    if (this.#end !== undefined) return
+  #read(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#pending = this.#wake = undefined
+        resolve()
+      }
+      void Effect.runPromiseExit(this.#parts.pull, { signal: this.#reading.signal }).then((exit) => this.#onRead(exit))
+    })
+  }
+
+  #onRead(exit: Exit.Exit<ReadonlyArray<ChatCompletionChunk>, ParadigmError | Cause.Done>) {
+    if (this.#end !== undefined || this.#failure !== undefined) return
     if (Exit.isSuccess(exit)) {
       this.#buffer = exit.value
       this.#at = 0
-      return
+    } else {
+      const error = Cause.squash(exit.cause)
+      if (Cause.isDone(error)) this.#end = "whole"
+      else this.#failure = this.#parts.toThrown(error)
+      void this.#release()
     }
-    const error = Cause.squash(exit.cause)
-    if (!Cause.isDone(error)) this.#failure ??= error
-    await this.#close(Cause.isDone(error) ? "whole" : "left")
+    this.#wake?.()
+  }
+
+  #fail(error: unknown) {
+    if (this.#end === undefined) this.#failure ??= this.#parts.toThrown(error)
+    this.#buffer = []
+    this.#stop()
+  }
+
+  #stop() {
+    this.#stopListening()
+    this.#reading.abort()
+    this.#wake?.()
   }
 
   close(): Promise<void> {
-    return this.#close("left")
+    if (this.#failure === undefined) this.#end ??= "closed"
+    if (this.#end === "closed") this.#buffer = []
+    this.#stop()
+    return this.#release()
   }
 
-  async #close(end: "whole" | "left"): Promise<void> {
-    this.#end ??= end
-    if (this.#end === "left") this.#buffer = []
-    this.#signal?.removeEventListener("abort", this.#onAbort)
-    await Effect.runPromise(Scope.close(this.#scope, Exit.void))
+  #release(): Promise<void> {
+    dropped.unregister(this)
+    this.#stopListening()
+    return Effect.runPromise(Scope.close(this.#parts.scope, Exit.void))
   }
 
   async finalCompletion(): Promise<ChatCompletion> {
     for (let step = await this.next(); step.done !== true; step = await this.next());
-    const completion = await Effect.runPromise(this.#completion)
-    if (this.#end !== "whole" || completion === undefined)
-      throw new TypeError("The stream was left before its end: there is no whole completion")
-    return completion
+    const completion = await Effect.runPromise(this.#parts.completion)
+    if (this.#end === "whole" && completion !== undefined) return completion
+    throw this.#parts.toThrown(new ParadigmError({ reason: new Closed({ what: "stream" }), partial: completion }))
   }
 
   toReadableStream(): ReadableStream<Uint8Array> {

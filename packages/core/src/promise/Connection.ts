@@ -1,0 +1,134 @@
+// The calls of a client for people without Effect, and what they hold until it is closed.
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
+import { type CallOptions, ParadigmClient, type ResponseInfo } from "../ParadigmClient.ts"
+import { Closed, isParadigmError, ParadigmError } from "../ParadigmError.ts"
+import type { CallPromise, ChunkStream, PromiseCallOptions } from "../ParadigmPromise.ts"
+import { OpenStream } from "./OpenStream.ts"
+
+/** The data of a call and its response. */
+export interface Reply<A> {
+  readonly data: A
+  readonly response: ResponseInfo
+}
+
+const ignore = () => {}
+
+// Only V8 leaves out the frames of this library.
+const captureStackTrace: ((holder: object, above: Function) => void) | undefined = (
+  Error as { readonly captureStackTrace?: (holder: object, above: Function) => void }
+).captureStackTrace
+
+/** The place of a call in its caller's code. Errors are made in fibers, whose stacks lead nowhere. */
+class CallSite {
+  readonly #frames: string
+
+  constructor(above: Function) {
+    const holder: { stack?: string } = captureStackTrace === undefined ? new Error() : {}
+    captureStackTrace?.(holder, above)
+    const stack = holder.stack ?? ""
+    const header = stack.indexOf("\n    at ")
+    this.#frames = header === -1 ? `\n${stack}` : stack.slice(header)
+  }
+
+  /** The error with the stack of the call. A copy: several calls may fail with one error. */
+  readonly toThrown = (error: unknown): unknown => {
+    if (!isParadigmError(error)) return error
+    const copy = error.with({})
+    const value = `${copy.name}: ${copy.message}${this.#frames}`
+    return Object.defineProperty(copy, "stack", { value, configurable: true, writable: true })
+  }
+}
+
+const toCallPromise = <A>(reply: Promise<Reply<A>>): CallPromise<A> => {
+  const promise = reply.then(({ data }) => data)
+  return Object.assign(promise, {
+    withResponse: () => {
+      // The caller has the other promise now: a failure must not be reported as unhandled for this one.
+      promise.catch(ignore)
+      return reply.then(identity)
+    }
+  })
+}
+
+export class Connection {
+  readonly #layer: Layer.Layer<ParadigmClient, ParadigmError>
+  readonly #all = Scope.makeUnsafe()
+  // The last one is closed first: calls and their streams before what they run on.
+  readonly #resources = Scope.forkUnsafe(this.#all)
+  readonly #calls = Scope.forkUnsafe(this.#all)
+  #building: Fiber.Fiber<Context.Context<ParadigmClient>, ParadigmError> | undefined
+  #isClosed = false
+
+  constructor(layer: Layer.Layer<ParadigmClient, ParadigmError>) {
+    this.#layer = layer
+  }
+
+  // All calls wait for the same build, which goes on when one of them is aborted.
+  readonly #client = Effect.suspend(() => {
+    const start = () => Effect.runFork(Layer.buildWithScope(this.#layer, this.#resources), { onFiberStart: Fiber.runIn(this.#calls) })
+    return Effect.flatMap(Fiber.join((this.#building ??= start())), (context) => Effect.provideContext(ParadigmClient, context))
+  })
+
+  create(
+    request: ChatCompletionRequest,
+    { signal, ...options }: PromiseCallOptions = {},
+    above: Function
+  ): CallPromise<ChatCompletion> | CallPromise<ChunkStream> {
+    const site = new CallSite(above)
+    // JavaScript callers may pass no request at all, which rejects like every wrong request.
+    return request?.stream === true
+      ? toCallPromise(this.#run(this.#openStream(request, options, signal, site), signal, site))
+      : toCallPromise(this.#run(this.#whole(request, options), signal, site))
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Effect.runPromise(Scope.close(this.#all, Exit.void))
+  }
+
+  async #run<A>(effect: Effect.Effect<A, ParadigmError>, signal: AbortSignal | undefined, site: CallSite): Promise<A> {
+    signal?.throwIfAborted()
+    if (this.#isClosed) throw this.#closed(site)
+    const exit = await Effect.runPromiseExit(effect, { signal, onFiberStart: Fiber.runIn(this.#calls) })
+    if (Exit.isSuccess(exit)) return exit.value
+    signal?.throwIfAborted()
+    throw Cause.hasInterruptsOnly(exit.cause) && this.#isClosed ? this.#closed(site) : site.toThrown(Cause.squash(exit.cause))
+  }
+
+  #closed(site: CallSite) {
+    return site.toThrown(new ParadigmError({ reason: new Closed({ what: "client" }) }))
+  }
+
+  #whole(request: ChatCompletionRequest, options: CallOptions): Effect.Effect<Reply<ChatCompletion>, ParadigmError> {
+    return Effect.flatMap(this.#client, (client) =>
+      Effect.map(client.createWithResponse(request, options), ({ completion, response }) => ({ data: completion, response }))
+    )
+  }
+
+  #openStream(request: ChatCompletionRequest, options: CallOptions, signal: AbortSignal | undefined, { toThrown }: CallSite) {
+    const calls = this.#calls
+    const client = this.#client
+    return Effect.gen(function* (): Effect.fn.Return<Reply<ChunkStream>, ParadigmError> {
+      const scope = yield* Scope.fork(calls)
+      const open = Effect.gen(function* () {
+        const { chunks, completion, response } = yield* (yield* client).streamWithResponse(request, options)
+        const pull = Effect.provideContext(yield* Channel.toPullScoped(Stream.toChannel(chunks), scope), yield* Effect.context())
+        return { data: new OpenStream({ pull, completion, scope, signal, toThrown }), response }
+      })
+      return yield* open.pipe(
+        Effect.provideService(Scope.Scope, scope),
+        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+      )
+    })
+  }
+}
