@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import { invalid } from "./client/options.ts"
 import * as ParadigmClient from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
@@ -46,7 +47,7 @@ export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* 
  */
 export const layerOf = <R>(
   make: (options: ParadigmClient.Options) => Effect.Effect<ParadigmClient.Service, ParadigmError, R>
-): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, R> =>
+): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, Exclude<R, Scope.Scope>> =>
   Layer.effect(
     ParadigmClient.ParadigmClient,
     Effect.flatMap(options, (options) => Effect.mapError(make(options), namingVariables))

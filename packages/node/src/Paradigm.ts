@@ -3,24 +3,33 @@
  *
  * @since 0.1.0
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
 import * as Timeouts from "@paradigm-effect/core/Timeouts"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import { withDecompression } from "./internal/decompression.ts"
+import * as Dispatcher from "./internal/dispatcher.ts"
+import type { ConnectionOptions } from "./internal/dispatcher.ts"
+import * as UndiciTransport from "./internal/UndiciTransport.ts"
 
-export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export type { ConnectionOptions, Pem } from "./internal/dispatcher.ts"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
-const http = (options: Pick<ParadigmClient.Options, "timeouts">): Layer.Layer<HttpClient.HttpClient> =>
-  Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, withDecompression)).pipe(
-    Layer.provide(NodeHttpClient.layerUndiciOptions({ connect: { timeout: Timeouts.limits(options.timeouts).connect } }))
-  )
+/**
+ * Client options.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends ParadigmClient.Options, ConnectionOptions {}
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const transport = UndiciTransport.make(yield* Dispatcher.make(options, Timeouts.limits(options.timeouts).connect))
+  return yield* ParadigmClient.makeWith(transport, options)
+})
 
 /**
  * The client, with a connection pool of its own. Fails with `InvalidConfiguration`.
@@ -28,8 +37,8 @@ const http = (options: Pick<ParadigmClient.Options, "timeouts">): Layer.Layer<Ht
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  Layer.provide(ParadigmClient.layer(options), http(options))
+export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
+  Layer.effect(ParadigmClient.ParadigmClient, make(options))
 
 /**
  * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL`.
@@ -37,10 +46,7 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ Layer.provide(
-  ParadigmConfig.layer,
-  http({})
-)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf(make)
 
 /**
  * The client for people without Effect: promises and async iterables.
@@ -48,4 +54,4 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: ParadigmClient.Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(layer(options))
+export const connect = (options: Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(layer(options))

@@ -1,35 +1,58 @@
-// undici hands a body over as it came. Nothing compressed is asked for, but a proxy may compress all the same.
-import * as NodeStream from "@effect/platform-node/NodeStream"
-import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientError from "effect/http/HttpClientError"
-import type { HttpClientResponse } from "effect/http/HttpClientResponse"
-import * as Zlib from "node:zlib"
+// Bodies as they were before they were compressed. The client asks for no compression, but proxies compress all the same.
+import type { Transform } from "node:stream"
+import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from "node:zlib"
 
-const decoders: Readonly<Record<string, (() => Zlib.Gunzip | Zlib.Inflate | Zlib.BrotliDecompress) | undefined>> = {
-  gzip: () => Zlib.createGunzip(),
-  "x-gzip": () => Zlib.createGunzip(),
-  deflate: () => Zlib.createInflate(),
-  br: () => Zlib.createBrotliDecompress()
+const decoders: ReadonlyMap<string, () => Transform> = new Map<string, () => Transform>([
+  ["gzip", createGunzip],
+  ["x-gzip", createGunzip],
+  ["deflate", createInflate],
+  ["br", createBrotliDecompress],
+  ["zstd", createZstdDecompress]
+])
+
+/** Receives a body, piece by piece. */
+export interface Sink {
+  readonly onData: (bytes: Uint8Array) => void
+  readonly onEnd: () => void
+  readonly onError: (error: Error) => void
 }
 
-const decompress = (response: HttpClientResponse): HttpClientResponse => {
-  const decoder = decoders[response.headers["content-encoding"]?.trim().toLowerCase() ?? ""]
-  if (decoder === undefined) return response
-  const onError = (cause: unknown) =>
-    new HttpClientError.HttpClientError({
-      reason: new HttpClientError.DecodeError({
-        request: response.request,
-        response,
-        cause,
-        description: "the body cannot be decompressed"
-      })
-    })
-  return Object.create(response, {
-    stream: { get: () => NodeStream.pipeThroughDuplex(response.stream, { evaluate: decoder, onError }) }
-  }) as HttpClientResponse
+/** A decompressor that writes to a sink. */
+export interface Decompressor {
+  readonly write: (bytes: Uint8Array) => void
+  readonly end: () => void
+  /** Passes on what was decompressed so far, and then the error. */
+  readonly fail: (error: Error) => void
+  readonly destroy: () => void
 }
 
-/** The client, with bodies as they were before they were compressed. */
-export const withDecompression = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  HttpClient.transformResponse(client, Effect.map(decompress))
+/**
+ * The decompressor for a `content-encoding`, which lists encodings in the order in which they were applied. `undefined` if there is nothing to
+ * decompress or an encoding is unknown.
+ */
+export const decompressor = (contentEncoding: string | undefined, sink: Sink): Decompressor | undefined => {
+  const encodings = (contentEncoding ?? "")
+    .split(",")
+    .map((encoding) => encoding.trim().toLowerCase())
+    .filter((encoding) => encoding !== "" && encoding !== "identity")
+  const makes = encodings.map((encoding) => decoders.get(encoding)).filter((make) => make !== undefined)
+  if (makes.length < encodings.length) return undefined
+  const transforms = makes.toReversed().map((make) => make())
+  const first = transforms[0]
+  if (first === undefined) return undefined
+  for (const [i, transform] of transforms.entries()) {
+    transform.on("error", sink.onError)
+    const next = transforms[i + 1]
+    if (next === undefined) transform.on("data", sink.onData).on("end", sink.onEnd)
+    else transform.pipe(next)
+  }
+  return {
+    write: (bytes) => void first.write(bytes),
+    end: () => void first.end(),
+    // A write of nothing is handled after all writes before it.
+    fail: (error) => void first.write(new Uint8Array(0), () => setImmediate(() => sink.onError(error))),
+    destroy: () => {
+      for (const transform of transforms) transform.destroy()
+    }
+  }
+}

@@ -1,0 +1,138 @@
+// The transport of Node: undici's dispatcher, without the layers of its request API.
+import type { Transport, TransportError, TransportRequest, TransportResponse } from "@paradigm-effect/core/Transport"
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Stream from "effect/Stream"
+import type { Dispatcher } from "undici"
+import { type Decompressor, decompressor } from "./decompression.ts"
+
+type Reads = Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, TransportError>
+type Headers = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
+
+// Bytes that may wait for the reader before the socket is paused.
+const highWaterMark = 64 * 1024
+
+// undici has no code of its own for a proxy that refuses.
+const refusedByProxy = /^Proxy .*\((\d{3})\)/
+
+const failure = (cause: unknown): TransportError => {
+  const status = cause instanceof Error ? refusedByProxy.exec(cause.message)?.[1] : undefined
+  return { reason: { _tag: "TransportError", cause: status === undefined ? cause : { code: `PROXY_${status}` } } }
+}
+
+/** One request: it receives undici's events, and the body is pulled from it. */
+class ResponseHandler implements Dispatcher.DispatchHandler {
+  #onHead: ((head: Effect.Effect<TransportResponse, TransportError>) => void) | undefined
+  #controller: Dispatcher.DispatchController | undefined
+  #decompressor: Decompressor | undefined
+  #queue: Array<Uint8Array> = []
+  #queued = 0
+  #end: Effect.Effect<never, TransportError | Cause.Done> | undefined
+  #wake: (() => void) | undefined
+  #isAborted = false
+
+  /** Dispatches the request and waits for the head of its response. */
+  dispatch(dispatcher: Dispatcher, { body, headers, url }: TransportRequest): Effect.Effect<TransportResponse, TransportError> {
+    return Effect.callback((resume) => {
+      this.#onHead = resume
+      const path = url.pathname + url.search
+      try {
+        dispatcher.dispatch({ origin: url.origin, path, method: "POST", headers, body, headersTimeout: 0, bodyTimeout: 0 }, this)
+      } catch (error) {
+        resume(Effect.fail(failure(error)))
+      }
+      return Effect.sync(() => this.abort())
+    })
+  }
+
+  /** Closes the connection unless the response was received to its end. */
+  abort(): void {
+    if (this.#end !== undefined || this.#isAborted) return
+    this.#isAborted = true
+    this.#decompressor?.destroy()
+    this.#controller?.abort(new Error("The request was aborted"))
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#isAborted) controller.abort(new Error("The request was aborted"))
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    // 1xx precede the response.
+    if (status < 200) return
+    const joined = Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? value : value?.join(", ")])
+    )
+    this.#decompressor = decompressor(joined["content-encoding"], {
+      onData: (bytes) => this.#push(bytes),
+      onEnd: () => this.#finish(Cause.done()),
+      onError: (error) => this.#finish(Effect.fail(failure(error)))
+    })
+    this.#onHead?.(Effect.succeed({ status, headers: joined, stream: Stream.fromPull(Effect.succeed(this.#reads)) }))
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, bytes: Uint8Array): void {
+    if (this.#decompressor === undefined) this.#push(bytes)
+    else this.#decompressor.write(bytes)
+  }
+
+  onResponseEnd(): void {
+    if (this.#decompressor === undefined) this.#finish(Cause.done())
+    else this.#decompressor.end()
+  }
+
+  onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.#onHead?.(Effect.fail(failure(error)))
+    if (this.#decompressor === undefined) this.#finish(Effect.fail(failure(error)))
+    else this.#decompressor.fail(error)
+  }
+
+  #push(bytes: Uint8Array) {
+    this.#queue.push(bytes)
+    this.#queued += bytes.length
+    if (this.#queued > highWaterMark) this.#controller?.pause()
+    this.#wake?.()
+  }
+
+  #finish(end: Effect.Effect<never, TransportError | Cause.Done>) {
+    this.#end ??= end
+    this.#wake?.()
+  }
+
+  #take(): Reads | undefined {
+    const reads = this.#queue
+    if (!Arr.isArrayNonEmpty(reads)) return this.#end
+    const isPaused = this.#queued > highWaterMark
+    this.#queue = []
+    this.#queued = 0
+    // May deliver more bytes at once.
+    if (isPaused) this.#controller?.resume()
+    return Effect.succeed(reads)
+  }
+
+  readonly #reads: Reads = Effect.suspend(
+    () =>
+      this.#take() ??
+      Effect.callback<Arr.NonEmptyReadonlyArray<Uint8Array>, TransportError | Cause.Done>((resume) => {
+        this.#wake = () => {
+          const taken = this.#take()
+          if (taken === undefined) return
+          this.#wake = undefined
+          resume(taken)
+        }
+        return Effect.sync(() => (this.#wake = undefined))
+      })
+  )
+}
+
+/** The transport on a dispatcher. */
+export const make =
+  (dispatcher: Dispatcher): Transport =>
+  (request) =>
+    Effect.acquireRelease(
+      Effect.sync(() => new ResponseHandler()),
+      (handler) => Effect.sync(() => handler.abort())
+    ).pipe(Effect.flatMap((handler) => handler.dispatch(dispatcher, request)))
