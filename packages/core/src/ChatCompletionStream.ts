@@ -14,9 +14,9 @@ import * as Stream from "effect/Stream"
 import type { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import type { ChatCompletionChunk } from "./ChatCompletion.ts"
 import type { ParadigmError, ParadigmErrorReason } from "./ParadigmError.ts"
+import type { Observation } from "./client/observation.ts"
 import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
 import { StageTimer } from "./stream/StageTimer.ts"
-import type { Observation } from "./Telemetry.ts"
 import type { Limits } from "./Timeouts.ts"
 
 /**
@@ -91,15 +91,13 @@ export const decode = <R>(
         timer?.begin()
         return Effect.flatMap(upstream, onRead)
       })
-      let observed = false
       const onRead = (reads: Arr.NonEmptyReadonlyArray<Uint8Array>): typeof next => {
         for (const read of reads) decoder.push(read)
         const chunks = decoder.take()
         if (!Arr.isReadonlyArrayNonEmpty(chunks)) return next
         timer?.end()
-        if (observation === undefined || observed) return Effect.succeed(chunks)
-        observed = true
-        return Effect.as(observation.firstChunk, chunks)
+        observation?.chunks(chunks)
+        return Effect.succeed(chunks)
       }
       return next
     })

@@ -19,6 +19,7 @@ import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from 
 import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import * as ChatCompletionStream from "./ChatCompletionStream.ts"
 import * as ErrorBody from "./ErrorBody.ts"
+import { observe } from "./client/observation.ts"
 import * as Endpoint from "./client/options.ts"
 import { type Exchange, type Post, readBeginning, send, timed } from "./transport/attempt.ts"
 import { decodeCompletion } from "./contract/decode.ts"
@@ -26,7 +27,7 @@ import { describeFields } from "./errors/FieldErrors.ts"
 import { excerpt, InvalidRequest, isParadigmError, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
 import * as RequestEncoding from "./RequestEncoding.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import * as Telemetry from "./Telemetry.ts"
+import type * as Telemetry from "./Telemetry.ts"
 import * as Timeouts from "./Timeouts.ts"
 
 /**
@@ -224,15 +225,14 @@ export const makeOn = Effect.fnUntraced(function* (
   const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
     const limits = Timeouts.limits(options.timeouts, call.timeouts)
     const body = yield* encode(request, false, call)
-    const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
+    const observation = yield* observe(request, endpoint.url, telemetry, false)
     const answer = Effect.gen(function* () {
       const from = yield* exchange(request, body, false, limits, call)
       const text = yield* timed(readText(from), "idle", limits.idle)
       return { completion: yield* readCompletion(from, text), response: responseInfo(from) }
     })
-    return yield* timed(Effect.scoped(answer), "total", limits.total).pipe(
+    return yield* timed(observation.run(Effect.scoped(answer)), "total", limits.total).pipe(
       Effect.mapError(endpoint.redact),
-      Effect.withParentSpan(observation.span),
       Effect.onExit((exit) => observation.end(exit, Exit.isSuccess(exit) ? exit.value.completion : undefined))
     )
   })
@@ -241,7 +241,7 @@ export const makeOn = Effect.fnUntraced(function* (
     const limits = Timeouts.limits(options.timeouts, call.timeouts)
     const deadline = (yield* Clock.currentTimeMillis) + limits.total
     const body = yield* encode(request, true, call)
-    const observation = yield* Telemetry.observe(request, endpoint.url, telemetry)
+    const observation = yield* observe(request, endpoint.url, telemetry, true)
     const opened = Effect.gen(function* () {
       const from = yield* exchange(request, body, true, limits, call)
       const contentType = from.response.headers["content-type"]
@@ -251,9 +251,8 @@ export const makeOn = Effect.fnUntraced(function* (
       if (fault === undefined) return yield* unexpected(from, "it is not an event stream", beginning)
       return yield* new ParadigmError({ reason: fault, requestId: from.requestId })
     })
-    const from = yield* timed(opened, "total", limits.total).pipe(
+    const from = yield* timed(observation.run(opened), "total", limits.total).pipe(
       Effect.mapError(endpoint.redact),
-      Effect.withParentSpan(observation.span),
       Effect.onExit((exit) => (Exit.isFailure(exit) ? observation.end(exit, undefined) : Effect.void))
     )
     const accumulator = new ChatCompletionAccumulator()
