@@ -71,6 +71,27 @@ export const inputTokens: Metric.Counter<bigint> = counter("gen_ai.client.infere
 /**
  * Output (completion) tokens, including reasoning tokens. Adds 0 for a response without usage.
  *
+ * @example
+ * ```ts
+ * import { ParadigmClient } from "@paradigm-effect/core/ParadigmClient"
+ * import * as ParadigmFetch from "@paradigm-effect/core/ParadigmFetch"
+ * import * as Telemetry from "@paradigm-effect/core/Telemetry"
+ * import { Effect, Metric } from "effect"
+ *
+ * const layer = ParadigmFetch.layer({ apiKey: process.env.PARADIGM_API_KEY ?? "", baseUrl: process.env.PARADIGM_BASE_URL }, {})
+ *
+ * const program = Effect.gen(function* () {
+ *   const paradigm = yield* ParadigmClient
+ *   yield* paradigm.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ *   // One series for each model, server and provider.
+ *   for (const metric of yield* Metric.snapshot) {
+ *     if (metric.id === Telemetry.outputTokens.id && metric.type === "Counter") console.log(metric.state.count) // => 3n
+ *   }
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, layer))
+ * ```
+ *
  * @category metrics
  * @since 0.1.0
  */
