@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import type { Program, Size } from "./bundle.ts"
+import type { Passed } from "./cold.ts"
 import type { Mode, Text } from "./Wire.ts"
 
 /** What one subject came to: medians over the rounds. */
@@ -22,11 +23,19 @@ export interface Section {
   readonly rows: ReadonlyArray<Row>
 }
 
+/** The first stream of a process: medians of when its client was made, and of when the last chunk had come. */
+export interface ColdRow {
+  readonly name: string
+  readonly ready: Passed
+  readonly done: Passed
+}
+
 export interface Measured {
   readonly sections: ReadonlyArray<Section>
+  readonly cold: ReadonlyArray<ColdRow>
   readonly sizes: ReadonlyArray<readonly [Program, Size]>
   readonly rounds: number
-  readonly tokens: Readonly<Record<Mode, number>>
+  readonly tokens: Readonly<Record<Mode | "cold", number>>
   readonly gapMicros: Readonly<Record<Mode, number>>
 }
 
@@ -92,10 +101,12 @@ const readsOf = (sections: ReadonlyArray<Section>) => {
   return `${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}`
 }
 
+const millis = ({ cpuMicros, wallMicros }: Passed) => `${Math.round(cpuMicros / 1000)} ms · ${Math.round(wallMicros / 1000)} ms`
+
 const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(1)} KB`
 
 /** The page. */
-export const page = ({ gapMicros, rounds, sections, sizes, tokens }: Measured): string => {
+export const page = ({ cold, gapMicros, rounds, sections, sizes, tokens }: Measured): string => {
   const of = (kind: Section["kind"]) => sections.filter((section) => section.kind === kind)
   const parts = [
     `# Benchmarks
@@ -125,6 +136,17 @@ ${tokens.single} chunks, one written every ${gapMicros.single} µs (${readsOf(of
 kernel's: waking the process and reading from the socket. Chunks per second are the server's pace.
 
 ${sectionTable(of("single"))}`)
+  }
+  if (cold.length > 0) {
+    parts.push(`## The first stream of a process
+
+${tokens.cold} chunks, one written every ${gapMicros.single} µs, in a process that has done nothing before: CPU time · time, since the process began. Our packages are
+imported as they are published.
+
+${table(
+  ["", "client made", "last chunk read"],
+  cold.map(({ done, name, ready }) => [label(name), millis(ready), millis(done)])
+)}`)
   }
   if (of("parser, batched").length > 0) {
     parts.push(`## The parser alone
