@@ -14,9 +14,9 @@ import * as Stream from "effect/Stream"
 import type { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import type { ChatCompletionChunk } from "./ChatCompletion.ts"
 import type { ParadigmError, ParadigmErrorReason } from "./ParadigmError.ts"
-import type { Observation } from "./client/observation.ts"
 import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
 import { StageTimer } from "./stream/StageTimer.ts"
+import type { Observation } from "./Telemetry.ts"
 import type { Limits } from "./Timeouts.ts"
 
 /**

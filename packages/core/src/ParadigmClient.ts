@@ -19,7 +19,7 @@ import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from 
 import { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import * as ChatCompletionStream from "./ChatCompletionStream.ts"
 import * as ErrorBody from "./ErrorBody.ts"
-import { observe } from "./client/observation.ts"
+import { noTelemetry } from "./client/noTelemetry.ts"
 import * as Endpoint from "./client/options.ts"
 import { type Exchange, type Post, readBeginning, send, timed } from "./transport/attempt.ts"
 import { decodeCompletion } from "./contract/decode.ts"
@@ -27,7 +27,7 @@ import { describeFields } from "./errors/FieldErrors.ts"
 import { excerpt, InvalidRequest, isParadigmError, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
 import * as RequestEncoding from "./RequestEncoding.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import type * as Telemetry from "./Telemetry.ts"
+import * as Telemetry from "./Telemetry.ts"
 import * as Timeouts from "./Timeouts.ts"
 
 /**
@@ -61,8 +61,8 @@ export interface Options extends CallOptions {
    * `https://paradigm.lighton.ai` by default.
    */
   readonly baseUrl?: string | URL | undefined
-  /** What spans hold, and what leaves the process with a request. */
-  readonly telemetry?: Telemetry.TelemetryOptions | undefined
+  /** Reports calls to OpenTelemetry. Defaults to `Telemetry.make()`; in a browser and on `ParadigmFetch` nothing is reported by default. */
+  readonly telemetry?: Telemetry.Telemetry | undefined
 }
 
 /**
@@ -198,7 +198,7 @@ export const makeOn = Effect.fnUntraced(function* (
   options: Options
 ): Effect.fn.Return<ParadigmClient["Service"], ParadigmError> {
   const endpoint = yield* Effect.fromResult(Endpoint.make(options))
-  const telemetry = options.telemetry ?? {}
+  const telemetry = options.telemetry ?? noTelemetry
 
   const encode = (request: ChatCompletionRequest, stream: boolean, call: CallOptions) =>
     encodeWith(call.encode ?? options.encode ?? RequestEncoding.json, request, stream)
@@ -217,7 +217,7 @@ export const makeOn = Effect.fnUntraced(function* (
       accept: stream ? "application/json, text/event-stream" : "application/json",
       model: request.model,
       headers: yield* Effect.fromResult(Endpoint.readHeaders(call.headers)),
-      propagateTrace: telemetry.propagateTrace === true
+      telemetry
     }
     return yield* RetryPolicy.run(send(post, endpoint, outgoing, limits), call.retry ?? options.retry)
   })
@@ -225,7 +225,7 @@ export const makeOn = Effect.fnUntraced(function* (
   const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, call: CallOptions = {}) {
     const limits = Timeouts.limits(options.timeouts, call.timeouts)
     const body = yield* encode(request, false, call)
-    const observation = yield* observe(request, endpoint.url, telemetry, false)
+    const observation = yield* telemetry.observe(request, endpoint.url, false)
     const answer = Effect.gen(function* () {
       const from = yield* exchange(request, body, false, limits, call)
       const text = yield* timed(readText(from), "idle", limits.idle)
@@ -241,7 +241,7 @@ export const makeOn = Effect.fnUntraced(function* (
     const limits = Timeouts.limits(options.timeouts, call.timeouts)
     const deadline = (yield* Clock.currentTimeMillis) + limits.total
     const body = yield* encode(request, true, call)
-    const observation = yield* observe(request, endpoint.url, telemetry, true)
+    const observation = yield* telemetry.observe(request, endpoint.url, true)
     const opened = Effect.gen(function* () {
       const from = yield* exchange(request, body, true, limits, call)
       const contentType = from.response.headers["content-type"]
@@ -289,7 +289,7 @@ const postOf =
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<ParadigmClient["Service"], ParadigmError, HttpClient.HttpClient> =>
-  Effect.flatMap(HttpClient.HttpClient, (http) => makeOn(postOf(http), options))
+  Effect.flatMap(HttpClient.HttpClient, (http) => makeOn(postOf(http), { ...options, telemetry: options.telemetry ?? Telemetry.make() }))
 
 /**
  * The client as a layer. Fails with `InvalidConfiguration`.

@@ -18,8 +18,8 @@ import { TestClock } from "effect/testing"
 import * as Tracer from "effect/Tracer"
 import type { ServerResponse } from "node:http"
 import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
-import { observe } from "../src/client/observation.ts"
 import type * as ParadigmClient from "../src/ParadigmClient.ts"
+import * as ParadigmFetch from "../src/ParadigmFetch.ts"
 import * as Telemetry from "../src/Telemetry.ts"
 import { type Answer, chunk, clientOf, completion, event, json, key, request, serve, sse } from "./Loopback.ts"
 
@@ -433,7 +433,7 @@ describe("anomalies", () => {
   const anomaly = { repair: "usage-counts", path: "usage.total_tokens", expected: "integer of at least 0", raw: '"the secret of the user"' }
   const end = (anomalies: ReadonlyArray<typeof anomaly & { readonly count?: number }>, options: Telemetry.TelemetryOptions = {}) =>
     Effect.gen(function* () {
-      const observation = yield* observe(request, new URL("https://paradigm.test/x"), options, false)
+      const observation = yield* Telemetry.make(options).observe(request, new URL("https://paradigm.test/x"), false)
       yield* observation.end(Exit.void, undefined, anomalies)
       yield* observation.end(Exit.void, undefined, anomalies)
     })
@@ -555,7 +555,7 @@ describe("content", () => {
 
   it.effect("is recorded as messages of parts when asked, and tools by name", () =>
     Effect.gen(function* () {
-      const { call } = yield* callOf(answer, create(conversation), { telemetry: { recordContent: true } })
+      const { call } = yield* callOf(answer, create(conversation), { telemetry: Telemetry.make({ recordContent: true }) })
       const recorded = (name: string): unknown => JSON.parse(String(call.attributes[name]))
       assert.deepStrictEqual(recorded("gen_ai.input.messages"), [
         { role: "system", parts: [{ type: "text", content: "Answer briefly." }] },
@@ -604,7 +604,7 @@ describe("content", () => {
     Effect.gen(function* () {
       const quiet = yield* callOf(answer, create(conversation))
       assert.notMatch(quiet.text, /briefly|Weather|Paris|rainy|rains|the description/)
-      const loud = yield* callOf(answer, create(conversation), { telemetry: { recordContent: true } })
+      const loud = yield* callOf(answer, create(conversation), { telemetry: Telemetry.make({ recordContent: true }) })
       for (const { text } of [quiet, loud]) assert.notInclude(text, key)
     })
   )
@@ -618,7 +618,7 @@ describe("the traceparent header", () => {
       yield* within(client.createChatCompletion(request))
       return (yield* Queue.take(requests)).headers["traceparent"]
     })
-  const propagate = { telemetry: { propagateTrace: true } }
+  const propagate = { telemetry: Telemetry.make({ propagateTrace: true }) }
   const trace = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" }
   const spans: Array<Tracer.NativeSpan> = []
   const tracer = Tracer.make({
@@ -698,27 +698,47 @@ describe("a span", () => {
         }
       })
       const linked = Tracer.externalSpan({ traceId: "1".repeat(32), spanId: "2".repeat(16) })
-      const start = observe(request, new URL("https://paradigm.test"), {}, false)
+      const start = Telemetry.make().observe(request, new URL("https://paradigm.test"), false)
       yield* TestClock.adjust("1 second")
-      const { span } = yield* start.pipe(
+      yield* start.pipe(
         Effect.linkSpans(linked),
         Effect.annotateSpans("tenant", "acme"),
         Effect.withSpan("parent"),
         Effect.withTracer(tracer)
       )
+      const [parent, span] = spans
       assert(span !== undefined)
       assert.strictEqual(span.attributes.get("tenant"), "acme")
-      assert.strictEqual(Option.getOrUndefined(span.parent)?.spanId, spans[0]?.spanId)
+      assert.strictEqual(Option.getOrUndefined(span.parent), parent)
       assert.deepStrictEqual(
         span.links.map(({ span }) => span.spanId),
         [linked.spanId]
       )
       assert.isTrue(span.sampled)
       assert.strictEqual(span.status.startTime, yield* Clock.currentTimeNanos)
-      const unsampled = yield* start.pipe(Effect.provideService(Tracer.MinimumTraceLevel, "Error"), Effect.withTracer(tracer))
-      assert.isFalse(unsampled.span?.sampled)
-      const untraced = yield* start
-      assert.isUndefined(untraced.span)
+      yield* start.pipe(Effect.provideService(Tracer.MinimumTraceLevel, "Error"), Effect.withTracer(tracer))
+      assert.isFalse(spans.at(-1)?.sampled)
+      const count = spans.length
+      yield* start.pipe(Effect.withTracer(tracer), Effect.provideService(References.TracerEnabled, false))
+      assert.lengthOf(spans, count)
+    })
+  )
+})
+
+describe("a client on fetch", () => {
+  it.effect("reports nothing unless asked", () =>
+    Effect.gen(function* () {
+      const { baseUrl, requests } = yield* serve(json(completion))
+      const call = (options: Partial<ParadigmClient.Options>) =>
+        Effect.gen(function* () {
+          const client = yield* ParadigmFetch.make({ apiKey: key, baseUrl, ...options }, {})
+          yield* client.createChatCompletion(request)
+          yield* Stream.runDrain(client.streamChatCompletion(request)).pipe(Effect.exit)
+          return (yield* Metric.snapshot).filter(({ id }) => id.startsWith("gen_ai."))
+        }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()))
+      assert.lengthOf(yield* call({}), 0)
+      assert.isNotEmpty(yield* call({ telemetry: Telemetry.make() }))
+      assert.lengthOf(yield* Queue.takeAll(requests), 4)
     })
   )
 })
@@ -726,7 +746,7 @@ describe("a span", () => {
 describe("metrics", () => {
   it.effect("can be read by their attributes", () =>
     Effect.gen(function* () {
-      const observation = yield* observe(request, new URL("https://paradigm.test"), {}, false)
+      const observation = yield* Telemetry.make().observe(request, new URL("https://paradigm.test"), false)
       yield* observation.end(Exit.void, { ...completion, usage })
       const attributes = {
         "gen_ai.operation.name": "chat",

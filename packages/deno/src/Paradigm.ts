@@ -6,13 +6,20 @@
 import type * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmFetch from "@paradigm-effect/core/ParadigmFetch"
+import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as Telemetry from "@paradigm-effect/core/Telemetry"
 import type * as Layer from "effect/Layer"
 
 export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 const init: RequestInit = { redirect: "manual" }
+
+const withTelemetry = (options: ParadigmClient.Options): ParadigmClient.Options => ({
+  ...options,
+  telemetry: options.telemetry ?? Telemetry.make()
+})
 
 /**
  * The client. Fails with `InvalidConfiguration`.
@@ -21,7 +28,7 @@ const init: RequestInit = { redirect: "manual" }
  * @since 0.1.0
  */
 export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  ParadigmFetch.layer(options, init)
+  ParadigmFetch.layer(withTelemetry(options), init)
 
 /**
  * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL` (`--allow-env` for these two).
@@ -29,7 +36,9 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmFetch.layerConfig(init)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf((options) =>
+  ParadigmFetch.make(withTelemetry(options), init)
+)
 
 /**
  * The client for people without Effect: promises and async iterables.

@@ -11,6 +11,10 @@ import * as Tracer from "effect/Tracer"
 type Attributes = Readonly<Record<string, unknown>>
 type AnyFiber = Fiber.Fiber<unknown, unknown>
 
+/** Whether the application asks for log lines of the level Debug. */
+export const isDebugEnabled = (context: Context.Context<never>): boolean =>
+  !LogLevel.isGreaterThan(Context.get(context, References.MinimumLogLevel), "Debug")
+
 /** Sets the attributes that have a value. */
 export const setAttributes = (span: Tracer.Span | undefined, attributes: Attributes): void => {
   if (span === undefined) return

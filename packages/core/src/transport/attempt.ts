@@ -10,8 +10,8 @@ import * as Stream from "effect/Stream"
 import * as ErrorBody from "../ErrorBody.ts"
 import { ParadigmError, type ParadigmErrorReason, RedirectRefused, Timeout } from "../ParadigmError.ts"
 import type { Encoded } from "../RequestEncoding.ts"
+import type { Telemetry } from "../Telemetry.ts"
 import type { Limits } from "../Timeouts.ts"
-import { httpSpan } from "../client/observation.ts"
 import type { Endpoint } from "../client/options.ts"
 import { fromTransport, type TransportFailure } from "./mapError.ts"
 
@@ -53,7 +53,7 @@ export interface Outgoing {
   readonly accept: string
   readonly model: string
   readonly headers: Readonly<Record<string, string>>
-  readonly propagateTrace: boolean
+  readonly telemetry: Telemetry
 }
 
 const errorBodyLimit = 64 * 1024
@@ -100,7 +100,7 @@ export const send = Effect.fnUntraced(function* (
   const { origin } = endpoint.url
   const { body, contentType } = outgoing.body
   const headers = { ...endpoint.headers, ...outgoing.headers, accept: outgoing.accept, "content-type": contentType }
-  const answered = httpSpan(endpoint.url, outgoing.propagateTrace, (trace) =>
+  const answered = outgoing.telemetry.httpSpan(endpoint.url, (trace) =>
     post({ url: endpoint.url, headers: { ...headers, ...trace }, body }).pipe(
       Effect.provideService(Scope.Scope, scope),
       // Before the span ends: what a platform's error quotes must not get there.
