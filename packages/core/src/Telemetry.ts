@@ -6,21 +6,18 @@
  * A call has one span with the attributes of the GenAI conventions, and below it one span for each HTTP request with the attributes of the HTTP
  * conventions. Spans are made only if the application provides a tracer, for example with `effect/observability/OtlpTracer`. Metrics are always
  * recorded in `Metric.MetricRegistry`. Their attributes are `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`,
- * `gen_ai.response.model`, `server.address`, `server.port` and `unit`, where the exporter reads the unit. `error.type` is the reason of the
- * `ParadigmError`, or `interrupted`.
+ * `gen_ai.response.model`, `server.address`, `server.port` and `unit`, from which Effect's exporter reads the unit. `error.type` is the `_tag` of
+ * the error's reason, or `interrupted`.
  *
  * Source: https://github.com/open-telemetry/semantic-conventions-genai (autumn 2026),
  * https://opentelemetry.io/docs/specs/semconv/http/http-spans/
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import type { Logger } from "effect/Logger"
 import type * as Metric from "effect/Metric"
 import * as Predicate from "effect/Predicate"
 import { ParentSpan, type Span } from "effect/Tracer"
@@ -28,7 +25,7 @@ import type { Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, CompletionUsage } from "./ChatCompletion.ts"
 import { errorType, requestAttributes, responseAttributes, serverOf } from "./client/attributes.ts"
 import { type Attributes, counter, counterWith, durations, durationsWith } from "./client/metric.ts"
-import { isDebugEnabled, openSpan, setAttributes, traceHeaders } from "./client/span.ts"
+import { openSpan, setAttributes, traceHeaders } from "./client/span.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 
 /**
@@ -99,7 +96,7 @@ export const timeToFirstChunk: Metric.Histogram<number> = durations(
 )
 
 /**
- * Time between the chunks of a stream, in seconds. Chunks that arrive in one network read count once: the time between them is that of decoding.
+ * Time between the chunks of a stream, in seconds. Chunks that arrive in one network read count as one: the time between them is decoding time.
  *
  * @category metrics
  * @since 0.1.0
@@ -209,15 +206,14 @@ const usageOf = (usage: CompletionUsage | null | undefined) => {
   ] as const
 }
 
-// `References.CurrentLoggers` by its key, without its default loggers: they would add 1.9 KB (gzipped) to a page.
-const CurrentLoggers = Context.Reference<ReadonlySet<Pick<Logger<unknown, unknown>, "log">>>("effect/Logger/CurrentLoggers", {
-  defaultValue: () => new Set([{ log: ({ fiber, message }) => console.debug(`DEBUG (#${fiber.id}): ${String(message)}`) }])
-})
+type Repaired = Anomaly & { readonly count?: number | undefined }
+
+const logRepaired = ({ count = 1, expected, path, repair }: Repaired) =>
+  Effect.logDebug(`Repaired the response at ${path}: expected ${expected} (${repair}, ${count} times)`)
 
 // Reports nothing after its end.
 class Call implements Observation {
   readonly #span: Span | undefined
-  readonly #fiber: Fiber.Fiber<unknown, unknown>
   readonly #clock: Clock.Clock
   readonly #context: Context.Context<never>
   readonly #options: TelemetryOptions
@@ -227,24 +223,14 @@ class Call implements Observation {
   #lastRead = 0
   #isEnded = false
 
-  constructor(
-    fiber: Fiber.Fiber<unknown, unknown>,
-    request: ChatCompletionRequest,
-    url: URL,
-    options: TelemetryOptions,
-    isStream: boolean
-  ) {
-    const names = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "paradigm", "gen_ai.request.model": request.model }
-    const server = serverOf(url)
-    this.#fiber = fiber
-    this.#clock = fiber.getRef(Clock.Clock)
-    this.#context = fiber.context
+  constructor(span: Span | undefined, context: Context.Context<never>, attributes: Attributes, options: TelemetryOptions) {
+    this.#span = span
+    this.#clock = Context.get(context, Clock.Clock)
+    this.#context = context
     this.#options = options
-    this.#attributes = { ...names, ...server, "server.port": String(server["server.port"]) }
-    this.#span = openSpan(fiber, `chat ${request.model}`, { ...names, ...server })
-    if (this.#span !== undefined) setAttributes(this.#span, requestAttributes(request, isStream, options))
+    this.#attributes = attributes
     // The start of the span if it has one: the convention gives the span and the metric one duration.
-    this.#startTime = this.#span?.status.startTime || this.#clock.currentTimeNanosUnsafe()
+    this.#startTime = span?.status.startTime || this.#clock.currentTimeNanosUnsafe()
   }
 
   run<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
@@ -268,10 +254,10 @@ class Call implements Observation {
   end(
     exit: Exit.Exit<unknown, ParadigmError>,
     completion: ChatCompletion | undefined,
-    repaired: ReadonlyArray<Anomaly & { readonly count?: number | undefined }> = []
+    repaired: ReadonlyArray<Repaired> = []
   ): Effect.Effect<void> {
-    return Effect.sync(() => {
-      if (this.#isEnded) return
+    return Effect.suspend(() => {
+      if (this.#isEnded) return Effect.void
       this.#isEnded = true
       const span = this.#span
       const now = this.#clock.currentTimeNanosUnsafe()
@@ -282,28 +268,24 @@ class Call implements Observation {
         setAttributes(span, { [attribute]: value })
         counterWith(metric, tokens).updateUnsafe(BigInt(value ?? 0), this.#context)
       }
-      for (const anomaly of repaired) this.#report(anomaly, now)
+      for (const anomaly of repaired) this.#count(anomaly, now)
       const type = errorType(exit)
       setAttributes(span, { "error.type": type })
       span?.end(now, exit)
       const attributes = type === undefined ? this.#attributes : { ...this.#attributes, "error.type": type }
       durationsWith(inferenceDuration, attributes).updateUnsafe(this.#secondsUntil(now), this.#context)
+      // In the context of the call: whoever ends a stream may have none.
+      return Effect.provideContext(Effect.forEach(repaired, logRepaired, { discard: true }), this.#context)
     })
   }
 
-  #report({ count = 1, expected, path, raw, repair }: Anomaly & { readonly count?: number | undefined }, now: bigint): void {
+  #count({ count = 1, expected, path, raw, repair }: Repaired, now: bigint): void {
     const name = { "paradigm.anomaly.repair": repair }
     counterWith(anomalies, { ...this.#attributes, ...name }).updateUnsafe(BigInt(count), this.#context)
+    const attributes = { ...name, "paradigm.anomaly.path": path, "paradigm.anomaly.expected": expected, "paradigm.anomaly.count": count }
     // What the server sent may quote the conversation.
     const content = this.#options.recordContent === true ? { "paradigm.anomaly.raw": raw } : {}
-    const attributes = { ...name, "paradigm.anomaly.path": path, "paradigm.anomaly.expected": expected, "paradigm.anomaly.count": count }
     this.#span?.event("paradigm.anomaly", now, { ...attributes, ...content })
-    if (!isDebugEnabled(this.#context)) return
-    const fiber = this.#fiber
-    const message = `Repaired the response at ${path}: expected ${expected} (${repair}, ${count} times)`
-    const date = new Date(this.#clock.currentTimeMillisUnsafe())
-    for (const logger of Context.get(this.#context, CurrentLoggers))
-      logger.log({ cause: Cause.empty, date, fiber, logLevel: "Debug", message })
   }
 
   #secondsUntil(now: bigint): number {
@@ -316,8 +298,12 @@ class Call implements Observation {
 }
 
 /**
- * Reports calls as OpenTelemetry has them. The default in Node and Deno, and of the clients on an `HttpClient`; a browser's client reports nothing
- * unless given this, which adds 4 KB (gzipped) to a page.
+ * Reports calls by the OpenTelemetry conventions.
+ *
+ * **Details**
+ *
+ * The option `telemetry` defaults to this in Node, in Deno and for clients on an `HttpClient`. In browsers nothing is reported by default, because it
+ * adds 7 KB (gzipped) to a page.
  *
  * @example
  * ```ts
@@ -359,24 +345,28 @@ class Call implements Observation {
  * @since 0.1.0
  */
 export const make = (options: TelemetryOptions = {}): Telemetry => ({
-  observe: (request, url, isStream) => Effect.withFiberSucceed((fiber) => new Call(fiber, request, url, options, isStream)),
-  httpSpan: (url, evaluate) =>
-    Effect.withFiber((fiber) => {
-      // Without the query: it may hold credentials.
-      const attributes = { "http.request.method": "POST", "url.full": url.origin + url.pathname, ...serverOf(url) }
-      const span = openSpan(fiber, "POST", attributes)
-      const request = evaluate(options.propagateTrace === true ? traceHeaders(fiber, span) : {})
-      if (span === undefined) return request
-      return Effect.onExit(request, (exit) =>
-        Effect.sync(() => {
-          const status = Exit.isSuccess(exit) ? exit.value.status : undefined
-          const isRefused = status !== undefined && status >= 400
-          setAttributes(span, {
-            "http.response.status_code": status,
-            "error.type": isRefused ? String(status) : errorType(exit)
-          })
-          span.end(fiber.getRef(Clock.Clock).currentTimeNanosUnsafe(), isRefused ? Exit.fail(`HTTP status ${status}`) : exit)
-        })
-      )
-    })
+  observe: Effect.fnUntraced(function* (request, url, isStream) {
+    const names = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "paradigm", "gen_ai.request.model": request.model }
+    const server = serverOf(url)
+    // A sampler sees only the attributes that a span begins with.
+    const span = yield* openSpan(`chat ${request.model}`, { ...names, ...server })
+    if (span !== undefined) setAttributes(span, requestAttributes(request, isStream, options))
+    const attributes = { ...names, ...server, "server.port": String(server["server.port"]) }
+    return new Call(span, yield* Effect.context(), attributes, options)
+  }),
+  httpSpan: Effect.fnUntraced(function* (url, evaluate) {
+    // Without the query: it may hold credentials.
+    const span = yield* openSpan("POST", { "http.request.method": "POST", "url.full": url.origin + url.pathname, ...serverOf(url) })
+    const request = evaluate(options.propagateTrace === true ? yield* traceHeaders(span) : {})
+    if (span === undefined) return yield* request
+    const clock = yield* Clock.Clock
+    return yield* Effect.onExit(request, (exit) =>
+      Effect.sync(() => {
+        const status = Exit.isSuccess(exit) ? exit.value.status : undefined
+        const isRefused = status !== undefined && status >= 400
+        setAttributes(span, { "http.response.status_code": status, "error.type": isRefused ? String(status) : errorType(exit) })
+        span.end(clock.currentTimeNanosUnsafe(), isRefused ? Exit.fail(`HTTP status ${status}`) : exit)
+      })
+    )
+  })
 })
