@@ -1,8 +1,7 @@
 /**
- * The first stream of a process of its own: what it cost from the start of the process to the last chunk. Runs as JavaScript, with our packages as
- * they are published, so that no subject pays for TypeScript.
+ * Measures the first stream of a process, from the start of the process to the last chunk. Runs as JavaScript with our packages as they are
+ * published, so that no subject pays for TypeScript.
  */
-import { registerHooks } from "node:module"
 import { type Seen, type SubjectName, subjects } from "./subjects.ts"
 
 /** CPU time (all threads, kernel included) and time since the process began. */
@@ -11,7 +10,7 @@ export interface Passed {
   readonly wallMicros: number
 }
 
-/** When the client was made, and when the last chunk had come. */
+/** Cost until the client is made, and until the last chunk is read. */
 export interface ColdFinding extends Seen {
   readonly ready: Passed
   readonly done: Passed
@@ -21,15 +20,6 @@ const passed = (): Passed => {
   const { system, user } = process.cpuUsage()
   return { cpuMicros: user + system, wallMicros: performance.now() * 1000 }
 }
-
-// In the workspace our packages are their sources; published they are what was built of them.
-registerHooks({
-  resolve: (specifier, context, next) => {
-    const found = next(specifier, context)
-    const url = found.url.replace(/(\/packages\/\w+\/)src\/(.*)\.ts$/, "$1dist/$2.js")
-    return url === found.url ? found : { ...found, url, format: "module" }
-  }
-})
 
 const [name, baseUrl = ""] = process.argv.slice(2)
 const stream = await subjects[name as SubjectName](baseUrl)

@@ -1,18 +1,18 @@
 /**
- * `pnpm bench`: what a chunk costs with each client, what the first stream of a process costs, what a parser costs alone, and how large a page gets.
- * Prints a table; `--write` also writes it to `docs/benchmarks.md`. `--rounds N` (5) repeats every measurement,
- * `--only batched|single|cold|parser|bundle` leaves the others out.
+ * `pnpm bench`: measures the cost of a chunk and of the first stream of a process with each client, the cost of a parser, and the size of a page.
+ * Prints a page of tables; `--write` also writes it to `docs/benchmarks.md`. `--rounds N` repeats every measurement N times and defaults to 5.
+ * `--only batched|single|cold|parser|bundle` selects parts, and can be repeated.
  */
-import { execFileSync, fork } from "node:child_process"
+import { fork } from "node:child_process"
 import { once } from "node:events"
 import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { build } from "esbuild"
 import { programNames, sizeOf } from "./bundle.ts"
 import type { ColdFinding, Passed } from "./cold.ts"
 import type { ClientTask, Finding, ParsersTask } from "./measure.ts"
 import type { ParserName } from "./parsers.ts"
+import { publish } from "./published.ts"
 import { type ColdRow, median, page, type Row, type Section } from "./report.ts"
 import type { SubjectName } from "./subjects.ts"
 import { expected, type Mode, modes, type Text, texts } from "./Wire.ts"
@@ -37,7 +37,7 @@ const subjectNames: ReadonlyArray<SubjectName> = ["plain", "effect", "promise", 
 const parserNames: ReadonlyArray<ParserName> = ["eventsourceParser", "parser"]
 const textNames = Object.keys(texts) as ReadonlyArray<Text>
 
-// Where each read is to bring one event, the server pauses after each for longer than even the slowest subject takes.
+// For one event in a read, the server pauses after each event for longer than the slowest subject needs.
 const tokens: Readonly<Record<Mode, number>> = { batched: 40_000, single: 8_000 }
 const parserTokens = 50_000
 const coldTokens = 300
@@ -111,17 +111,8 @@ const overTheWire = async (url: Url): Promise<ReadonlyArray<Section>> => {
   return sections
 }
 
-// Our packages as they are published, and the program as JavaScript where their dependencies are found.
-const compileCold = async (): Promise<string> => {
-  const tsc = path("../node_modules/.bin/tsc")
-  execFileSync(tsc, ["-b", path("../../../packages/node/tsconfig.src.json")], { stdio: "inherit" })
-  const outfile = path("../node_modules/.cold/cold.mjs")
-  await build({ entryPoints: [path("cold.ts")], outfile, bundle: true, packages: "external", format: "esm", platform: "node" })
-  return outfile
-}
-
 const firstStreams = async (url: Url): Promise<ReadonlyArray<ColdRow>> => {
-  const file = await compileCold()
+  const file = await publish("cold.ts")
   const findings = new Map<SubjectName, Array<ColdFinding>>(subjectNames.map((name) => [name, []]))
   for (let number = 0; number < rounds * coldRuns; number++) {
     for (const name of number % 2 === 0 ? subjectNames : subjectNames.toReversed()) {
