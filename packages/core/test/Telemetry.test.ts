@@ -277,7 +277,7 @@ describe("a completion", () => {
     })
   )
 
-  it.effect("records 0 tokens for a response without usage, or with counts that are none", () =>
+  it.effect("records 0 tokens for a response without usage", () =>
     Effect.gen(function* () {
       const { usage: _, ...bare } = completion
       const { metrics } = yield* callOf(json(bare), create())
@@ -287,7 +287,7 @@ describe("a completion", () => {
 })
 
 describe("an HTTP request", () => {
-  it.live("has a span below that of the call, for each retry one", () =>
+  it.live("has a span below that of the call, also for each retry", () =>
     Effect.gen(function* () {
       let requests = 0
       const answer: Answer = (response, seen) =>
@@ -361,7 +361,7 @@ describe("a stream", () => {
     })
   )
 
-  it.live("that fails midway records what arrived, and its reason", () =>
+  it.live("records what arrived and the reason if it fails midway", () =>
     Effect.gen(function* () {
       const { abort, answer, write } = yield* written()
       const { call, metrics } = yield* callOf(answer, (client) =>
@@ -389,7 +389,7 @@ describe("a stream", () => {
     })
   )
 
-  it.effect("that fails before its first chunk records its reason, 0 tokens, and no time of chunks", () =>
+  it.effect("records the reason, 0 tokens and no time of chunks if it fails before its first chunk", () =>
     Effect.gen(function* () {
       const { call, metrics } = yield* callOf(json({ detail: "no" }, 422), (client) =>
         Stream.runDrain(client.streamChatCompletion(request))
@@ -404,7 +404,7 @@ describe("a stream", () => {
     })
   )
 
-  it.effect("that is interrupted records it", () =>
+  it.effect("records the interruption of its reader", () =>
     Effect.gen(function* () {
       const { answer, write } = yield* written()
       const { call, metrics } = yield* callOf(answer, (client) =>
@@ -418,7 +418,7 @@ describe("a stream", () => {
     })
   )
 
-  it.effect("records a response model that the server names later than in its first chunk", () =>
+  it.effect("has no response model in the time to the first chunk if that chunk names none", () =>
     Effect.gen(function* () {
       const { metrics } = yield* callOf(
         sse({ ...chunk("a"), model: "" }, { ...chunk("b", "stop"), model: "alfred-4.2" }, "[DONE]"),
@@ -644,7 +644,7 @@ describe("the traceparent header", () => {
     })
   )
 
-  it.effect("says that a trace is not sampled", () =>
+  it.effect("has the flag of a trace that is not sampled", () =>
     Effect.gen(function* () {
       const parent = Tracer.externalSpan({ ...trace, sampled: false })
       const header = yield* headerOf(propagate, (effect) => effect.pipe(Effect.withParentSpan(parent), Effect.withTracer(tracer)))

@@ -183,7 +183,7 @@ describe("the examples of docstrings", () => {
     runs = await runAll()
   }, 60_000)
 
-  it("compile", () => {
+  it("compile without errors", () => {
     assert.deepStrictEqual(compiled.errors, [])
   })
 
@@ -196,7 +196,7 @@ describe("the examples of docstrings", () => {
   })
 
   for (const { expected, module, name, url } of examples) {
-    it(`run and print what they say: ${module}, ${name}`, () => {
+    it(`run and print the expected output: ${module}, ${name}`, () => {
       const run = runs.get(url)
       assert.deepStrictEqual(run?.failures, [])
       for (const [line, text] of expected) {
