@@ -1,10 +1,9 @@
 /**
- * The bytes that every subject of the benchmark is sent: chunks as vLLM writes them, in a few kinds of text.
+ * Response bodies of the benchmark: chunks as vLLM writes them, with several kinds of text.
  */
 
 /**
- * What differs between the streams. `usage` has plain text and, in every chunk, running token counts: two chunks never differ in their text
- * alone.
+ * Text of the chunks. `usage` has plain text and running token counts in every chunk, so that two chunks never differ in their text alone.
  */
 export const texts = {
   plain: ["hello ", "world ", "the quick ", "brown fox", " jumps over", " lazy dog", " and", " then"],
@@ -15,7 +14,7 @@ export const texts = {
 
 export type Text = keyof typeof texts
 
-/** How the bytes are cut: pieces of 16 KB, or one event in each network read. */
+/** Size of a write: 16 KB, or one event. */
 export const modes = ["batched", "single"] as const
 
 export type Mode = (typeof modes)[number]
@@ -33,7 +32,7 @@ const event = (data: unknown) => `data: ${JSON.stringify(data)}\n\n`
 
 const choice = (delta: unknown, finish_reason: string | null) => [{ index: 0, delta, logprobs: null, finish_reason, token_ids: null }]
 
-/** The text of a stream of so many tokens: an event each, with one for the role before and one for the reason of the end after. */
+/** The events of a stream: one for the role, one for each token, one for the finish reason, and `[DONE]`. */
 const events = function* (text: Text, tokens: number): Generator<string> {
   const words = texts[text]
   const usage = (completion_tokens: number) =>
@@ -46,7 +45,7 @@ const events = function* (text: Text, tokens: number): Generator<string> {
   yield "data: [DONE]\n\n"
 }
 
-/** The pieces of a stream, in order. */
+/** The writes of a stream, in order. */
 export const pieces = (mode: Mode, text: Text, tokens: number): Array<Uint8Array> => {
   const encoder = new TextEncoder()
   const all: Array<Uint8Array> = []
@@ -61,7 +60,7 @@ export const pieces = (mode: Mode, text: Text, tokens: number): Array<Uint8Array
   return all
 }
 
-/** What a subject must have seen of a stream: how many pieces of content with something in them, and their length. */
+/** What a subject must count in a stream: the non-empty pieces of content, and their total length. */
 export const expected = (text: Text, tokens: number): { readonly pieces: number; readonly length: number } => {
   let length = 0
   for (let i = 0; i < tokens; i++) length += (texts[text][i % texts[text].length] ?? "").length

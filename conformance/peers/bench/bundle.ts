@@ -1,6 +1,6 @@
 /**
- * How large the program is that a page has to load to stream one completion: bundled for browsers, minified, and compressed. Run by itself it
- * says what the programs are made of; with `--check` it fails where ours are larger than was promised.
+ * Size of the program that a page loads to stream one completion: bundled for browsers, minified, and gzipped. Run as a script, it prints the size
+ * of each source; `--check` fails if our programs exceed their limit.
  */
 import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -39,7 +39,7 @@ const programs = {
 
 export type Program = keyof typeof programs
 
-/** Bytes: minified, and that compressed with gzip. */
+/** Sizes in bytes. */
 export interface Size {
   readonly minified: number
   readonly gzipped: number
@@ -63,7 +63,7 @@ export const sizeOf = async (program: Program): Promise<Size> => {
   return { minified: code.length, gzipped: gzipSync(code, { level: 9 }).length, metafile }
 }
 
-/** What a program is made of: its largest sources, with the bytes each has in the minified bundle. */
+/** The largest sources of a program, with their bytes in the minified bundle. */
 export const largest = (size: Size, count: number): ReadonlyArray<readonly [source: string, bytes: number]> =>
   Object.values(size.metafile.outputs)
     .flatMap((output) => Object.entries(output.inputs))
@@ -73,18 +73,18 @@ export const largest = (size: Size, count: number): ReadonlyArray<readonly [sour
 
 export const programNames = Object.keys(programs) as ReadonlyArray<Program>
 
-// Bytes, compressed.
-const promised = 40_000
+// Bytes, gzipped.
+const limit = 40_000
 
 if (import.meta.main) {
   const isCheck = process.argv.includes("--check")
   for (const program of isCheck ? (["effect", "promise"] as const) : programNames) {
     const size = await sizeOf(program)
-    console.log(`${program}: ${size.minified} bytes minified, ${size.gzipped} compressed`)
-    if (isCheck && size.gzipped <= promised) continue
+    console.log(`${program}: ${size.minified} bytes minified, ${size.gzipped} gzipped`)
+    if (isCheck && size.gzipped <= limit) continue
     for (const [source, bytes] of largest(size, 40)) console.log(`  ${String(bytes).padStart(7)} ${source}`)
     if (!isCheck) continue
-    console.error(`${program} is larger than ${promised} bytes`)
+    console.error(`${program} is larger than ${limit} bytes`)
     process.exitCode = 1
   }
 }

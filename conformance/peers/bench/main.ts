@@ -1,16 +1,19 @@
 /**
- * `pnpm bench`: what a chunk costs with each client, what a parser costs alone, and how large a page gets. Prints a table; `--write` also
- * writes it to `docs/benchmarks.md`. `--rounds N` (5) repeats every measurement, `--only batched|single|parser|bundle` leaves the others out.
+ * `pnpm bench`: measures the cost of a chunk and of the first stream of a process with each client, the cost of a parser, and the size of a page.
+ * Prints a page of tables; `--write` also writes it to `docs/benchmarks.md`. `--rounds N` repeats every measurement N times and defaults to 5.
+ * `--only batched|single|cold|parser|bundle` selects parts, and can be repeated.
  */
-import { type ChildProcess, fork } from "node:child_process"
+import { fork } from "node:child_process"
 import { once } from "node:events"
 import { writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { programNames, sizeOf } from "./bundle.ts"
+import type { ColdFinding, Passed } from "./cold.ts"
 import type { ClientTask, Finding, ParsersTask } from "./measure.ts"
 import type { ParserName } from "./parsers.ts"
-import { median, page, type Row, type Section } from "./report.ts"
+import { publish } from "./published.ts"
+import { type ColdRow, median, page, type Row, type Section } from "./report.ts"
 import type { SubjectName } from "./subjects.ts"
 import { expected, type Mode, modes, type Text, texts } from "./Wire.ts"
 
@@ -26,7 +29,7 @@ if (!Number.isSafeInteger(rounds) || rounds < 1) {
   console.error("--rounds takes a whole number of at least 1")
   process.exit(2)
 }
-const isWanted = (part: Mode | "parser" | "bundle") => options.only === undefined || options.only.includes(part)
+const isWanted = (part: Mode | "cold" | "parser" | "bundle") => options.only === undefined || options.only.includes(part)
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 
@@ -34,21 +37,26 @@ const subjectNames: ReadonlyArray<SubjectName> = ["plain", "effect", "promise", 
 const parserNames: ReadonlyArray<ParserName> = ["eventsourceParser", "parser"]
 const textNames = Object.keys(texts) as ReadonlyArray<Text>
 
-// Where each read is to bring one event, the server pauses after each for longer than even the slowest subject takes.
+// For one event in a read, the server pauses after each event for longer than the slowest subject needs.
 const tokens: Readonly<Record<Mode, number>> = { batched: 40_000, single: 8_000 }
 const parserTokens = 50_000
+const coldTokens = 300
+const coldRuns = 3
 const gapMicros: Readonly<Record<Mode, number>> = { batched: 0, single: 120 }
 
-const measure = async <Result extends object>(task: ClientTask | ParsersTask): Promise<Result> => {
-  const child = fork(path("measure.ts"), [JSON.stringify(task)], { execArgv: ["--expose-gc"] })
+const run = async <Result extends object>(file: string, args: ReadonlyArray<string>, execArgv: ReadonlyArray<string>): Promise<Result> => {
+  const child = fork(file, args, { execArgv: [...execArgv] })
   const exit = once(child, "exit")
   const [result] = (await Promise.race([once(child, "message"), exit.then(([code]) => [{ code }])])) as [
     Result | { readonly code: unknown }
   ]
   await exit
-  if ("code" in result) throw new Error(`The measurement ${JSON.stringify(task)} ended with code ${String(result.code)}`)
+  if ("code" in result) throw new Error(`The measurement ${args.join(" ")} ended with code ${String(result.code)}`)
   return result
 }
+
+const measure = <Result extends object>(task: ClientTask | ParsersTask) =>
+  run<Result>(path("measure.ts"), [JSON.stringify(task)], ["--expose-gc"])
 
 const check = (name: string, seen: { readonly pieces: number; readonly length: number }, wanted: typeof seen) => {
   if (seen.pieces === wanted.pieces && seen.length === wanted.length) return
@@ -79,9 +87,9 @@ const rounded = async (
   return findings
 }
 
-const overTheWire = async (server: ChildProcess): Promise<ReadonlyArray<Section>> => {
-  const [port] = (await once(server, "message")) as [number]
-  const url = (mode: Mode, text: Text, count: number) => `http://127.0.0.1:${port}/${mode}/${text}/${count}/${gapMicros[mode]}/api/v3`
+type Url = (mode: Mode, text: Text, count: number) => string
+
+const overTheWire = async (url: Url): Promise<ReadonlyArray<Section>> => {
   const sections: Array<Section> = []
   for (const mode of modes.filter(isWanted)) {
     const count = tokens[mode]
@@ -101,6 +109,28 @@ const overTheWire = async (server: ChildProcess): Promise<ReadonlyArray<Section>
     }
   }
   return sections
+}
+
+const firstStreams = async (url: Url): Promise<ReadonlyArray<ColdRow>> => {
+  const file = await publish("cold.ts")
+  const findings = new Map<SubjectName, Array<ColdFinding>>(subjectNames.map((name) => [name, []]))
+  for (let number = 0; number < rounds * coldRuns; number++) {
+    for (const name of number % 2 === 0 ? subjectNames : subjectNames.toReversed()) {
+      const finding = await run<ColdFinding>(file, [name, url("single", "plain", coldTokens)], [])
+      check(`${name} (cold)`, finding, expected("plain", coldTokens))
+      findings.get(name)?.push(finding)
+    }
+    process.stderr.write(".")
+  }
+  const middle = (all: ReadonlyArray<Passed>): Passed => ({
+    cpuMicros: median(all.map(({ cpuMicros }) => cpuMicros)),
+    wallMicros: median(all.map(({ wallMicros }) => wallMicros))
+  })
+  return [...findings].map(([name, all]) => ({
+    name,
+    ready: middle(all.map(({ ready }) => ready)),
+    done: middle(all.map(({ done }) => done))
+  }))
 }
 
 const alone = async (): Promise<ReadonlyArray<Section>> => {
@@ -124,10 +154,13 @@ const alone = async (): Promise<ReadonlyArray<Section>> => {
 
 const server = fork(path("server.ts"))
 try {
-  const sections = [...(await overTheWire(server)), ...(isWanted("parser") ? await alone() : [])]
+  const [port] = (await once(server, "message")) as [number]
+  const url: Url = (mode, text, count) => `http://127.0.0.1:${port}/${mode}/${text}/${count}/${gapMicros[mode]}/api/v3`
+  const sections = [...(await overTheWire(url)), ...(isWanted("parser") ? await alone() : [])]
+  const cold = isWanted("cold") ? await firstStreams(url) : []
   const sizes = isWanted("bundle") ? await Promise.all(programNames.map(async (name) => [name, await sizeOf(name)] as const)) : []
   process.stderr.write("\n")
-  const text = page({ sections, sizes, rounds, tokens, gapMicros })
+  const text = page({ sections, cold, sizes, rounds, tokens: { ...tokens, cold: coldTokens }, gapMicros })
   console.log(text)
   if (options.write) writeFileSync(path("../../../docs/benchmarks.md"), text)
 } finally {

@@ -1,12 +1,12 @@
 /**
- * One measurement, in a process of its own: a client, or the parsers, work until they are warm, then do what is measured, and say what that cost.
+ * One measurement, in a process of its own: warms up a client or the parsers, measures them, and sends the result to the parent process.
  */
 import { Socket } from "node:net"
 import { type ParserName, parsers } from "./parsers.ts"
 import { type Seen, type SubjectName, subjects } from "./subjects.ts"
 import { type Mode, pieces, type Text } from "./Wire.ts"
 
-/** A client that is to stream from a base URL. */
+/** Measures a client that streams from a base URL. */
 export interface ClientTask {
   readonly kind: "client"
   readonly name: SubjectName
@@ -14,7 +14,7 @@ export interface ClientTask {
   readonly baseUrl: string
 }
 
-/** The parsers, which are to be given a stream's bytes by turns: they differ by less than one process does from the next. */
+/** Measures the parsers by turns in one process: they differ by less than two processes do. */
 export interface ParsersTask {
   readonly kind: "parsers"
   readonly mode: Mode
@@ -22,11 +22,11 @@ export interface ParsersTask {
   readonly tokens: number
 }
 
-/** What it found, of one stream. */
+/** The result, for one stream. */
 export interface Finding extends Seen {
   readonly cpuMicros: number
   readonly wallMicros: number
-  /** How often the process took bytes from the network. */
+  /** Number of network reads. */
   readonly reads: number
 }
 
@@ -38,8 +38,7 @@ Socket.prototype.push = function (this: Socket, chunk: unknown, encoding?: Buffe
   return push.call(this, chunk, encoding)
 }
 
-// Long enough for the compiler to be done, which with a client of some size takes it seconds, and for what is measured to outweigh the clocks'
-// grain.
+// The compiler needs seconds for a large client. The measured time must be long in comparison with the resolution of the clocks.
 const warmUpMillis = { client: 2500, parser: 700 }
 const measuredMillis = 1000
 
@@ -54,7 +53,7 @@ const repeat = async (work: () => Seen | Promise<Seen>, millis: number, atLeast:
   return { seen, times }
 }
 
-/** Starts a watch; what it returns reads it. */
+/** Starts a stopwatch. Returns the function that reads it. */
 const watch = () => {
   const wall = performance.now()
   const cpu = process.cpuUsage()

@@ -1,11 +1,11 @@
 /**
- * Event-stream parsers alone, from memory: bytes in, the data of events out. What is pushed at once is what a network read would bring.
+ * Event-stream parsers, from memory: bytes in, the data of events out. Each push is what one network read would bring.
  */
 import * as ServerSentEvents from "@paradigm-effect/core/ServerSentEvents"
 import { createParser } from "eventsource-parser"
 import type { Seen } from "./subjects.ts"
 
-/** Parses pieces; what it saw are events, and the length of their data. */
+/** Parses pieces. Counts the events and the length of their data. */
 export type ParserSubject = (pieces: ReadonlyArray<Uint8Array>) => Seen
 
 class Count implements Seen {

@@ -1,12 +1,13 @@
 /**
- * What was measured, as a page of Markdown.
+ * The results as a page of Markdown.
  */
 import { readFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import type { Program, Size } from "./bundle.ts"
+import type { Passed } from "./cold.ts"
 import type { Mode, Text } from "./Wire.ts"
 
-/** What one subject came to: medians over the rounds. */
+/** The result of one subject: medians of the rounds. */
 export interface Row {
   readonly name: string
   readonly cpuNanos: number
@@ -22,11 +23,19 @@ export interface Section {
   readonly rows: ReadonlyArray<Row>
 }
 
+/** The first stream of a process: medians of the cost until the client is made, and until the last chunk is read. */
+export interface ColdRow {
+  readonly name: string
+  readonly ready: Passed
+  readonly done: Passed
+}
+
 export interface Measured {
   readonly sections: ReadonlyArray<Section>
+  readonly cold: ReadonlyArray<ColdRow>
   readonly sizes: ReadonlyArray<readonly [Program, Size]>
   readonly rounds: number
-  readonly tokens: Readonly<Record<Mode, number>>
+  readonly tokens: Readonly<Record<Mode | "cold", number>>
   readonly gapMicros: Readonly<Record<Mode, number>>
 }
 
@@ -43,7 +52,7 @@ const versionOf = (name: string): string => {
       const found = JSON.parse(readFileSync(new URL("package.json", at), "utf8")) as { readonly name?: string; readonly version?: string }
       if (found.name === name && found.version !== undefined) return found.version
     } catch {
-      // Not here: further up.
+      // The manifest is in a parent directory.
     }
     if (at.pathname === "/") return "unknown"
     at = new URL("..", at)
@@ -92,10 +101,12 @@ const readsOf = (sections: ReadonlyArray<Section>) => {
   return `${Math.min(...found).toFixed(2)} to ${Math.max(...found).toFixed(2)}`
 }
 
+const millis = ({ cpuMicros, wallMicros }: Passed) => `${Math.round(cpuMicros / 1000)} ms · ${Math.round(wallMicros / 1000)} ms`
+
 const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(1)} KB`
 
 /** The page. */
-export const page = ({ gapMicros, rounds, sections, sizes, tokens }: Measured): string => {
+export const page = ({ cold, gapMicros, rounds, sections, sizes, tokens }: Measured): string => {
   const of = (kind: Section["kind"]) => sections.filter((section) => section.kind === kind)
   const parts = [
     `# Benchmarks
@@ -103,13 +114,13 @@ export const page = ({ gapMicros, rounds, sections, sizes, tokens }: Measured): 
 Written by \`pnpm bench --write\` on ${new Date().toISOString().slice(0, 10)}: Node ${process.versions.node}, ${cpus()[0]?.model ?? "unknown processor"} (${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GB), ${process.platform} ${process.arch}.
 Compared with ${["openai", "ai", "@ai-sdk/openai-compatible", "eventsource-parser"].map((name) => `\`${name}\` ${versionOf(name)}`).join(", ")}; ours on \`effect\` ${versionOf("effect")}.
 
-Each subject streams the same bytes from a server in another process, over a real socket. Every measurement is a process of its own, which
-streams until it is warm and then some times more: its CPU time (all threads, kernel included) per chunk, that as a multiple of the plain loop's,
-and chunks per second. Medians of ${rounds} rounds, in which the subjects take turns.
+Each subject streams the same bytes from a server in another process, over a real socket. Every measurement runs in a process of its own, after a
+warm-up: CPU time (all threads, kernel included) per chunk, its multiple of the plain loop's, and chunks per second. Medians of ${rounds} rounds, in
+which the subjects take turns.
 
-The **plain loop** is what one would write by hand: \`fetch\`, a reader, \`TextDecoder\`, \`eventsource-parser\`, \`JSON.parse\`; no types checked, no
-failure told. Ours tells typed, validated chunks. **Running usage** has token counts in every chunk: no two differ in their text alone, so each is
-parsed and validated whole.`
+The **plain loop** is written by hand: \`fetch\`, a reader, \`TextDecoder\`, \`eventsource-parser\`, \`JSON.parse\`, without validation and without
+error handling. Ours emits typed, validated chunks. **Running usage** has token counts in every chunk: no two chunks differ in their text alone, so
+each is parsed and validated whole.`
   ]
   if (of("batched").length > 0) {
     parts.push(`## Many events in a read
@@ -125,6 +136,17 @@ ${tokens.single} chunks, one written every ${gapMicros.single} µs (${readsOf(of
 kernel's: waking the process and reading from the socket. Chunks per second are the server's pace.
 
 ${sectionTable(of("single"))}`)
+  }
+  if (cold.length > 0) {
+    parts.push(`## The first stream of a process
+
+${tokens.cold} chunks, one written every ${gapMicros.single} µs, in a new process: CPU time · wall-clock time since the process began. Our packages are imported as they
+are published.
+
+${table(
+  ["", "until the client is made", "until the last chunk is read"],
+  cold.map(({ done, name, ready }) => [label(name), millis(ready), millis(done)])
+)}`)
   }
   if (of("parser, batched").length > 0) {
     parts.push(`## The parser alone
@@ -143,7 +165,7 @@ ${sectionTable(of("parser, single"))}`)
 Bundled with esbuild ${versionOf("esbuild")} for browsers.
 
 ${table(
-  ["", "minified", "and compressed (gzip)"],
+  ["", "minified", "gzipped"],
   sizes.map(([name, size]) => [label(name), kilobytes(size.minified), kilobytes(size.gzipped)])
 )}`)
   }

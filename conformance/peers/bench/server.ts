@@ -1,6 +1,6 @@
 /**
- * The benchmark's server, a process of its own: answers any POST to `/MODE/TEXT/TOKENS/…` with that stream. It writes HTTP chunks to the socket
- * itself, so that a write is a write.
+ * The server of the benchmark, in a process of its own: answers any POST to `/MODE/TEXT/TOKENS/GAP/…` with that stream. It writes HTTP chunks to the
+ * socket itself, so that each event is one write.
  */
 import { once } from "node:events"
 import { createServer } from "node:http"
@@ -19,7 +19,7 @@ const framesOf = (mode: Mode, text: Text, tokens: number) => {
   return known
 }
 
-// Bytes to hand over ahead of what the network takes: the client is not to wait for the server.
+// Bytes to buffer ahead of the network, so that the client never waits for the server.
 const enough = 1024 * 1024
 
 const play = async (socket: Socket, all: ReadonlyArray<Buffer>, gap: number) => {

@@ -1,15 +1,14 @@
 /**
- * What is compared. Each subject streams one completion from a base URL and counts what it is told of its content. Each is imported only when it
- * is measured.
+ * The clients that are compared. Each streams one completion from a base URL and counts its content. Each is imported only if it is measured.
  */
 
-/** What a subject saw: pieces of content with something in them, and their length in UTF-16 code units. */
+/** What a subject counted: non-empty pieces of content, and their length in UTF-16 code units. */
 export interface Seen {
   readonly pieces: number
   readonly length: number
 }
 
-/** Makes a client for a base URL; what it returns streams one completion. */
+/** Makes a client for a base URL. Returns the function that streams one completion. */
 export type Subject = (baseUrl: string) => Promise<() => Promise<Seen>>
 
 const apiKey = "sk-benchmark"
@@ -30,7 +29,7 @@ interface PlainChunk {
   readonly choices: ReadonlyArray<{ readonly delta: { readonly content?: string | null } }>
 }
 
-/** The floor: no types, no validation, no error but what JSON.parse throws. */
+/** The baseline: no types, no validation, no errors but those of `fetch` and `JSON.parse`. */
 const plain: Subject = async (baseUrl) => {
   const { createParser } = await import("eventsource-parser")
   return async () => {

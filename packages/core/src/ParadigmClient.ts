@@ -25,7 +25,7 @@ import type * as RequestEncoding from "./RequestEncoding.ts"
 import type * as RetryPolicy from "./RetryPolicy.ts"
 import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
 import { ChunkReader, type Source } from "./stream/ChunkReader.ts"
-import type * as Telemetry from "./Telemetry.ts"
+import * as Telemetry from "./Telemetry.ts"
 import type * as Timeouts from "./Timeouts.ts"
 import { readText, unexpected } from "./transport/accept.ts"
 import { type OpenResponse, timed } from "./transport/attempt.ts"
@@ -62,8 +62,8 @@ export interface Options extends CallOptions {
    * `https://paradigm.lighton.ai` by default.
    */
   readonly baseUrl?: string | URL | undefined
-  /** What spans hold, and what leaves the process with a request. */
-  readonly telemetry?: Telemetry.TelemetryOptions | undefined
+  /** Reports calls to OpenTelemetry. Defaults to `Telemetry.make()`; in a browser and on another transport nothing is reported by default. */
+  readonly telemetry?: Telemetry.Telemetry | undefined
 }
 
 /**
@@ -225,7 +225,7 @@ export const makeWith = Effect.fnUntraced(function* (
     )
     const reader = new ChunkReader(source, {
       timing: { clock, limits, deadline },
-      onFirstChunk: call.onFirstChunk,
+      onChunks: call.onChunks,
       toError: (error) => call.toError(call.retries.fail(error)),
       reopen: (error) =>
         Effect.provideService(
@@ -285,7 +285,9 @@ export const makeWith = Effect.fnUntraced(function* (
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Service, ParadigmError, HttpClient.HttpClient> =>
-  Effect.flatMap(HttpClient.HttpClient, (http) => makeWith(Transport.fromHttpClient(http), options))
+  Effect.flatMap(HttpClient.HttpClient, (http) =>
+    makeWith(Transport.fromHttpClient(http), { ...options, telemetry: options.telemetry ?? Telemetry.make() })
+  )
 
 /**
  * Creates the layer of a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.

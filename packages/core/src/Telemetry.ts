@@ -1,166 +1,370 @@
 /**
- * What a call tells OpenTelemetry: one span, with the attributes and metrics of the `gen_ai` conventions, and below it one for each attempt, with
- * those of the `http` conventions. Conversations are never recorded unless that was asked for.
+ * Spans and metrics of the client.
  *
- * Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/, https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+ * **Details**
+ *
+ * A call has one span with the attributes of the GenAI conventions, and below it one span for each HTTP request with the attributes of the HTTP
+ * conventions. Spans are made only if the application provides a tracer, for example with `effect/observability/OtlpTracer`. Metrics are always
+ * recorded in `Metric.MetricRegistry`. Their attributes are `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`,
+ * `gen_ai.response.model`, `server.address`, `server.port` and `unit`, from which Effect's exporter reads the unit. `error.type` is the `_tag` of
+ * the error's reason, or `interrupted`.
+ *
+ * Source: https://github.com/open-telemetry/semantic-conventions-genai (autumn 2026),
+ * https://opentelemetry.io/docs/specs/semconv/http/http-spans/
  *
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
-import type { Span } from "effect/Tracer"
-import type { ChatCompletion, ChatCompletionRequest } from "./ChatCompletion.ts"
+import type * as Metric from "effect/Metric"
+import * as Predicate from "effect/Predicate"
+import { ParentSpan, type Span } from "effect/Tracer"
+import type { Anomaly } from "./Anomaly.ts"
+import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, CompletionUsage } from "./ChatCompletion.ts"
+import { errorType, requestAttributes, responseAttributes, serverOf } from "./client/attributes.ts"
+import { type Attributes, counter, counterWith, durations, durationsWith } from "./client/metric.ts"
+import { openSpan, setAttributes, traceHeaders } from "./client/span.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 
 /**
- * What may leave the process, or enter a span, beyond names and numbers.
+ * Content of spans and headers beyond names and numbers.
  *
  * @category options
  * @since 0.1.0
  */
 export interface TelemetryOptions {
-  /** Whether to send `traceparent` to the endpoint. A browser then needs the server's leave. False by default. */
+  /** Whether to send the `traceparent` header. Triggers a CORS preflight in browsers. Defaults to `false`. */
   readonly propagateTrace?: boolean | undefined
-  /** Whether to record the conversation in the span. False by default. */
+  /** Whether to record messages and tool names in the span. They may hold personal data. Defaults to `false`. */
   readonly recordContent?: boolean | undefined
 }
 
-const seconds = Metric.boundariesFromIterable([0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92])
-
 /**
- * Seconds that calls took, by model and outcome.
+ * Reports one call of a client.
  *
- * @category metrics
+ * @category models
  * @since 0.1.0
  */
-export const operationDuration = Metric.histogram("gen_ai.client.operation.duration", {
-  description: "Duration of a call in seconds",
-  boundaries: seconds
-})
-
-/**
- * Seconds from the call to the first chunk of its stream, by model.
- *
- * @category metrics
- * @since 0.1.0
- */
-export const timeToFirstChunk = Metric.histogram("gen_ai.client.operation.time_to_first_chunk", {
-  description: "Time to the first chunk of a stream in seconds",
-  boundaries: seconds
-})
-
-/**
- * Tokens of a call, by model and type (`input` or `output`).
- *
- * @category metrics
- * @since 0.1.0
- */
-export const tokenUsage = Metric.histogram("gen_ai.client.token.usage", {
-  description: "Tokens of a call",
-  boundaries: Metric.boundariesFromIterable([1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576])
-})
-
-/** One call under observation. */
 export interface Observation {
-  readonly span: Span
-  /** The first chunk has come. */
-  readonly firstChunk: Effect.Effect<void>
-  /** The call is over, with what had arrived. */
-  readonly end: (exit: Exit.Exit<unknown, ParadigmError>, completion: ChatCompletion | undefined) => Effect.Effect<void>
+  /** Runs the HTTP requests of the call. */
+  readonly run: <A, E, R>(requests: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Reports the chunks that one network read brought. */
+  readonly chunks: (chunks: ReadonlyArray<ChatCompletionChunk>) => void
+  /** Reports the end of the call, with the completion as far as it arrived and with the deviations that were repaired. */
+  readonly end: (
+    exit: Exit.Exit<unknown, ParadigmError>,
+    completion: ChatCompletion | undefined,
+    anomalies?: ReadonlyArray<Anomaly & { readonly count?: number | undefined }>
+  ) => Effect.Effect<void>
 }
 
-const present = (attributes: Readonly<Record<string, unknown>>) =>
-  Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined && value !== null))
+/**
+ * Reports the calls of a client. `make` reports them to OpenTelemetry.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Telemetry {
+  /** Begins the report of a call. `isStream` is `true` if the response is a stream. */
+  readonly observe: (request: ChatCompletionRequest, url: URL, isStream: boolean) => Effect.Effect<Observation>
+  /** Runs one HTTP request, up to the headers of its response. `evaluate` gets the trace headers to send. */
+  readonly httpSpan: <A extends { readonly status: number }, E extends { readonly reason: { readonly _tag: string } }, R>(
+    url: URL,
+    evaluate: (trace: Readonly<Record<string, string>>) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
+}
 
-const serverAttributes = (url: URL) => ({
-  "server.address": url.hostname,
-  "server.port": Number(url.port || (url.protocol === "https:" ? 443 : 80))
+/**
+ * Duration of a call in seconds, from the first HTTP request to the end of the response. Includes retries.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const inferenceDuration: Metric.Histogram<number> = durations("gen_ai.client.inference.duration", "Duration of an inference call")
+
+/**
+ * Time from the call to the first chunk of its stream, in seconds.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const timeToFirstChunk: Metric.Histogram<number> = durations(
+  "gen_ai.client.inference.time_to_first_chunk",
+  "Time to receive the first chunk"
+)
+
+/**
+ * Time between the chunks of a stream, in seconds. Chunks that arrive in one network read count as one: the time between them is decoding time.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const timePerOutputChunk: Metric.Histogram<number> = durations(
+  "gen_ai.client.inference.time_per_output_chunk",
+  "Time between two chunks"
+)
+
+/**
+ * Input (prompt) tokens, including cached tokens. Adds 0 for a response without usage.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const inputTokens: Metric.Counter<bigint> = counter("gen_ai.client.inference.usage.input_tokens", "Input tokens")
+
+/**
+ * Output (completion) tokens, including reasoning tokens. Adds 0 for a response without usage.
+ *
+ * @example
+ * ```ts
+ * import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+ * import * as Telemetry from "@paradigm-effect/core/Telemetry"
+ * import * as Transport from "@paradigm-effect/core/Transport"
+ * import { Effect, Metric } from "effect"
+ *
+ * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   telemetry: Telemetry.make()
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const paradigm = yield* ParadigmClient.ParadigmClient
+ *   yield* paradigm.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ *   // One series for each model, server and provider.
+ *   for (const metric of yield* Metric.snapshot) {
+ *     if (metric.id === Telemetry.outputTokens.id && metric.type === "Counter") console.log(metric.state.count) // => 3n
+ *   }
+ * })
+ *
+ * await Effect.runPromise(Effect.provide(program, layer))
+ * ```
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const outputTokens: Metric.Counter<bigint> = counter("gen_ai.client.inference.usage.output_tokens", "Output tokens")
+
+/**
+ * Input tokens that the server read from its cache. Included in `inputTokens`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const cacheReadInputTokens: Metric.Counter<bigint> = counter(
+  "gen_ai.client.inference.usage.cache_read.input_tokens",
+  "Input tokens read from the cache"
+)
+
+/**
+ * Input tokens that the server wrote to its cache. Included in `inputTokens`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const cacheWriteInputTokens: Metric.Counter<bigint> = counter(
+  "gen_ai.client.inference.usage.cache_write.input_tokens",
+  "Input tokens written to the cache"
+)
+
+/**
+ * Reasoning tokens. Included in `outputTokens`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const reasoningOutputTokens: Metric.Counter<bigint> = counter(
+  "gen_ai.client.inference.usage.reasoning.output_tokens",
+  "Output tokens used for reasoning"
+)
+
+/**
+ * Deviations of responses from the contract, by the attribute `paradigm.anomaly.repair`.
+ *
+ * @category metrics
+ * @since 0.1.0
+ */
+export const anomalies: Metric.Counter<bigint> = counter("paradigm.client.anomalies", "Repaired deviations from the contract", {
+  unit: "{anomaly}"
 })
 
-const requestAttributes = (request: ChatCompletionRequest, url: URL, options: TelemetryOptions) =>
-  present({
-    "gen_ai.operation.name": "chat",
-    "gen_ai.provider.name": "paradigm",
-    "gen_ai.request.model": request.model,
-    "gen_ai.request.max_tokens": request.max_completion_tokens ?? request.max_tokens,
-    "gen_ai.request.temperature": request.temperature,
-    "gen_ai.request.top_p": request.top_p,
-    "gen_ai.request.frequency_penalty": request.frequency_penalty,
-    "gen_ai.request.presence_penalty": request.presence_penalty,
-    "gen_ai.request.stop_sequences": request.stop,
-    "gen_ai.request.choice.count": request.n,
-    "gen_ai.input.messages": options.recordContent === true ? JSON.stringify(request.messages) : undefined,
-    ...serverAttributes(url)
-  })
+const countIn = (holder: unknown, name: string): number | undefined => {
+  const value: unknown = Predicate.hasProperty(holder, name) ? holder[name] : undefined
+  return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined
+}
 
-const responseAttributes = (completion: ChatCompletion, options: TelemetryOptions) =>
-  present({
-    "gen_ai.response.id": completion.id,
-    "gen_ai.response.model": completion.model,
-    "gen_ai.response.finish_reasons": completion.choices.map((choice) => choice.finish_reason ?? "unfinished"),
-    "gen_ai.usage.input_tokens": completion.usage?.prompt_tokens,
-    "gen_ai.usage.output_tokens": completion.usage?.completion_tokens,
-    "gen_ai.output.messages":
-      options.recordContent === true ? JSON.stringify(completion.choices.map((choice) => choice.message)) : undefined
-  })
+// By name: `cache_write_tokens` is not in the contract, and a server may leave out any of them.
+const usageOf = (usage: CompletionUsage | null | undefined) => {
+  const details = usage?.prompt_tokens_details
+  return [
+    [inputTokens, "gen_ai.usage.input_tokens", countIn(usage, "prompt_tokens")],
+    [outputTokens, "gen_ai.usage.output_tokens", countIn(usage, "completion_tokens")],
+    [cacheReadInputTokens, "gen_ai.usage.cache_read.input_tokens", countIn(details, "cached_tokens")],
+    [cacheWriteInputTokens, "gen_ai.usage.cache_write.input_tokens", countIn(details, "cache_write_tokens")],
+    [reasoningOutputTokens, "gen_ai.usage.reasoning.output_tokens", countIn(usage?.completion_tokens_details, "reasoning_tokens")]
+  ] as const
+}
 
-/** Begins to observe a call. */
-export const observe = Effect.fnUntraced(function* (
-  request: ChatCompletionRequest,
-  url: URL,
-  options: TelemetryOptions
-): Effect.fn.Return<Observation> {
-  const clock = yield* Clock.Clock
-  const startedAt = clock.currentTimeMillisUnsafe()
-  const span = yield* Effect.makeSpan(`chat ${request.model}`, { kind: "client", attributes: requestAttributes(request, url, options) })
-  const tags = { "gen_ai.operation.name": "chat", "gen_ai.request.model": request.model }
-  const elapsed = () => (clock.currentTimeMillisUnsafe() - startedAt) / 1000
-  const record = (metric: Metric.Metric<number, unknown>, value: number, more: Readonly<Record<string, string>> = {}) =>
-    Metric.update(Metric.withAttributes(metric, { ...tags, ...more }), value)
-  return {
-    span,
-    firstChunk: Effect.suspend(() => record(timeToFirstChunk, elapsed())),
-    end: Effect.fnUntraced(function* (exit, completion) {
-      if (completion !== undefined) {
-        for (const [key, value] of Object.entries(responseAttributes(completion, options))) span.attribute(key, value)
+type Repaired = Anomaly & { readonly count?: number | undefined }
+
+const logRepaired = ({ count = 1, expected, path, repair }: Repaired) =>
+  Effect.logDebug(`Repaired the response at ${path}: expected ${expected} (${repair}, ${count} times)`)
+
+// Reports nothing after its end.
+class Call implements Observation {
+  readonly #span: Span | undefined
+  readonly #clock: Clock.Clock
+  readonly #context: Context.Context<never>
+  readonly #options: TelemetryOptions
+  readonly #startTime: bigint
+  #attributes: Attributes
+  #timePerChunk: Metric.Histogram<number> | undefined
+  #lastRead = 0
+  #isEnded = false
+
+  constructor(span: Span | undefined, context: Context.Context<never>, attributes: Attributes, options: TelemetryOptions) {
+    this.#span = span
+    this.#clock = Context.get(context, Clock.Clock)
+    this.#context = context
+    this.#options = options
+    this.#attributes = attributes
+    // The start of the span if it has one: the convention gives the span and the metric one duration.
+    this.#startTime = span?.status.startTime || this.#clock.currentTimeNanosUnsafe()
+  }
+
+  run<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.#span === undefined ? effect : Effect.provideService(effect, ParentSpan, this.#span)
+  }
+
+  chunks(chunks: ReadonlyArray<ChatCompletionChunk>): void {
+    const now = this.#clock.currentTimeMillisUnsafe()
+    if (this.#timePerChunk === undefined) {
+      this.#setModel(chunks[0]?.model)
+      const seconds = this.#secondsUntil(this.#clock.currentTimeNanosUnsafe())
+      this.#span?.attribute("gen_ai.response.time_to_first_chunk", seconds)
+      durationsWith(timeToFirstChunk, this.#attributes).updateUnsafe(seconds, this.#context)
+      this.#timePerChunk = durationsWith(timePerOutputChunk, this.#attributes)
+    } else {
+      this.#timePerChunk.updateUnsafe((now - this.#lastRead) / 1000, this.#context)
+    }
+    this.#lastRead = now
+  }
+
+  end(
+    exit: Exit.Exit<unknown, ParadigmError>,
+    completion: ChatCompletion | undefined,
+    repaired: ReadonlyArray<Repaired> = []
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#isEnded) return Effect.void
+      this.#isEnded = true
+      const span = this.#span
+      const now = this.#clock.currentTimeNanosUnsafe()
+      this.#setModel(completion?.model)
+      if (completion !== undefined && span !== undefined) setAttributes(span, responseAttributes(completion, this.#options))
+      const tokens = { ...this.#attributes, "gen_ai.token.modality": "unknown" }
+      for (const [metric, attribute, value] of usageOf(completion?.usage)) {
+        setAttributes(span, { [attribute]: value })
+        counterWith(metric, tokens).updateUnsafe(BigInt(value ?? 0), this.#context)
       }
-      const error = Exit.isFailure(exit) ? exit.cause.reasons.find((reason) => reason._tag === "Fail")?.error : undefined
-      const failed = error === undefined ? (Exit.isFailure(exit) ? "interrupted" : undefined) : error.reason._tag
-      if (failed !== undefined) span.attribute("error.type", failed)
-      if (error?.status !== undefined) span.attribute("http.response.status_code", error.status)
-      span.end(clock.currentTimeNanosUnsafe(), exit)
-      yield* record(operationDuration, elapsed(), failed === undefined ? {} : { "error.type": failed })
-      if (completion?.usage === undefined || completion.usage === null) return
-      yield* record(tokenUsage, completion.usage.prompt_tokens, { "gen_ai.token.type": "input" })
-      yield* record(tokenUsage, completion.usage.completion_tokens, { "gen_ai.token.type": "output" })
+      for (const anomaly of repaired) this.#count(anomaly, now)
+      const type = errorType(exit)
+      setAttributes(span, { "error.type": type })
+      span?.end(now, exit)
+      const attributes = type === undefined ? this.#attributes : { ...this.#attributes, "error.type": type }
+      durationsWith(inferenceDuration, attributes).updateUnsafe(this.#secondsUntil(now), this.#context)
+      // In the context of the call: whoever ends a stream may have none.
+      return Effect.provideContext(Effect.forEach(repaired, logRepaired, { discard: true }), this.#context)
     })
   }
-})
 
-/** Observes one attempt, up to the headers of its response. It is given the headers that continue the trace, where they are to be sent. */
-export const attempt = <A extends { readonly status: number }, E, R>(
-  url: URL,
-  propagate: boolean,
-  evaluate: (trace: Readonly<Record<string, string>>) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.useSpan(
-    "POST",
-    // Without the query: it may hold what a proxy asks for.
-    { kind: "client", attributes: { "http.request.method": "POST", "url.full": url.origin + url.pathname, ...serverAttributes(url) } },
-    (span) =>
-      Effect.flatMap(
-        evaluate(propagate ? { traceparent: `00-${span.traceId.padStart(32, "0")}-${span.spanId}-0${span.sampled ? 1 : 0}` } : {}),
-        (response) =>
-          Effect.map(Clock.currentTimeNanos, (now) => {
-            const { status } = response
-            span.attribute("http.response.status_code", status)
-            if (status >= 400) {
-              span.attribute("error.type", String(status))
-              span.end(now, Exit.fail(`HTTP status ${status}`))
-            }
-            return response
-          })
-      )
-  )
+  #count({ count = 1, expected, path, raw, repair }: Repaired, now: bigint): void {
+    const name = { "paradigm.anomaly.repair": repair }
+    counterWith(anomalies, { ...this.#attributes, ...name }).updateUnsafe(BigInt(count), this.#context)
+    const attributes = { ...name, "paradigm.anomaly.path": path, "paradigm.anomaly.expected": expected, "paradigm.anomaly.count": count }
+    // What the server sent may quote the conversation.
+    const content = this.#options.recordContent === true ? { "paradigm.anomaly.raw": raw } : {}
+    this.#span?.event("paradigm.anomaly", now, { ...attributes, ...content })
+  }
+
+  #secondsUntil(now: bigint): number {
+    return Number(now - this.#startTime) / 1e9
+  }
+
+  #setModel(model: string | undefined): void {
+    if (model) this.#attributes = { ...this.#attributes, "gen_ai.response.model": model }
+  }
+}
+
+/**
+ * Reports calls by the OpenTelemetry conventions.
+ *
+ * **Details**
+ *
+ * The option `telemetry` defaults to this in Node, in Deno and for clients on an `HttpClient`. In browsers nothing is reported by default, because it
+ * adds 7 KB (gzipped) to a page.
+ *
+ * @example
+ * ```ts
+ * import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
+ * import * as Telemetry from "@paradigm-effect/core/Telemetry"
+ * import * as Transport from "@paradigm-effect/core/Transport"
+ * import { Effect, Tracer } from "effect"
+ *
+ * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   telemetry: Telemetry.make({ recordContent: true })
+ * })
+ *
+ * const spans: Array<Tracer.NativeSpan> = []
+ * const tracer = Tracer.make({
+ *   span: (options) => {
+ *     const span = new Tracer.NativeSpan(options)
+ *     spans.push(span)
+ *     return span
+ *   }
+ * })
+ *
+ * const program = Effect.gen(function* () {
+ *   const paradigm = yield* ParadigmClient.ParadigmClient
+ *   yield* paradigm.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ * })
+ *
+ * await Effect.runPromise(program.pipe(Effect.provide(layer), Effect.withTracer(tracer)))
+ *
+ * console.log(spans.map(({ name }) => name)) // => [ 'chat alfred-4.2', 'POST' ]
+ * console.log(spans[0]?.attributes.get("gen_ai.output.messages")) // => [{"role":"assistant","parts":[{"type":"text","content":"Hello!"}]}]
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = (options: TelemetryOptions = {}): Telemetry => ({
+  observe: Effect.fnUntraced(function* (request, url, isStream) {
+    const names = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "paradigm", "gen_ai.request.model": request.model }
+    const server = serverOf(url)
+    // A sampler sees only the attributes that a span begins with.
+    const span = yield* openSpan(`chat ${request.model}`, { ...names, ...server })
+    if (span !== undefined) setAttributes(span, requestAttributes(request, isStream, options))
+    const attributes = { ...names, ...server, "server.port": String(server["server.port"]) }
+    return new Call(span, yield* Effect.context(), attributes, options)
+  }),
+  httpSpan: Effect.fnUntraced(function* (url, evaluate) {
+    // Without the query: it may hold credentials.
+    const span = yield* openSpan("POST", { "http.request.method": "POST", "url.full": url.origin + url.pathname, ...serverOf(url) })
+    const request = evaluate(options.propagateTrace === true ? yield* traceHeaders(span) : {})
+    if (span === undefined) return yield* request
+    const clock = yield* Clock.Clock
+    return yield* Effect.onExit(request, (exit) =>
+      Effect.sync(() => {
+        const status = Exit.isSuccess(exit) ? exit.value.status : undefined
+        const isRefused = status !== undefined && status >= 400
+        setAttributes(span, { "http.response.status_code": status, "error.type": isRefused ? String(status) : errorType(exit) })
+        span.end(clock.currentTimeNanosUnsafe(), isRefused ? Exit.fail(`HTTP status ${status}`) : exit)
+      })
+    )
+  })
+})

@@ -7,13 +7,17 @@ import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as Telemetry from "@paradigm-effect/core/Telemetry"
 import * as Transport from "@paradigm-effect/core/Transport"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 
 export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 const transport = /* @__PURE__ */ Transport.fromFetch({ redirect: "manual" })
+
+const make = (options: ParadigmClient.Options) =>
+  ParadigmClient.makeWith(transport, { ...options, telemetry: options.telemetry ?? Telemetry.make() })
 
 /**
  * The client. Fails with `InvalidConfiguration`.
@@ -22,7 +26,7 @@ const transport = /* @__PURE__ */ Transport.fromFetch({ redirect: "manual" })
  * @since 0.1.0
  */
 export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  ParadigmClient.layerWith(transport, options)
+  Layer.effect(ParadigmClient.ParadigmClient, make(options))
 
 /**
  * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL` (`--allow-env` for these two).
@@ -30,9 +34,7 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf((options) =>
-  ParadigmClient.makeWith(transport, options)
-)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf(make)
 
 /**
  * The client for people without Effect: promises and async iterables.

@@ -7,6 +7,7 @@ import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
+import * as Telemetry from "@paradigm-effect/core/Telemetry"
 import * as Timeouts from "@paradigm-effect/core/Timeouts"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,7 +29,7 @@ export interface Options extends ParadigmClient.Options, ConnectionOptions {}
 
 const make = Effect.fnUntraced(function* (options: Options) {
   const transport = UndiciTransport.make(yield* Dispatcher.make(options, Timeouts.limits(options.timeouts).connect))
-  return yield* ParadigmClient.makeWith(transport, options)
+  return yield* ParadigmClient.makeWith(transport, { ...options, telemetry: options.telemetry ?? Telemetry.make() })
 })
 
 /**

@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
+import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
 import { InvalidRequest, ParadigmError } from "../ParadigmError.ts"
 import type { Encoded } from "../RequestEncoding.ts"
-import * as Telemetry from "../Telemetry.ts"
+import type { Observation } from "../Telemetry.ts"
 import { accept } from "../transport/accept.ts"
 import { type OpenResponse, send } from "../transport/attempt.ts"
 import type { Transport } from "../Transport.ts"
@@ -41,7 +41,7 @@ export class Call {
   readonly #body: Encoded
   readonly #model: string
   readonly #stream: boolean
-  readonly #observation: Telemetry.Observation
+  readonly #observation: Observation
   #hasEnded = false
 
   private constructor(
@@ -50,7 +50,7 @@ export class Call {
     body: Encoded,
     request: ChatCompletionRequest,
     stream: boolean,
-    observation: Telemetry.Observation,
+    observation: Observation,
     clock: Clock.Clock
   ) {
     this.#transport = transport
@@ -70,14 +70,12 @@ export class Call {
     stream: boolean
   ): Effect.fn.Return<Call, ParadigmError> {
     const body = yield* Effect.fromResult(encode(request, stream, settings))
-    const observation = yield* Telemetry.observe(request, settings.url, settings.telemetry)
+    const observation = yield* settings.telemetry.observe(request, settings.url, stream)
     return new Call(transport, settings, body, request, stream, observation, yield* Clock.Clock)
   })
 
-  /** Runs before the first chunks of a stream are delivered. */
-  get onFirstChunk(): Effect.Effect<void> {
-    return this.#observation.firstChunk
-  }
+  /** Reports the chunks of one network read. */
+  readonly onChunks = (chunks: ReadonlyArray<ChatCompletionChunk>): void => this.#observation.chunks(chunks)
 
   /** Sends the request once and succeeds with the accepted response. */
   readonly attempt: Effect.Effect<OpenResponse, ParadigmError, Scope.Scope> = Effect.suspend(() => {
@@ -92,9 +90,9 @@ export class Call {
       },
       body: this.#body.body
     }
-    return send(this.#transport, request, limits, telemetry.propagateTrace === true).pipe(
+    return send(this.#transport, request, limits, telemetry).pipe(
       Effect.flatMap((response) => accept(response, { url, model: this.#model, stream: this.#stream })),
-      Effect.withParentSpan(this.#observation.span)
+      (attempt) => this.#observation.run(attempt)
     )
   })
 

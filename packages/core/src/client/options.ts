@@ -8,8 +8,9 @@ import * as Redaction from "../errors/redaction.ts"
 import type { CallOptions, Options } from "../ParadigmClient.ts"
 import * as RequestEncoding from "../RequestEncoding.ts"
 import type { RetryPolicy } from "../RetryPolicy.ts"
-import type { TelemetryOptions } from "../Telemetry.ts"
+import type { Telemetry } from "../Telemetry.ts"
 import * as Timeouts from "../Timeouts.ts"
+import { noTelemetry } from "./noTelemetry.ts"
 import type { RetrySettings } from "./Retries.ts"
 
 export const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
@@ -75,7 +76,7 @@ export interface CallSettings {
   readonly extraBody: Readonly<Record<string, unknown>> | undefined
   readonly limits: Timeouts.Limits
   readonly retry: RetrySettings
-  readonly telemetry: TelemetryOptions
+  readonly telemetry: Telemetry
 }
 
 const millis = (input: Duration.Input | undefined, otherwise: number) =>
@@ -108,5 +109,5 @@ export const resolveCall = ({ endpoint, options }: Settings, call: CallOptions =
     extraBody: undefined,
     limits: Timeouts.limits(options.timeouts, call.timeouts),
     retry: retrySettings(call.retry ?? options.retry),
-    telemetry: options.telemetry ?? {}
+    telemetry: options.telemetry ?? noTelemetry
   }))

@@ -21,8 +21,8 @@ export interface Source {
 export interface Options {
   /** The limits of the stream's stages. Without them nothing is timed. */
   readonly timing?: Timing | undefined
-  /** Runs before the first chunks are delivered. */
-  readonly onFirstChunk?: Effect.Effect<void> | undefined
+  /** Called with the chunks of each network read before they are delivered. */
+  readonly onChunks?: ((chunks: Chunks) => void) | undefined
   /** Opens another source after an error that came before any chunk was delivered. Fails if there is none. */
   readonly reopen?: ((error: ParadigmError) => Effect.Effect<Source, ParadigmError>) | undefined
   /** The error as the reader fails with it. */
@@ -93,9 +93,9 @@ export class ChunkReader {
       return this.next
     }
     this.#timer?.end()
-    if (this.#delivered) return Effect.succeed(chunks)
     this.#delivered = true
-    return this.#options.onFirstChunk === undefined ? Effect.succeed(chunks) : Effect.as(this.#options.onFirstChunk, chunks)
+    this.#options.onChunks?.(chunks)
+    return Effect.succeed(chunks)
   }
 
   #recover(error: ParadigmError, reopen: NonNullable<Options["reopen"]>): Pull.Pull<Chunks, ParadigmError> {

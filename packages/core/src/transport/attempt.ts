@@ -9,7 +9,7 @@ import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { ParadigmError, type ParadigmErrorReason, Timeout } from "../ParadigmError.ts"
-import * as Telemetry from "../Telemetry.ts"
+import type { Telemetry } from "../Telemetry.ts"
 import type { Limits } from "../Timeouts.ts"
 import type { Transport, TransportRequest } from "../Transport.ts"
 import { fromTransport } from "./mapError.ts"
@@ -33,12 +33,12 @@ export const send = Effect.fnUntraced(function* (
   transport: Transport,
   request: TransportRequest,
   limits: Limits,
-  propagateTrace: boolean
+  telemetry: Telemetry
 ): Effect.fn.Return<OpenResponse, ParadigmError, Scope.Scope> {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const close = Scope.close(scope, Exit.void)
   const { headers, url } = request
-  const answered = Telemetry.attempt(url, propagateTrace, (trace) =>
+  const answered = telemetry.httpSpan(url, (trace) =>
     transport({ ...request, headers: { ...headers, ...trace } }).pipe(
       Effect.provideService(Scope.Scope, scope),
       // Inside the span, which must not record what a platform's exception quotes.

@@ -1,0 +1,67 @@
+// A conversation in the `{role, parts}` form of the GenAI conventions: their JSON schemas of input messages, output messages and tool definitions.
+
+interface Part {
+  readonly type?: string | undefined
+  readonly text?: string | undefined
+  readonly input_audio?: { readonly data: string; readonly format: string } | undefined
+}
+
+/** The fields that any role may have. */
+interface Message {
+  readonly role: string
+  readonly name?: string | undefined
+  readonly content?: string | ReadonlyArray<Part> | null | undefined
+  readonly refusal?: string | null | undefined
+  readonly reasoning?: string | null | undefined
+  readonly reasoning_content?: string | null | undefined
+  readonly tool_call_id?: string | undefined
+  readonly tool_calls?:
+    | ReadonlyArray<{
+        readonly id?: string | undefined
+        readonly function?: { readonly name: string; readonly arguments: string } | undefined
+      }>
+    | null
+    | undefined
+}
+
+const urlPart = (modality: string, uri: string): object => {
+  const data = /^data:([^;,]*)[^,]*;base64,/.exec(uri)
+  return data === null ? { type: "uri", modality, uri } : { type: "blob", modality, mime_type: data[1], content: uri.slice(data[0].length) }
+}
+
+const contentPart = (part: Part): object => {
+  if (typeof part.text === "string") return { type: "text", content: part.text }
+  if (part.input_audio !== undefined) {
+    return { type: "blob", modality: "audio", mime_type: `audio/${part.input_audio.format}`, content: part.input_audio.data }
+  }
+  const media = /^(image|audio|video)_url$/.exec(part.type ?? "")
+  const value: unknown = media === null ? undefined : Reflect.get(part, media[0])
+  const url: unknown = typeof value === "object" && value !== null && "url" in value ? value.url : value
+  // Any other part is one of the convention's generic parts as it is.
+  return media?.[1] === undefined || typeof url !== "string" ? part : urlPart(media[1], url)
+}
+
+// The arguments as JSON, or as the text that the model wrote if it is not JSON.
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** A message of a request or of a response. */
+export const toMessage = (message: Message): object => {
+  const { content, name, role, tool_call_id: id } = message
+  if (role === "tool") return { role, parts: [{ type: "tool_call_response", id, response: content }] }
+  const parts: Array<object> = []
+  const reasoning = message.reasoning ?? message.reasoning_content
+  if (typeof reasoning === "string") parts.push({ type: "reasoning", content: reasoning })
+  if (typeof content === "string") parts.push({ type: "text", content })
+  else if (Array.isArray(content)) parts.push(...content.map(contentPart))
+  if (typeof message.refusal === "string") parts.push({ type: "refusal", content: message.refusal })
+  for (const { function: called, id } of message.tool_calls ?? []) {
+    if (called !== undefined) parts.push({ type: "tool_call", id, name: called.name, arguments: parsed(called.arguments) })
+  }
+  return { role, name, parts }
+}

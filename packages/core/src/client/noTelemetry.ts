@@ -1,0 +1,11 @@
+// A client that reports nothing: the default in a browser, where a page would have to load the rest.
+import * as Effect from "effect/Effect"
+import { constVoid, identity } from "effect/Function"
+import type { Observation, Telemetry } from "../Telemetry.ts"
+
+const unobserved: Observation = { run: identity, chunks: constVoid, end: () => Effect.void }
+
+export const noTelemetry: Telemetry = {
+  observe: () => Effect.succeed(unobserved),
+  httpSpan: (_, evaluate) => evaluate({})
+}
