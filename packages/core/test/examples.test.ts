@@ -82,12 +82,14 @@ const compile = () => {
       extends: "../../tsconfig.base.json",
       compilerOptions: {
         noEmit: true,
+        composite: false,
+        declarationMap: false,
         allowImportingTsExtensions: true,
         rewriteRelativeImportExtensions: false,
         lib: ["ES2024", "ESNext.Disposable", "DOM", "DOM.Iterable", "DOM.AsyncIterable"],
         types: ["node"]
       },
-      files: [...modules.map((module) => packages + module), `${packages}core/src/index.ts`, ...examples.map(({ file }) => file)]
+      files: [...modules.map((module) => packages + module), ...examples.map(({ file }) => file)]
     })
   }
   const api = new API({

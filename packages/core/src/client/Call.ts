@@ -42,7 +42,6 @@ export class Call {
   readonly #model: string
   readonly #stream: boolean
   readonly #observation: Observation
-  #hasEnded = false
 
   private constructor(
     transport: Transport,
@@ -103,10 +102,6 @@ export class Call {
 
   /** Ends the observation. Only the first end counts. */
   end(exit: Exit.Exit<unknown, ParadigmError>, completion: ChatCompletion | undefined): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.#hasEnded) return Effect.void
-      this.#hasEnded = true
-      return this.#observation.end(exit, completion)
-    })
+    return this.#observation.end(exit, completion)
   }
 }

@@ -92,6 +92,10 @@ export class ChunkReader {
       this.#timer?.keepAlive()
       return this.next
     }
+    return this.#give(chunks)
+  }
+
+  #give(chunks: Chunks): Effect.Effect<Chunks> {
     this.#timer?.end()
     this.#delivered = true
     this.#options.onChunks?.(chunks)
@@ -106,8 +110,7 @@ export class ChunkReader {
         const chunks = this.#source.decoder.take()
         // What a repeated request failed with says nothing about the chunks of the first one.
         if (final.reason !== error.reason || !Arr.isReadonlyArrayNonEmpty(chunks)) return Effect.fail(this.#failure)
-        this.#delivered = true
-        return Effect.succeed(chunks)
+        return this.#give(chunks)
       },
       onSuccess: (source) => {
         this.#source = source
