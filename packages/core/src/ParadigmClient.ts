@@ -132,7 +132,7 @@ const responseInfo = ({ requestId, response }: Exchange): ResponseInfo => ({
 
 const contradicts = (request: ChatCompletionRequest, stream: boolean): InvalidRequest | undefined =>
   // Whoever writes JavaScript may give no request at all; that is for its schema to say.
-  request?.stream === undefined || request.stream === stream
+  (request?.stream ?? stream) === stream
     ? undefined
     : new InvalidRequest({
         detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
@@ -142,7 +142,7 @@ const contradicts = (request: ChatCompletionRequest, stream: boolean): InvalidRe
 const encodeWith = (encoder: RequestEncoding.Encoder, request: ChatCompletionRequest, stream: boolean) =>
   Effect.suspend(() => {
     const contradiction = contradicts(request, stream)
-    const body = contradiction === undefined ? encoder(stream ? { ...request, stream } : request) : Result.fail(contradiction)
+    const body = contradiction === undefined ? encoder(request, stream ? { stream } : undefined) : Result.fail(contradiction)
     return Effect.mapError(Effect.fromResult(body), (reason) => new ParadigmError({ reason }))
   })
 

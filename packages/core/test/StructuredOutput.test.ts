@@ -21,7 +21,7 @@ const City = Schema.Struct({
   nickname: Schema.optional(Schema.String)
 })
 
-const request = { model: "alfred", messages: [{ role: "user", content: "The largest city of France?" }] }
+const request = { model: "alfred", messages: [{ role: "user" as const, content: "The largest city of France?" }] }
 
 const usage = { prompt_tokens: 5, completion_tokens: 7, total_tokens: 12 }
 
@@ -389,7 +389,7 @@ describe("decode", () => {
   it.effect("decodes the first of several choices", () =>
     Effect.gen(function* () {
       const first = completionOf({ content: fitting })
-      const completion = { ...first, choices: [...first.choices, { index: 1, message: { role: "assistant", content: "no" } }] }
+      const completion = { ...first, choices: [...first.choices, { index: 1, message: { role: "assistant" as const, content: "no" } }] }
       assert.strictEqual((yield* StructuredOutput.decode(completion, City)).value.name, "Paris")
     })
   )

@@ -21,7 +21,12 @@ const stream = [chunk({ delta: { content: "the answer" } }), { ...chunk({ finish
   .map((value) => `data: ${JSON.stringify(value)}\n\n`)
   .join("")
 
-const request = (model: string) => ({ model, messages: [{ role: "user", content: "the question" }], temperature: 0.5, max_tokens: 9 })
+const request = (model: string) => ({
+  model,
+  messages: [{ role: "user" as const, content: "the question" }],
+  temperature: 0.5,
+  max_tokens: 9
+})
 
 // What a call leaves behind: its spans, and the headers of its requests.
 const observe = Effect.fnUntraced(function* (

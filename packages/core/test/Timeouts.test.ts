@@ -13,7 +13,7 @@ import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ConnectionLost, type ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
 import * as Timeouts from "../src/Timeouts.ts"
 
-const request = { model: "alfred", messages: [{ role: "user", content: "Hello" }] }
+const request = { model: "alfred", messages: [{ role: "user" as const, content: "Hello" }] }
 
 const event = (content: string) =>
   new TextEncoder().encode(

@@ -92,7 +92,7 @@ describe("whatever a request holds", () => {
         const messages = request.messages.map((known, i) => (i === 0 ? { ...message, ...known } : known))
         const whole = { ...unknown, ...request, messages, ...(seed === undefined ? {} : { seed }) }
         for (const encoding of ["urlEncoded", "multipart"] as const) {
-          const result = encoders[encoding](whole)
+          const result = encoders[encoding](whole as ChatCompletionRequest)
           if (Result.isFailure(result)) {
             // What UTF-8 cannot hold, in a field that has no other spelling.
             const [path = ""] = Object.keys(result.failure.fields)
