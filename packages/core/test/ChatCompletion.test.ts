@@ -3,7 +3,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, unknownFields } from "../src/ChatCompletion.ts"
 import * as decoding from "../src/contract/decode.ts"
-import { ChatCompletionRequest as validator } from "../src/contract/validators.generated.ts"
+import * as validators from "../src/contract/validators.generated.ts"
 import type { Fields } from "../src/errors/FieldErrors.ts"
 import { fieldsOf } from "../src/tools/schemaIssue.ts"
 
@@ -14,7 +14,7 @@ const bySchema = (schema: Schema.Codec<unknown, unknown>): Decode => {
   return (value) => Result.mapError(decode(value), fieldsOf)
 }
 
-// The schema that people use and the check that the client uses.
+// The exported schema, and the validator of the client.
 const ways = (schema: Schema.Codec<unknown, unknown>, decode: Decode): ReadonlyArray<Decode> => [bySchema(schema), decode]
 const request = ways(ChatCompletionRequest, decoding.decodeRequest)
 const completion = ways(ChatCompletion, decoding.decodeCompletion)
@@ -24,10 +24,10 @@ const assertKept = (ways: ReadonlyArray<Decode>, value: unknown) => {
   for (const decode of ways) assert.deepStrictEqual(Result.getOrThrow(decode(value)), value)
 }
 
-const assertRefused = (ways: ReadonlyArray<Decode>, value: unknown, path: string) => {
+const assertRejected = (ways: ReadonlyArray<Decode>, value: unknown, path: string) => {
   for (const decode of ways) {
     const result = decode(value)
-    assert.isTrue(Result.isFailure(result), `${path} was not refused`)
+    assert.isTrue(Result.isFailure(result), `${path} was not rejected`)
     if (Result.isFailure(result)) {
       assert.isTrue(
         Object.keys(result.failure).some((name) => name.startsWith(path)),
@@ -47,7 +47,7 @@ const strings = [["a", "b"], "a"]
 const ints = [[1, 2], [0.5]]
 const object = [{ a: [null, { b: 1 }] }, []]
 
-// A value that each field takes, and one that it refuses.
+// A valid and an invalid value of each field.
 const requestFields: Readonly<Record<string, ReadonlyArray<unknown>>> = {
   max_tokens: int,
   temperature: number,
@@ -124,13 +124,13 @@ const requestFields: Readonly<Record<string, ReadonlyArray<unknown>>> = {
 
 describe("a request", () => {
   it("has these fields", () => {
-    const properties = Object.keys(validator.fields)
+    const properties = Object.keys(validators.ChatCompletionRequest.fields)
     assert.deepStrictEqual(properties.sort(), ["model", "messages", ...Object.keys(requestFields)].sort())
   })
 
   it.each(Object.entries(requestFields))("has %s: a value, null or nothing", (name, [good, bad]) => {
     assertKept(request, { ...minimal, [name]: good })
-    assertRefused(request, { ...minimal, [name]: bad }, name)
+    assertRejected(request, { ...minimal, [name]: bad }, name)
     assertKept(request, { ...minimal, [name]: null })
     for (const decode of request) assert.isTrue(Result.isSuccess(decode({ ...minimal, [name]: undefined })))
   })
@@ -145,9 +145,9 @@ describe("a request", () => {
     [1.5, false],
     [1e300, false],
     [Number.NaN, false]
-  ])("whose seed is %s: %s", (seed, isTaken) => {
+  ])("with the seed %s is valid: %s", (seed, isTaken) => {
     if (isTaken) assertKept(request, { ...minimal, seed })
-    else assertRefused(request, { ...minimal, seed }, "seed")
+    else assertRejected(request, { ...minimal, seed }, "seed")
   })
 
   it.each<[string, unknown, string | undefined]>([
@@ -165,10 +165,10 @@ describe("a request", () => {
     ["a call of nothing", { role: "assistant", tool_calls: [{ id: "1" }] }, "messages[0].tool_calls[0].function"],
     ["a call of null", { role: "assistant", tool_calls: [{ function: null, custom: null }] }, "messages[0].tool_calls[0].function"],
     ["a call without name", { role: "assistant", tool_calls: [{ function: { arguments: "" } }] }, "messages[0].tool_calls[0].function.name"]
-  ])("has a message with %s", (_, message, path) => {
+  ])("validates a message with %s", (_, message, path) => {
     const value = { model: "alfred", messages: [message] }
     if (path === undefined) assertKept(request, value)
-    else assertRefused(request, value, path)
+    else assertRejected(request, value, path)
   })
 
   it.each<[unknown, string | undefined]>([
@@ -188,10 +188,10 @@ describe("a request", () => {
     [{ type: "image_url", image_url: {} }, "messages[0].content"],
     [{ type: "input_audio", input_audio: { data: "AA==" } }, "messages[0].content"],
     ["a text", "messages[0].content"]
-  ])("has a message of the part %j", (part, path) => {
+  ])("validates the part %j", (part, path) => {
     const value = { model: "alfred", messages: [{ role: "user", content: [part] }] }
     if (path === undefined) assertKept(request, value)
-    else assertRefused(request, value, path)
+    else assertRejected(request, value, path)
   })
 })
 
@@ -277,7 +277,7 @@ const put = (value: unknown, [key, ...path]: ReadonlyArray<string | number>, lea
 }
 
 describe("an answer", () => {
-  it("is kept as it is, with what is not known", () => {
+  it("keeps unknown fields", () => {
     assertKept(completion, answer)
     assertKept(chunk, delta)
     assertKept(chunk, { ...delta, choices: [], usage: answer.usage })
@@ -301,7 +301,7 @@ describe("an answer", () => {
     [["usage"], undefined],
     [["usage"], null],
     [["service_tier"], "a tier of tomorrow"]
-  ])("has %j: %j", (path, value) => {
+  ])("accepts %j: %j", (path, value) => {
     const changed = put(answer, path, value)
     for (const decode of completion) assert.deepStrictEqual(Result.getOrThrow(decode(changed)), changed)
   })
@@ -323,8 +323,8 @@ describe("an answer", () => {
     [["usage", "total_tokens"], undefined, "usage"],
     [["usage", "prompt_tokens"], 0.5, "usage"],
     [["prompt_logprobs"], [{ "42": {} }], "prompt_logprobs"]
-  ])("is refused with %j: %j", (path, value, where) => {
-    assertRefused(completion, put(answer, path, value), where)
+  ])("is rejected with %j: %j", (path, value, where) => {
+    assertRejected(completion, put(answer, path, value), where)
   })
 
   it.each<[ReadonlyArray<string | number>, unknown, string]>([
@@ -335,12 +335,56 @@ describe("an answer", () => {
     [["choices", 0, "delta", "tool_calls", 0, "index"], undefined, "choices[0].delta.tool_calls"],
     [["choices", 0, "delta", "tool_calls", 0, "index"], -1, "choices[0].delta.tool_calls"],
     [["choices", 0, "finish_reason"], {}, "choices[0].finish_reason"]
-  ])("has no chunk with %j: %j", (path, value, where) => {
-    assertRefused(chunk, put(delta, path, value), where)
+  ])("is rejected as a chunk with %j: %j", (path, value, where) => {
+    assertRejected(chunk, put(delta, path, value), where)
   })
 
-  it.each([undefined, null, 5, "text", [], [answer]])("is not %j", (value) => {
+  it.each([undefined, null, 5, "text", [], [answer]])("rejects %j", (value) => {
     for (const decode of [...completion, ...chunk]) assert.isTrue(Result.isFailure(decode(value)))
+  })
+})
+
+describe("unknownFields", () => {
+  it.each<[string, object, object]>([
+    ["a request", { ...minimal, vendor: 1, temperature: null }, { vendor: 1 }],
+    ["a message of a request", { role: "user", content: "a", cache: true }, { cache: true }],
+    ["a content part", { type: "image_url", image_url: { url: "u" }, fps: 2 }, { fps: 2 }],
+    ["a tool", { type: "function", function: { name: "f" }, vendor: {} }, { vendor: {} }],
+    ["a completion", { ...answer, provider: { name: "p" } }, { provider: { name: "p" } }],
+    ["a choice", { ...answer.choices[0], vendor: null }, { vendor: null }],
+    ["a message of a response", answer.choices[0]?.message ?? {}, { citations: [1] }],
+    ["usage", answer.usage, { cost: 0.1 }],
+    ["a chunk", { ...delta, x_groq: {} }, { x_groq: {} }],
+    ["a choice of a chunk", { ...delta.choices[0], vendor: "v" }, { vendor: "v" }],
+    ["a delta", delta.choices[0]?.delta ?? {}, { citations: [] }],
+    ["a fragment of a call", { index: 0, function: { arguments: "" }, vendor: 1 }, { vendor: 1 }],
+    ["an object without unknown fields", { ...minimal, temperature: 1 }, {}],
+    ["an object of no type", { a: 1 }, { a: 1 }],
+    ["an empty object", {}, {}]
+  ])("returns the fields that are not modelled of %s", (_, value, expected) => {
+    assert.deepStrictEqual(unknownFields(value), expected)
+  })
+
+  it("returns a member named __proto__ as data", () => {
+    const fields = unknownFields(JSON.parse('{"model":"m","messages":[{"role":"user"}],"__proto__":{"a":1}}'))
+    assert.deepStrictEqual(Object.entries(fields), [["__proto__", { a: 1 }]])
+  })
+})
+
+describe("members of Object.prototype", () => {
+  it("are not read by validators", () => {
+    Object.defineProperty(Object.prototype, "id", { value: "inherited", configurable: true, enumerable: true, writable: true })
+    Object.defineProperty(Object.prototype, "usage", { value: 5, configurable: true, enumerable: true, writable: true })
+    try {
+      const { id: _, ...anonymous } = delta
+      assert.isFalse(validators.ChatCompletionChunk.accepts(anonymous))
+      const { usage: _usage, ...unmeasured } = delta
+      assert.isTrue(validators.ChatCompletionChunk.accepts(unmeasured))
+      assert.isTrue(validators.ChatCompletionRequest.accepts(minimal))
+    } finally {
+      Reflect.deleteProperty(Object.prototype, "id")
+      Reflect.deleteProperty(Object.prototype, "usage")
+    }
   })
 })
 

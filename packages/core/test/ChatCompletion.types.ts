@@ -10,6 +10,7 @@ import type {
   ChatMessageResponse,
   ContentPart,
   FinishReason,
+  FunctionTool,
   FunctionToolCall,
   Logprobs,
   OpenString,
@@ -101,11 +102,7 @@ export const typoOfRequest: ChatCompletionRequest = { model, messages, tempratur
 // @ts-expect-error contnt
 export const typoOfMessage: ChatCompletionRequest = { model, messages: [{ role: "user", contnt: "a" }] }
 // @ts-expect-error descripton
-export const typoOfTool: ChatCompletionRequest = {
-  model,
-  messages,
-  tools: [{ type: "function", function: { name: "f", descripton: "d" } }]
-}
+export const typoOfTool: FunctionTool = { type: "function", function: { name: "f", descripton: "d" } }
 // @ts-expect-error include_usge
 export const typoOfOptions: ChatCompletionRequest = { model, messages, stream_options: { include_usge: true } }
 // @ts-expect-error json_schem

@@ -14,6 +14,12 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import { withDecompression } from "./internal/decompression.ts"
 
+// The names of every type that a function below returns, for the declaration files of its callers.
+export type * from "@paradigm-effect/core/Anomaly"
+export type * from "@paradigm-effect/core/ChatCompletion"
+export type { CallOptions, ParadigmClient, ResponseInfo } from "@paradigm-effect/core/ParadigmClient"
+export type * from "@paradigm-effect/core/ParadigmError"
+export type { CallPromise, ChunkStream, ParadigmPromise, PromiseCallOptions } from "@paradigm-effect/core/ParadigmPromise"
 export { type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 

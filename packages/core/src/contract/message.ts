@@ -24,9 +24,15 @@ export const Role = alias(
   openString(["system", "developer", "user", "assistant", "function", "tool"])
 )
 
-export const FunctionCall = model("FunctionCall", "The function of a tool call.", {
+const FunctionCall = model("FunctionCall", "The function of a tool call.", {
   name: required(Schema.String, "Name of the function."),
-  arguments: required(Schema.String, "Arguments as JSON text, exactly as the model wrote it. May be invalid JSON.")
+  arguments: required(Schema.String, "Arguments as JSON text. The model may write invalid JSON.")
+})
+
+// The endpoint's specification has no fields for the function call of a message.
+export const FunctionCallDelta = model("FunctionCallDelta", "A function call, or a fragment of one.", {
+  name: string("Name of the function."),
+  arguments: string("Arguments as JSON text, or the next fragment of it.")
 })
 
 const CustomCall = model("CustomCall", "The custom tool of a tool call.", {
@@ -77,7 +83,7 @@ const InputFile = model("InputFile", "An uploaded or inline file.", {
 const kind = (value: string) => tag(value, "Kind.", false)
 const media = group("MediaFields", "Fields of a media part.", { uuid: string("Cache identifier of the media.") })
 
-export const ContentPart = variants("ContentPart", "One part of a message's content. Support depends on the model.", {
+export const ContentPart = variants("ContentPart", "A part of a message's content.", {
   TextPart: {
     description: "Text.",
     fields: { type: kind("text"), text: required(Schema.String, "The text.") }
@@ -140,7 +146,7 @@ const Annotation = model("Annotation", "A reference in the text.", {
   url_citation: optional(JsonObject, "The cited page and its range in the text.")
 })
 
-export const generated = group("GeneratedFields", "Fields of a generated message, in a request, in a response and in a delta.", {
+export const generated = group("GeneratedFields", "Fields of a generated message.", {
   refusal: string("Text of a refusal."),
   reasoning: string("Reasoning that precedes the content."),
   reasoning_content: deprecated(Schema.String, "Reasoning that precedes the content.", "Name of `reasoning` before vLLM 0.12."),
@@ -150,7 +156,7 @@ export const generated = group("GeneratedFields", "Fields of a generated message
 
 const role = (value: string) => tag(value, "Role of the author.")
 const Content = Schema.Union([Schema.String, Schema.Array(ContentPart)])
-const written = group("WrittenFields", "Fields of a message that a model did not generate.", {
+const written = group("WrittenFields", "Fields of other messages.", {
   content: required(Content, "Text or content parts."),
   name: string("Name of the author.")
 })
@@ -158,7 +164,7 @@ const written = group("WrittenFields", "Fields of a message that a model did not
 export const ChatMessage = variants("ChatMessage", "A message of a request.", {
   SystemMessage: { description: "Instructions to the model.", fields: { role: role("system"), ...written } },
   DeveloperMessage: {
-    description: "Instructions to the model. Takes precedence over a system message.",
+    description: "Instructions that precede a system message's.",
     fields: { role: role("developer"), ...written }
   },
   UserMessage: { description: "A message of the user.", fields: { role: role("user"), ...written } },
@@ -170,7 +176,7 @@ export const ChatMessage = variants("ChatMessage", "A message of a request.", {
       name: written.name,
       tool_calls: optional(Schema.Array(ToolCall), "Tool calls of the message."),
       ...generated,
-      function_call: deprecated(FunctionCall, "Name and arguments of the called function.", "Use `tool_calls`.")
+      function_call: deprecated(FunctionCallDelta, "Name and arguments of the called function.", "Use `tool_calls`.")
     }
   },
   ToolMessage: {
@@ -178,7 +184,7 @@ export const ChatMessage = variants("ChatMessage", "A message of a request.", {
     fields: { role: role("tool"), ...written, tool_call_id: string("Identifier of the answered call.") }
   },
   FunctionMessage: {
-    description: "The result of a function call. Superseded by the tool message.",
+    description: "The result of a function call.",
     fields: { role: role("function"), content: nullable(Content, "The result."), name: required(Schema.String, "Name of the function.") }
   }
 })

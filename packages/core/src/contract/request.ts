@@ -115,22 +115,18 @@ export const ResponseFormat = variants("ResponseFormat", "The format of the resp
   }
 })
 
-export const StructuredOutputs = model(
-  "StructuredOutputs",
-  "A constraint of the generated text. Takes exactly one of the first six fields.",
-  {
-    json: optional(SchemaOrText, "JSON Schema of the text."),
-    regex: string("Regular expression that the text matches."),
-    choice: strings("Allowed texts."),
-    grammar: string("Context-free grammar of the text."),
-    json_object: boolean("Whether the text is a JSON object."),
-    structural_tag: string("Structured spans, as JSON text."),
-    disable_fallback: boolean("Whether to fail if the grammar engine does."),
-    disable_any_whitespace: boolean("Whether JSON has no white space."),
-    disable_additional_properties: boolean("Whether JSON objects have no additional properties."),
-    whitespace_pattern: string("Regular expression of the white space in JSON.")
-  }
-)
+export const StructuredOutputs = model("StructuredOutputs", "A constraint of the text. Takes one of the first six fields.", {
+  json: optional(SchemaOrText, "JSON Schema of the text."),
+  regex: string("Regular expression that the text matches."),
+  choice: strings("Allowed texts."),
+  grammar: string("Context-free grammar of the text."),
+  json_object: boolean("Whether the text is a JSON object."),
+  structural_tag: string("Structured spans, as JSON text."),
+  disable_fallback: boolean("Whether to fail if the grammar engine does."),
+  disable_any_whitespace: boolean("Whether JSON has no white space."),
+  disable_additional_properties: boolean("Whether JSON objects have no additional properties."),
+  whitespace_pattern: string("Regular expression of the white space in JSON.")
+})
 
 const StreamOptions = model("StreamOptions", "Options of a stream.", {
   include_usage: boolean("Whether a last chunk has the usage."),
@@ -138,9 +134,9 @@ const StreamOptions = model("StreamOptions", "Options of a stream.", {
 })
 
 const RepetitionDetection = model("RepetitionDetection", "Detection of repeated token patterns.", {
-  max_pattern_size: int("Maximum number of tokens of a pattern. 0 disables the detection."),
-  min_pattern_size: int("Minimum number of tokens of a pattern."),
-  min_count: int("Number of repetitions that ends generation, at least 2.")
+  max_pattern_size: int("Maximum size of a pattern, in tokens."),
+  min_pattern_size: int("Minimum size of a pattern, in tokens."),
+  min_count: int("Repetitions that end generation.")
 })
 
 const XArg = Schema.Union([Schema.String, Schema.Finite])

@@ -1,6 +1,6 @@
 // Completions, chunks of a stream and usage.
 import * as Schema from "effect/Schema"
-import { FunctionCall, generated, ToolCall } from "./message.ts"
+import { FunctionCallDelta, generated, ToolCall } from "./message.ts"
 import { alias, deprecated, group, int, ints, model, number, object, openString, optional, required, string, tag } from "./schema.ts"
 
 const PromptTokensDetails = model("PromptTokensDetails", "Tokens of the prompt by kind.", {
@@ -54,10 +54,10 @@ export const ChatMessageResponse = model("ChatMessageResponse", "The message of 
   content: string("Text. Null when the message only calls tools."),
   tool_calls: optional(Schema.Array(ToolCall), "Tool calls of the message."),
   ...generated,
-  function_call: deprecated(FunctionCall, "Name and arguments of the called function.", "Use `tool_calls`.")
+  function_call: deprecated(FunctionCallDelta, "Name and arguments of the called function.", "Use `tool_calls`.")
 })
 
-const choice = group("ChoiceFields", "Fields of a choice, whole or streamed.", {
+const choice = group("ChoiceFields", "Fields of a choice.", {
   index: required(Schema.Natural, "Index of the choice."),
   finish_reason: optional(FinishReason, "Reason of the end. Null before it."),
   stop_reason: optional(Schema.Union([Schema.String, Schema.Int]), "Stop string or token id at the end."),
@@ -82,7 +82,7 @@ const RequestMetrics = model("RequestMetrics", "Timings measured by the model se
 
 const kind = (value: string) => required(openString([value]), "Kind of the object.")
 
-const completion = group("CompletionFields", "Fields of a completion, whole or streamed.", {
+const completion = group("CompletionFields", "Fields of a completion.", {
   id: required(Schema.String, "Identifier of the completion."),
   created: required(Schema.Int, "Creation time, in Unix seconds."),
   model: required(Schema.String, "Name of the model."),
@@ -110,11 +110,6 @@ export const ChatCompletion = model("ChatCompletion", "A chat completion.", {
   ),
   kv_transfer_params: object("Parameters of disaggregated prefill."),
   ec_transfer_params: object("Parameters of disaggregated encoding.")
-})
-
-const FunctionCallDelta = model("FunctionCallDelta", "Fragment of a function call.", {
-  name: string("Name of the function."),
-  arguments: string("Next fragment of the arguments' JSON text.")
 })
 
 const CustomCallDelta = model("CustomCallDelta", "Fragment of a custom tool call.", {

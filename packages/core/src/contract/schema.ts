@@ -79,10 +79,19 @@ export const tag = (value: string, description: string, isRequired = true): Fiel
 const toKey = ({ description, isRequired, schema }: Field) =>
   (isRequired ? schema : Schema.optional(Schema.NullOr(schema))).annotateKey({ description })
 
+const deprecatedByModel = new Map<string, ReadonlyArray<string>>()
+
+// The names of a model's deprecated fields, which JSON Schema documents of Effect do not have.
+export const deprecatedFields = (identifier: string): ReadonlyArray<string> => deprecatedByModel.get(identifier) ?? []
+
 const build = (model: Model): Schema.Codec<unknown> => {
   const { description, fields, identifier, oneOf } = model
   const properties = Object.fromEntries(Object.entries(fields).map(([name, declared]) => [name, toKey(declared)]))
   const annotations = { identifier, description, [modelAnnotation]: model }
+  deprecatedByModel.set(
+    identifier,
+    Object.keys(fields).filter((name) => fields[name]?.deprecated !== undefined)
+  )
   // A field that is not modelled is kept.
   const schema = Schema.StructWithRest(Schema.Struct(properties), [Schema.Record(Schema.String, Schema.Unknown)]).annotate(annotations)
   const [first] = oneOf

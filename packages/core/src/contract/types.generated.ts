@@ -105,10 +105,10 @@ export interface AudioEmbedsPart extends MediaFields {
   /** Embeddings as base64. */ readonly audio_embeds: JsonObject | string
 }
 
-/** One part of a message's content. Support depends on the model. */
+/** A part of a message's content. */
 export type ContentPart = TextPart | ImagePart | InputAudioPart | AudioPart | VideoPart | FilePart | RefusalPart | ThinkingPart | ToolReferencePart | ImageEmbedsPart | AudioEmbedsPart
 
-/** Fields of a message that a model did not generate. */
+/** Fields of other messages. */
 export interface WrittenFields {
   /** Text or content parts. */ readonly content: string | readonly ContentPart[]
   /** Name of the author. */ readonly name?: string | Absent
@@ -119,7 +119,7 @@ export interface SystemMessage extends WrittenFields {
   /** Role of the author. */ readonly role: "system"
 }
 
-/** Instructions to the model. Takes precedence over a system message. */
+/** Instructions that precede a system message's. */
 export interface DeveloperMessage extends WrittenFields {
   /** Role of the author. */ readonly role: "developer"
 }
@@ -143,7 +143,7 @@ export interface Audio {
   /** Time after which the identifier is invalid, in Unix seconds. */ readonly expires_at?: number | Absent
 }
 
-/** Fields of a generated message, in a request, in a response and in a delta. */
+/** Fields of a generated message. */
 export interface GeneratedFields {
   /** Text of a refusal. */ readonly refusal?: string | Absent
   /** Reasoning that precedes the content. */ readonly reasoning?: string | Absent
@@ -155,7 +155,7 @@ export interface GeneratedFields {
 /** The function of a tool call. */
 export interface FunctionCall {
   /** Name of the function. */ readonly name: string
-  /** Arguments as JSON text, exactly as the model wrote it. May be invalid JSON. */ readonly arguments: string
+  /** Arguments as JSON text. The model may write invalid JSON. */ readonly arguments: string
 }
 
 /** A call of a function. */
@@ -181,13 +181,19 @@ export interface CustomToolCall {
 /** A call that the model makes to a tool. */
 export type ToolCall = FunctionToolCall | CustomToolCall
 
+/** A function call, or a fragment of one. */
+export interface FunctionCallDelta {
+  /** Name of the function. */ readonly name?: string | Absent
+  /** Arguments as JSON text, or the next fragment of it. */ readonly arguments?: string | Absent
+}
+
 /** A message of the model. A response's message is one. */
 export interface AssistantMessage extends GeneratedFields {
   /** Role of the author. */ readonly role: "assistant"
   /** Text or content parts. Null when the message only calls tools. */ readonly content?: string | readonly ContentPart[] | Absent
   /** Name of the author. */ readonly name?: string | Absent
   /** Tool calls of the message. */ readonly tool_calls?: readonly ToolCall[] | Absent
-  /** @deprecated Use `tool_calls`. */ readonly function_call?: FunctionCall | Absent
+  /** @deprecated Use `tool_calls`. */ readonly function_call?: FunctionCallDelta | Absent
 }
 
 /** The result of a tool call. */
@@ -196,7 +202,7 @@ export interface ToolMessage extends WrittenFields {
   /** Identifier of the answered call. */ readonly tool_call_id?: string | Absent
 }
 
-/** The result of a function call. Superseded by the tool message. */
+/** The result of a function call. */
 export interface FunctionMessage {
   /** Role of the author. */ readonly role: "function"
   /** The result. */ readonly content?: string | readonly ContentPart[] | Absent
@@ -319,12 +325,12 @@ export type ToolChoice = NamedToolChoice | OpenString<"none" | "auto" | "require
 
 /** Detection of repeated token patterns. */
 export interface RepetitionDetection {
-  /** Maximum number of tokens of a pattern. 0 disables the detection. */ readonly max_pattern_size?: number | Absent
-  /** Minimum number of tokens of a pattern. */ readonly min_pattern_size?: number | Absent
-  /** Number of repetitions that ends generation, at least 2. */ readonly min_count?: number | Absent
+  /** Maximum size of a pattern, in tokens. */ readonly max_pattern_size?: number | Absent
+  /** Minimum size of a pattern, in tokens. */ readonly min_pattern_size?: number | Absent
+  /** Repetitions that end generation. */ readonly min_count?: number | Absent
 }
 
-/** A constraint of the generated text. Takes exactly one of the first six fields. */
+/** A constraint of the text. Takes one of the first six fields. */
 export interface StructuredOutputs {
   /** JSON Schema of the text. */ readonly json?: JsonObject | string | Absent
   /** Regular expression that the text matches. */ readonly regex?: string | Absent
@@ -450,7 +456,7 @@ export interface RequestMetrics {
   /** Acceptance of draft tokens. Experimental in vLLM. */ readonly speculative_decoding?: JsonObject | Absent
 }
 
-/** Fields of a completion, whole or streamed. */
+/** Fields of a completion. */
 export interface CompletionFields {
   /** Identifier of the completion. */ readonly id: string
   /** Creation time, in Unix seconds. */ readonly created: number
@@ -488,7 +494,7 @@ export interface Logprobs {
   /** Tokens of the refusal. */ readonly refusal?: readonly TokenLogprob[] | Absent
 }
 
-/** Fields of a choice, whole or streamed. */
+/** Fields of a choice. */
 export interface ChoiceFields {
   /** Index of the choice. */ readonly index: number
   /** Reason of the end. Null before it. */ readonly finish_reason?: FinishReason | Absent
@@ -502,7 +508,7 @@ export interface ChatMessageResponse extends GeneratedFields {
   /** Role of the author. */ readonly role: "assistant"
   /** Text. Null when the message only calls tools. */ readonly content?: string | Absent
   /** Tool calls of the message. */ readonly tool_calls?: readonly ToolCall[] | Absent
-  /** @deprecated Use `tool_calls`. */ readonly function_call?: FunctionCall | Absent
+  /** @deprecated Use `tool_calls`. */ readonly function_call?: FunctionCallDelta | Absent
 }
 
 /** One choice of a completion. */
@@ -525,12 +531,6 @@ export interface ChatCompletion extends CompletionFields {
   /** Log probabilities by token id, for each position of the prompt. */ readonly prompt_logprobs?: readonly (Readonly<Record<string, PromptLogprob>> | null)[] | Absent
   /** Parameters of disaggregated prefill. */ readonly kv_transfer_params?: JsonObject | Absent
   /** Parameters of disaggregated encoding. */ readonly ec_transfer_params?: JsonObject | Absent
-}
-
-/** Fragment of a function call. */
-export interface FunctionCallDelta {
-  /** Name of the function. */ readonly name?: string | Absent
-  /** Next fragment of the arguments' JSON text. */ readonly arguments?: string | Absent
 }
 
 /** Fragment of a custom tool call. */
@@ -570,7 +570,7 @@ export interface ChatCompletionChunk extends CompletionFields {
 export const
   ChatMessage: Codec<ChatMessage> = /* @__PURE__ */ typed(messages.ChatMessage),
   ContentPart: Codec<ContentPart> = /* @__PURE__ */ typed(messages.ContentPart),
-  FunctionCall: Codec<FunctionCall> = /* @__PURE__ */ typed(messages.FunctionCall),
+  FunctionCallDelta: Codec<FunctionCallDelta> = /* @__PURE__ */ typed(messages.FunctionCallDelta),
   Role: Codec<Role> = /* @__PURE__ */ typed(messages.Role),
   ToolCall: Codec<ToolCall> = /* @__PURE__ */ typed(messages.ToolCall),
   ChatCompletionRequest: Codec<ChatCompletionRequest> = /* @__PURE__ */ typed(requests.ChatCompletionRequest),
