@@ -59,7 +59,8 @@ const declareValidator = ({ fields, identifier, oneOf }: Model): string => {
       const type = toValidator(schema.ast)
       return `${name}: ${keepsNull ? use("keepNull", type) : type}`
     })
-    const check = hot.has(identifier) ? [`(v, f) => ${sorted.map(toCheck).join(" && ")}`] : []
+    const tests = hot.has(identifier) ? sorted.map(toCheck).join(" && ") : undefined
+    const check = tests === undefined ? [] : [`(${tests.includes("f.") ? "v, f" : "v"}) => ${tests}`]
     const args = [
       `${required.length}`,
       `{ ${types.join(", ")} }`,

@@ -373,8 +373,8 @@ describe("unknownFields", () => {
 
 describe("members of Object.prototype", () => {
   it("are not read by validators", () => {
-    Object.defineProperty(Object.prototype, "id", { value: "inherited", configurable: true, enumerable: true, writable: true })
-    Object.defineProperty(Object.prototype, "usage", { value: 5, configurable: true, enumerable: true, writable: true })
+    const shared: object = Object.prototype
+    Object.assign(shared, { id: "inherited", usage: 5 })
     try {
       const { id: _, ...anonymous } = delta
       assert.isFalse(validators.ChatCompletionChunk.accepts(anonymous))
@@ -382,8 +382,7 @@ describe("members of Object.prototype", () => {
       assert.isTrue(validators.ChatCompletionChunk.accepts(unmeasured))
       assert.isTrue(validators.ChatCompletionRequest.accepts(minimal))
     } finally {
-      Reflect.deleteProperty(Object.prototype, "id")
-      Reflect.deleteProperty(Object.prototype, "usage")
+      for (const name of ["id", "usage"]) Reflect.deleteProperty(shared, name)
     }
   })
 })

@@ -47,8 +47,10 @@ const markDeprecated = (name: string, schema: JsonObject): JsonObject => {
   return { ...schema, properties: { ...properties, ...Object.fromEntries(marked) } }
 }
 
+const hasType = (schema: JsonValue | undefined, type: string) => isObject(schema) && [schema["type"]].flat().includes(type)
+
 const isScalar = (schema: JsonValue | undefined) =>
-  isObject(schema) && schema["$ref"] === undefined && !/object|array/.test(String(schema["type"]))
+  isObject(schema) && schema["$ref"] === undefined && !hasType(schema, "object") && !hasType(schema, "array")
 
 // A list of scalars repeats its field. What is not scalar is JSON.
 const toEncoding = (request: JsonObject): JsonObject => {
@@ -56,7 +58,7 @@ const toEncoding = (request: JsonObject): JsonObject => {
   return Object.fromEntries(
     properties.flatMap(([name, schema]): Array<[string, JsonValue]> => {
       const members = membersOf(schema)
-      const lists = members.filter((member) => isObject(member) && /array/.test(String(member["type"])))
+      const lists = members.filter((member) => hasType(member, "array"))
       if (lists.some((list) => isObject(list) && isScalar(list["items"]))) return [[name, { style: "form", explode: true }]]
       return members.every(isScalar) ? [] : [[name, { contentType: "application/json" }]]
     })

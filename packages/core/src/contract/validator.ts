@@ -90,6 +90,8 @@ const hasInherited = () => {
   return false
 }
 
+const own = (value: Members, name: string) => (Object.hasOwn(value, name) ? value[name] : undefined)
+
 /** A validator of a model. */
 export interface ModelValidator extends Validator {
   readonly fields: Readonly<Record<string, Validator>>
@@ -106,7 +108,6 @@ export const model = <Fields extends Readonly<Record<string, Validator>>>(
   check?: (value: Members, fields: Fields) => boolean
 ): ModelValidator => {
   const types = Object.entries<Validator>(fields)
-  const own = (value: Members, name: string) => (Object.hasOwn(value, name) ? value[name] : undefined)
   const hasNone = (value: Members) => oneOf.length > 0 && oneOf.every((name) => isMissing(own(value, name)))
   return {
     expected: "object",

@@ -10,7 +10,7 @@ export const CustomCall = /* @__PURE__ */ model(2, { name: string, input: string
 export const ToolCall = /* @__PURE__ */ model(0, { id: string, type: string, function: FunctionCall, custom: CustomCall }, ["function","custom"])
 export const Annotation = /* @__PURE__ */ model(0, { type: string, url_citation: record })
 export const Audio = /* @__PURE__ */ model(0, { id: string, data: string, transcript: string, expires_at: number })
-export const FunctionCallDelta = /* @__PURE__ */ model(0, { name: string, arguments: string }, [], (v, f) => isOptionalString(v.name) && isOptionalString(v.arguments))
+export const FunctionCallDelta = /* @__PURE__ */ model(0, { name: string, arguments: string }, [], (v) => isOptionalString(v.name) && isOptionalString(v.arguments))
 export const ChatMessage = /* @__PURE__ */ model(1, { role: string, content: keepNull(union(string, array(ContentPart))), name: string, tool_calls: array(ToolCall), refusal: string, reasoning: string, reasoning_content: string, annotations: union(array(Annotation), Annotation), audio: Audio, function_call: FunctionCallDelta, tool_call_id: string })
 export const JsonSchemaFormat = /* @__PURE__ */ model(1, { name: string, description: string, schema: record, strict: boolean })
 export const ResponseFormat = /* @__PURE__ */ model(1, { type: string, json_schema: JsonSchemaFormat, structures: array(record), triggers: array(string), format: record })
