@@ -1,11 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, unknownFields } from "../src/ChatCompletion.ts"
+import * as Stream from "effect/Stream"
+import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, type ChatMessage, unknownFields } from "../src/ChatCompletion.ts"
 import * as decoding from "../src/contract/decode.ts"
 import * as validators from "../src/contract/validators.generated.ts"
 import type { Fields } from "../src/errors/FieldErrors.ts"
+import type { ParadigmClient } from "../src/ParadigmClient.ts"
+import type { ParadigmError } from "../src/ParadigmError.ts"
+import * as RequestEncoding from "../src/RequestEncoding.ts"
 import { fieldsOf } from "../src/tools/schemaIssue.ts"
+import { type Answer, clientOf, json, serve, sse } from "./Loopback.ts"
 
 type Decode = (value: unknown) => Result.Result<unknown, Fields>
 
@@ -453,5 +460,85 @@ describe("an answer that lacks what only identifies it", () => {
       [0, 1, 2]
     )
     assert.strictEqual(choices[0]?.index, 2)
+  })
+})
+
+describe("a message of a response, in the next request", () => {
+  const toolCall = { id: "call-1", type: "function", function: { name: "f", arguments: "{}" } } as const
+  const called = { refusal: null, annotations: null, audio: null, function_call: null, tool_calls: [toolCall], reasoning: null }
+  const envelope = { id: "chatcmpl-1", created: 1700000000, model: "alfred" }
+  const question = { role: "user", content: "Is it sunny?" } as const
+  const whole = (message: object) => ({ ...envelope, object: "chat.completion", choices: [{ index: 0, message, finish_reason: "stop" }] })
+  const part = (delta: object, finish_reason: string | null = null) => ({
+    ...envelope,
+    object: "chat.completion.chunk",
+    choices: [{ index: 0, delta, finish_reason, logprobs: null, token_ids: null }]
+  })
+
+  // Each round sends the messages so far and pushes the message of the response, until it has no calls.
+  const converse = (
+    answers: ReadonlyArray<Answer>,
+    ask: (client: ParadigmClient["Service"], messages: ReadonlyArray<ChatMessage>) => Effect.Effect<ChatCompletion | undefined, ParadigmError>
+  ) =>
+    Effect.gen(function* () {
+      let round = 0
+      const { baseUrl, requests } = yield* serve((response, seen) => answers[round++]?.(response, seen))
+      const client = yield* clientOf({ baseUrl })
+      const messages: Array<ChatMessage> = [question]
+      for (const _ of answers) {
+        const message = (yield* ask(client, messages))?.choices[0]?.message
+        if (message === undefined) return assert.fail("no message")
+        messages.push(message)
+        for (const call of message.tool_calls ?? []) messages.push({ role: "tool", tool_call_id: call.id, content: "Yes" })
+      }
+      const bodies = yield* Queue.takeN(requests, answers.length)
+      return bodies.map(({ body }) => JSON.parse(body).messages)
+    })
+
+  const sent = [
+    [question],
+    [question, { role: "assistant", content: null, tool_calls: [toolCall] }, { role: "tool", tool_call_id: "call-1", content: "Yes" }]
+  ]
+
+  it.live("is sent without its nulls, from a whole response", () =>
+    Effect.gen(function* () {
+      const answers = [json(whole({ role: "assistant", content: null, ...called })), json(whole({ role: "assistant", content: "Yes" }))]
+      const bodies = yield* converse(answers, (client, messages) => client.createChatCompletion({ model: "alfred", messages }))
+      assert.deepStrictEqual(bodies, sent)
+    })
+  )
+
+  it.live("is sent without its nulls, from a stream", () =>
+    Effect.gen(function* () {
+      const { function: piece, ...call } = toolCall
+      const answers = [
+        sse(
+          part({ role: "assistant", content: null, refusal: null }),
+          part({ content: null, tool_calls: [{ index: 0, ...call, function: { name: piece.name } }] }),
+          part({ content: null, tool_calls: [{ index: 0, function: { arguments: piece.arguments } }], reasoning: null }),
+          part({}, "tool_calls"),
+          "[DONE]"
+        ),
+        sse(part({ role: "assistant", content: "Yes" }, "stop"), "[DONE]")
+      ]
+      const bodies = yield* converse(answers, (client, messages) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { chunks, completion } = yield* client.streamWithResponse({ model: "alfred", messages })
+            yield* Stream.runDrain(chunks)
+            return yield* completion
+          })
+        )
+      )
+      assert.deepStrictEqual(bodies, sent)
+    })
+  )
+
+  it("is valid with a null in every field", () => {
+    const nulls = Object.fromEntries(Object.keys(validators.ChatMessageResponse.fields).map((name) => [name, null]))
+    const message = { ...nulls, role: "assistant" }
+    assertKept(completion, whole(message))
+    const encoded = RequestEncoding.encodeJson({ model: "alfred", messages: [message as ChatMessage] })
+    assert.deepStrictEqual(JSON.parse(Result.getOrThrow(encoded)).messages, [{ role: "assistant", content: null }])
   })
 })

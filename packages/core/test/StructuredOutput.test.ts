@@ -430,8 +430,8 @@ describe("responseFormat", () => {
     assert.strictEqual(nameOf(City, "city"), "city")
   })
 
-  it("throws an invalid request where the schema has no JSON form", () => {
-    assert.throws(() => StructuredOutput.responseFormat(Schema.Struct({ [Symbol.for("key")]: Schema.String })), /schema has no JSON form/)
+  it("throws an invalid request where the schema has no JSON Schema", () => {
+    assert.throws(() => StructuredOutput.responseFormat(Schema.Struct({ [Symbol.for("key")]: Schema.String })), /schema has no JSON Schema/)
   })
 
   it("keeps the type of a described field beside its description", () => {
