@@ -478,7 +478,10 @@ describe("a message of a response, in the next request", () => {
   // Each round sends the messages so far and pushes the message of the response, until it has no calls.
   const converse = (
     answers: ReadonlyArray<Answer>,
-    ask: (client: ParadigmClient["Service"], messages: ReadonlyArray<ChatMessage>) => Effect.Effect<ChatCompletion | undefined, ParadigmError>
+    ask: (
+      client: ParadigmClient["Service"],
+      messages: ReadonlyArray<ChatMessage>
+    ) => Effect.Effect<ChatCompletion | undefined, ParadigmError>
   ) =>
     Effect.gen(function* () {
       let round = 0

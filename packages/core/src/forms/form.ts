@@ -130,9 +130,9 @@ export const writeForm = (value: ChatCompletionRequest): Result.Result<Array<[st
   const entries: Array<[string, string]> = []
 
   // Returns whether the value was written.
-  const write = (type: FormType, name: string, value: unknown): boolean => {
-    const items = typeof value === "string" && isList(type) ? [value] : value
-    const texts = type.list !== undefined && Array.isArray(items) ? writeTexts(type.list, items) : undefined
+  const write = (type: FormType, name: string, given: unknown): boolean => {
+    const value = typeof given === "string" && isList(type) ? [given] : given
+    const texts = type.list !== undefined && Array.isArray(value) ? writeTexts(type.list, value) : undefined
     const [only] = texts ?? []
     if (type.list !== undefined && only !== undefined && texts?.length === 1) {
       entries.push([readsAsList(type.list, only) ? `${name}[0]` : name, only])

@@ -276,7 +276,7 @@ const delta = { ...response, tool_calls: [toolCallDelta], function_call: { name:
 
 const examples: Readonly<Record<string, object>> = {
   ContentPart: contentPart,
-  FunctionCall: { name: "f", arguments: "{" },
+  FunctionCallDelta: { name: "f", arguments: "{" },
   ToolCall: toolCall,
   ChatMessage: message,
   ResponseFormat: responseFormat,

@@ -3,7 +3,8 @@ import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
 import { findValues } from "../../src/json/scan.ts"
 
-const textsAt = (text: string, ...path: ReadonlyArray<string | number>) => findValues(text, path).map(([start, end]) => text.slice(start, end))
+const textsAt = (text: string, ...path: ReadonlyArray<string | number>) =>
+  findValues(text, path).map(([start, end]) => text.slice(start, end))
 
 describe("findValues", () => {
   it.each<[string, ReadonlyArray<string | number>, ReadonlyArray<string>]>([
