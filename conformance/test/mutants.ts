@@ -1,6 +1,7 @@
 /** Every bug that the reference client can be given, and the case that has to catch it. */
 export const mutants: ReadonlyArray<readonly [bug: string, caughtBy: string]> = [
   ["sends-null", "request-json/minimal-body"],
+  ["sends-given-nulls", "request-json/answer-sent-back"],
   ["drops-unknown-fields", "request-json/extra-fields-pass-through"],
   ["never-accepts-streams", "request-json/stream-accept"],
   ["always-adds-the-version", "request-json/base-url-v2"],

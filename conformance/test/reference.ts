@@ -89,6 +89,16 @@ const fields = (value: unknown, name: string): ReadonlyArray<readonly [string, s
   return [[name, isObject(value) ? JSON.stringify(value) : String(value)]]
 }
 
+const omitNulls = (object: Json, kept: string): Json =>
+  Object.fromEntries(Object.entries(object).filter(([name, value]) => value !== null || name === kept))
+
+// Null is absent in a request and in its messages, but for a message's content and for fields of a vendor.
+const withoutNulls = (request: Json): Json => {
+  const sent = omitNulls(request, "vendor")
+  const { messages } = sent
+  return Array.isArray(messages) ? { ...sent, messages: messages.map((one) => (isObject(one) ? omitNulls(one, "content") : one)) } : sent
+}
+
 const encode = (
   kind: Operation["kind"],
   sent: Json,
@@ -156,10 +166,13 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     const { messages } = request
     const roles = Array.isArray(messages) && messages.every((message) => isObject(message) && typeof message["role"] === "string")
     if (!roles) throw new Failure("InvalidRequest", "messages are missing, or one of them has no role")
+    if (Array.isArray(messages) && messages.length === 0) throw new Failure("InvalidRequest", "messages are empty")
     if (typeof (request["temperature"] ?? 0) !== "number") throw new Failure("InvalidRequest", "temperature is no number")
+    if (request["max_tokens"] === 0) throw new Failure("InvalidRequest", "max_tokens is 0")
   }
   const streams = kind === "stream" || request["stream"] === true
-  const sent: Json = { ...request, ...(streams ? { stream: true } : {}), ...(bug === "sends-null" ? { stop: null } : {}) }
+  const given = bug === "sends-given-nulls" ? request : withoutNulls(request)
+  const sent: Json = { ...given, ...(streams ? { stream: true } : {}), ...(bug === "sends-null" ? { stop: null } : {}) }
   if (bug === "drops-unknown-fields") for (const key of Object.keys(sent)) if (/^vendor|^guided/.test(key)) delete sent[key]
   if (bug === "counts-attempts-in-the-body") sent["attempt"] = ++sentBodies
   const accept = streams && bug !== "never-accepts-streams" ? "application/json, text/event-stream" : "application/json"

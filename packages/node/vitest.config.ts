@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config"
 
 export default defineConfig({
-  test: { globalSetup: "@paradigm-effect/conformance/VitestSetup" }
+  // A compiler of declarations takes half a gigabyte.
+  test: { globalSetup: "@paradigm-effect/conformance/VitestSetup", maxConcurrency: 2 }
 })

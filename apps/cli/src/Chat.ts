@@ -143,7 +143,10 @@ export const command = Command.make(
     if (prompt === "") return yield* new NoPrompt()
     const request: ChatCompletionRequest = {
       model,
-      messages: [...Option.toArray(Option.map(system, (content) => ({ role: "system", content }))), { role: "user", content: prompt }],
+      messages: [
+        ...Option.toArray(Option.map(system, (content) => ({ role: "system" as const, content }))),
+        { role: "user", content: prompt }
+      ],
       max_tokens: Option.getOrUndefined(maxTokens),
       temperature: Option.getOrUndefined(temperature)
     }

@@ -300,7 +300,7 @@ describe("in front of the simulator", () => {
     Effect.gen(function* () {
       const { gateway, log } = yield* startSimulator({ interTokenLatency: "5 millis" })
       const content = "one two three four five six seven eight nine ten eleven twelve 🌊"
-      const request = { model: "alfred", messages: [{ role: "user", content }] }
+      const request = { model: "alfred", messages: [{ role: "user" as const, content }] }
       yield* Effect.gen(function* () {
         const client = yield* Paradigm.Client
         assert.strictEqual((yield* client.createChatCompletion(request)).choices[0]?.message.content, content)

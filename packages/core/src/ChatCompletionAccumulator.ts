@@ -89,18 +89,24 @@ const addPiece = (pieces: Pieces, name: string, piece: unknown) => {
   else before.push(piece)
 }
 
-const toToolCall = (call: Call): ToolCall => ({
-  ...(call.id === undefined ? {} : { id: call.id }),
-  type: call.type ?? "function",
-  function: { name: call.name, arguments: call.arguments },
-  ...foldAll(call.pieces)
-})
+const keepLast = (last: Map<string, unknown>, name: string, value: unknown) => {
+  if (value !== undefined && value !== null) last.set(name, value)
+}
+
+const toToolCall = (call: Call): ToolCall => {
+  const id = call.id === undefined ? {} : { id: call.id }
+  const rest = foldAll(call.pieces)
+  if (call.type === "custom") return { ...id, type: "custom", custom: { name: call.name, input: call.arguments }, ...rest }
+  // The types of calls are closed, and the wire is not.
+  const type = (call.type ?? "function") as "function"
+  return { ...id, type, function: { name: call.name, arguments: call.arguments }, ...rest }
+}
 
 const toMessage = (choice: Choice): ChatMessageResponse => {
   const calls = choice.toolCalls === undefined ? [] : [...choice.toolCalls].sort(([a], [b]) => a - b).map(([, call]) => toToolCall(call))
   const onlyCalls = choice.texts.content === "" && (calls.length > 0 || choice.functionCall !== undefined)
   return {
-    role: choice.role ?? "assistant",
+    role: (choice.role ?? "assistant") as "assistant",
     ...choice.texts,
     content: onlyCalls ? null : (choice.texts.content ?? null),
     ...(choice.functionCall === undefined
@@ -151,7 +157,7 @@ export class ChatCompletionAccumulator {
           if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
           break
         default:
-          if (chunk[name] !== undefined && chunk[name] !== null) this.#rest.set(name, chunk[name])
+          keepLast(this.#rest, name, Reflect.get(chunk, name))
       }
     }
     for (const part of chunk.choices) this.#addChoice(part)
@@ -217,7 +223,7 @@ export class ChatCompletionAccumulator {
           addPiece(choice.lists, name, part[name])
           break
         default:
-          if (part[name] !== undefined && part[name] !== null) choice.rest.set(name, part[name])
+          keepLast(choice.rest, name, Reflect.get(part, name))
       }
     }
   }
@@ -248,7 +254,7 @@ export class ChatCompletionAccumulator {
           addPiece(choice.pieces, name, Predicate.isObject(delta.annotations) ? [delta.annotations] : delta.annotations)
           break
         default:
-          addPiece(choice.pieces, name, delta[name])
+          addPiece(choice.pieces, name, Reflect.get(delta, name))
       }
     }
   }
@@ -270,8 +276,12 @@ export class ChatCompletionAccumulator {
         case "function":
           if (piece.function !== undefined && piece.function !== null) addToCall(call, piece.function)
           break
+        case "custom":
+          if (piece.custom !== undefined && piece.custom !== null)
+            addToCall(call, { name: piece.custom.name, arguments: piece.custom.input })
+          break
         default:
-          addPiece(call.pieces, name, piece[name])
+          addPiece(call.pieces, name, Reflect.get(piece, name))
       }
     }
   }

@@ -1,28 +1,11 @@
 /**
- * Tools whose parameters are Effect Schemas: their definitions as the request takes them, and the model's calls with typed arguments.
- *
- * ```ts
- * const weather = ChatTool.make({
- *   name: "get_weather",
- *   description: "The weather in a city, now",
- *   parameters: Schema.Struct({ city: Schema.String })
- * })
- * const clock = ChatTool.make({ name: "get_time", description: "The time", parameters: Schema.Struct({}) })
- *
- * const completion = yield* client.createChatCompletion({ model, messages, tools: [weather.definition, clock.definition] })
- * const answers: Array<ChatMessage> = []
- * for (const call of yield* ChatTool.decodeCalls(completion, [weather, clock])) {
- *   const result = call.name === "get_weather" ? yield* lookUp(call.arguments.city) : yield* now
- *   answers.push(ChatTool.toolMessage(call, result))
- * }
- * const next = [...messages, ChatTool.assistantMessage(completion), ...answers]
- * ```
+ * Tools with Effect Schemas as parameters: their definitions for a request, and the model's calls with typed arguments.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import type { ChatCompletion, ChatMessage, Tool, ToolCall } from "./ChatCompletion.ts"
+import type { AssistantMessage, ChatCompletion, FunctionTool, FunctionToolCall, ToolCall, ToolMessage } from "./ChatCompletion.ts"
 import { cutOff, decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 
@@ -35,8 +18,8 @@ import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./Paradi
 export interface ChatTool<out Name extends string, out Parameters extends Schema.Constraint> {
   readonly name: Name
   readonly parameters: Parameters
-  /** The tool as a request's `tools` takes it. */
-  readonly definition: Tool
+  /** The tool for `tools` of a request. */
+  readonly definition: FunctionTool
 }
 
 /**
@@ -48,7 +31,7 @@ export interface ChatTool<out Name extends string, out Parameters extends Schema
 export type Any = ChatTool<string, Schema.Constraint>
 
 /**
- * A call that the model made to one of the tools: a union with a member for each, told apart by `name`.
+ * A call of one of the tools: a union with a member for each tool, discriminated by `name`.
  *
  * @category models
  * @since 0.1.0
@@ -56,7 +39,7 @@ export type Any = ChatTool<string, Schema.Constraint>
 export type Call<T extends Any> =
   T extends ChatTool<infer Name, infer Parameters>
     ? {
-        /** What the answer refers to. Model servers give one; some others do not. */
+        /** Identifier of the call, for the tool message. Some model servers omit it. */
         readonly id: string | undefined
         readonly name: Name
         readonly arguments: Parameters["Type"]
@@ -64,15 +47,19 @@ export type Call<T extends Any> =
     : never
 
 /**
- * Defines a tool. Throws a `ParadigmError` with the reason `InvalidRequest` when the parameters have no JSON form or are no object.
+ * Defines a tool. Throws a `ParadigmError` with the reason `InvalidRequest` when the parameters are not an object or have no JSON Schema.
  *
+ * @example
  * ```ts
+ * import { ChatTool } from "@paradigm-effect/core"
+ * import * as Schema from "effect/Schema"
+ *
  * const weather = ChatTool.make({
  *   name: "get_weather",
- *   description: "The weather in a city, now",
- *   parameters: Schema.Struct({ city: Schema.String.annotateKey({ description: "Its English name" }) })
+ *   description: "Current weather of a city",
+ *   parameters: Schema.Struct({ city: Schema.String })
  * })
- * const request = { model, messages, tools: [weather.definition] }
+ * console.log(weather.definition.function.name) // => get_weather
  * ```
  *
  * @category constructors
@@ -81,7 +68,7 @@ export type Call<T extends Any> =
 export const make = <const Name extends string, Parameters extends Schema.Constraint & { readonly Encoded: object }>(options: {
   /** Letters, digits, `_` and `-`, at most 64. */
   readonly name: Name
-  /** What it does and when to call it, for the model. */
+  /** Purpose of the tool, for the model. */
   readonly description?: string | undefined
   readonly parameters: Parameters
 }): ChatTool<Name, Parameters> => {
@@ -92,7 +79,7 @@ export const make = <const Name extends string, Parameters extends Schema.Constr
     const reason = new InvalidRequest({ detail: "a tool takes its arguments by name", fields: { [field]: ["Expected object"] } })
     throw new ParadigmError({ reason })
   }
-  const definition: Tool = {
+  const definition: FunctionTool = {
     type: "function",
     function: { name, ...(description === undefined ? {} : { description }), parameters: schema }
   }
@@ -100,30 +87,45 @@ export const make = <const Name extends string, Parameters extends Schema.Constr
 }
 
 const readCall = <T extends Any>(
-  { function: { arguments: text, name }, id }: ToolCall,
+  call: ToolCall,
   tools: ReadonlyArray<T>
 ): Effect.Effect<Call<T>, AnswerMismatch, T["parameters"]["DecodingServices"]> => {
+  const { function: called, id }: Pick<ToolCall, "id"> & Partial<Pick<FunctionToolCall, "function">> = call
+  const text = called?.arguments ?? ""
   const mismatch = (detail: string) => new AnswerMismatch({ detail, text: excerpt(text) })
+  if (called === undefined) return Effect.fail(mismatch("the call is not a function call"))
+  const { name } = called
   const tool = tools.find((tool) => tool.name === name)
   if (tool === undefined) {
     const known = tools.map((tool) => tool.name).join(", ")
     return Effect.fail(mismatch(`there is no tool ${excerpt(name)}${known === "" ? "" : `; known are ${known}`}`))
   }
   const { parameters }: { readonly parameters: T["parameters"] } = tool
-  // Model servers that stream a call without arguments may send none of their text: https://github.com/vllm-project/vllm/issues/28806
+  // Model servers may stream a call without arguments and without their text: https://github.com/vllm-project/vllm/issues/28806
   return decodeText(parameters, text.trim() === "" ? "{}" : text).pipe(
-    Effect.map((value) => ({ id, name, arguments: value }) as Call<T>),
+    Effect.map((value) => ({ id: id ?? undefined, name, arguments: value }) as Call<T>),
     Effect.mapError((detail) => mismatch(`arguments of ${name}: ${detail}`))
   )
 }
 
 /**
- * Decodes one call. Fails with `AnswerMismatch`, which names the tool and the argument, when the tool is not one of these or the arguments do
- * not fit: its `detail` can be sent back to the model, as the tool's answer, to let it correct the call.
+ * Decodes a call. Fails with `AnswerMismatch` when the tool is unknown or the arguments do not match its parameters. The `detail` of the error
+ * names the tool and the argument: send it to the model as the result of the call, so that the model corrects the call.
  *
+ * @example
  * ```ts
- * const call = yield* ChatTool.decodeCall(toolCall, [weather, clock])
- * if (call.name === "get_weather") call.arguments.city // string
+ * import { ChatTool } from "@paradigm-effect/core"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const weather = ChatTool.make({ name: "get_weather", parameters: Schema.Struct({ city: Schema.String }) })
+ *
+ * const program = Effect.gen(function* () {
+ *   const toolCall = { type: "function", function: { name: "get_weather", arguments: '{"city":"Paris"}' } } as const
+ *   const call = yield* ChatTool.decodeCall(toolCall, [weather])
+ *   console.log(call.arguments.city) // => Paris
+ * })
+ * Effect.runPromise(program)
  * ```
  *
  * @category decoding
@@ -136,16 +138,30 @@ export const decodeCall = <T extends Any>(
   Effect.mapError(readCall(call, tools), (reason) => new ParadigmError({ reason }))
 
 /**
- * Decodes the calls of a completion's first choice, in their order; none where it called no tool. Fails as {@link decodeCall} does at the
- * first call that is wrong, with the completion in `partial`.
+ * Decodes the calls of a completion's first choice, in their order. Returns an empty array when the model called no tool. Fails at the first
+ * invalid call as {@link decodeCall} does, with the completion in `partial`.
  *
+ * @example
  * ```ts
- * for (const call of yield* ChatTool.decodeCalls(completion, [weather, clock])) {
- *   switch (call.name) {
- *     case "get_weather": // call.arguments is { city: string }
- *     case "get_time": // call.arguments is {}
+ * import { ChatTool, ParadigmClient } from "@paradigm-effect/core"
+ * import type { ChatMessage } from "@paradigm-effect/core/ChatCompletion"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const weather = ChatTool.make({ name: "get_weather", parameters: Schema.Struct({ city: Schema.String }) })
+ *
+ * // Asks until the model answers without a call.
+ * export const ask = Effect.fnUntraced(function* (question: string) {
+ *   const client = yield* ParadigmClient.ParadigmClient
+ *   const messages: Array<ChatMessage> = [{ role: "user", content: question }]
+ *   while (true) {
+ *     const completion = yield* client.createChatCompletion({ model: "alfred-4.2", messages, tools: [weather.definition] })
+ *     const calls = yield* ChatTool.decodeCalls(completion, [weather])
+ *     if (calls.length === 0) return completion.choices[0]?.message.content
+ *     messages.push(ChatTool.assistantMessage(completion))
+ *     for (const call of calls) messages.push(ChatTool.toolMessage(call, { city: call.arguments.city, celsius: 21 }))
  *   }
- * }
+ * })
  * ```
  *
  * @category decoding
@@ -169,39 +185,45 @@ export const decodeCalls = <T extends Any>(
 }
 
 /**
- * The message that answers a call. What is not a string is written as JSON.
+ * Creates the tool message that answers a call. Writes a result that is not a string as JSON.
  *
+ * @example
  * ```ts
- * ChatTool.toolMessage(call, { celsius: 21 }) // { role: "tool", tool_call_id: call.id, content: '{"celsius":21}' }
+ * import { ChatTool } from "@paradigm-effect/core"
+ *
+ * console.log(ChatTool.toolMessage({ id: "call-1" }, { celsius: 21 }))
+ * // => { role: 'tool', tool_call_id: 'call-1', content: '{"celsius":21}' }
  * ```
  *
  * @category messages
  * @since 0.1.0
  */
-export const toolMessage = (call: { readonly id?: string | undefined }, content: Schema.Json): ChatMessage => ({
+export const toolMessage = (call: { readonly id?: string | null | undefined }, content: Schema.Json): ToolMessage => ({
   role: "tool",
-  ...(call.id === undefined ? {} : { tool_call_id: call.id }),
+  ...(call.id === undefined || call.id === null ? {} : { tool_call_id: call.id }),
   content: typeof content === "string" ? content : JSON.stringify(content)
 })
 
 /**
- * The message of a completion's first choice as the next request takes it, to stand before the answers to its calls. Model servers tell what
- * a message has not as `null`, which endpoints refuse.
+ * Returns the message of a completion's first choice for the next request, where it precedes the answers to its calls.
  *
+ * The message can also be sent as it is: the client omits its nulls. This function returns a message without content for a completion without
+ * choices.
+ *
+ * @example
  * ```ts
- * const next = [...messages, ChatTool.assistantMessage(completion), ChatTool.toolMessage(call, result)]
+ * import { ChatTool } from "@paradigm-effect/core"
+ *
+ * const choices = [{ index: 0, message: { role: "assistant", content: "Hello!", refusal: null } }] as const
+ * const completion = { id: "chatcmpl-1", object: "chat.completion", created: 1700000000, model: "alfred-4.2", choices }
+ * console.log(ChatTool.assistantMessage(completion)) // => { role: 'assistant', content: 'Hello!' }
  * ```
  *
  * @category messages
  * @since 0.1.0
  */
-export const assistantMessage = (completion: ChatCompletion): ChatMessage => {
-  const { content, function_call, tool_calls, ...rest } = completion.choices[0]?.message ?? { role: "assistant" }
-  return {
-    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null)),
-    role: rest.role,
-    content: content ?? null,
-    ...(function_call ? { function_call } : {}),
-    ...(tool_calls ? { tool_calls } : {})
-  }
+export const assistantMessage = (completion: ChatCompletion): AssistantMessage => {
+  const message = completion.choices[0]?.message
+  const present = Object.entries(message ?? {}).filter(([, value]) => value !== null)
+  return { role: "assistant", content: null, ...Object.fromEntries(present) }
 }

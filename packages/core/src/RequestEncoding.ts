@@ -1,27 +1,45 @@
 /**
- * A request as the bytes that go over the wire, and back: as JSON, as `application/x-www-form-urlencoded`, or as `multipart/form-data`.
+ * Encodings of a request: JSON, `application/x-www-form-urlencoded` and `multipart/form-data`.
  *
- * In a form, a field is a text and a message's fields are `messages[0]role`, `messages[0]content` and so on, as Django REST framework has
- * it. What has no such spelling is a JSON text: objects (`response_format={"type":"json_object"}`), a content of several parts, tools, and
- * a whole message (`messages[1]={"role":"assistant","content":null}`) where its content is null or would read as something else.
+ * **Nulls**
  *
- * A form is read in three spellings: that one, `messages[0][role]`, and JSON in `messages`; a list of texts is `stop=A&stop=B`, `stop[0]=A`
- * or `stop=["A","B"]`. The schema decides what a text means: `max_tokens=12` is a number, `stream=true` a boolean, and a field that is not
- * known is JSON where it is valid JSON, else a text. A number, boolean or object that is empty was not filled in and counts as absent. A
- * field that is no list must not come twice, and no field may come in two spellings.
+ * An optional field that is null counts as absent. Decoders accept it, and encoders omit it. Nulls in JSON Schemas, in other free objects and in
+ * fields that are not modelled are kept.
+ *
+ * **Forms**
+ *
+ * A form has the fields that Django REST framework reads: `messages[0]role`, `messages[0]content` and so on. A value without such a spelling is
+ * written as JSON: objects (`response_format={"type":"json_object"}`), tools, content parts, and a whole message
+ * (`messages[1]={"role":"assistant","content":null}`) if its content is null or would be read as another value.
+ *
+ * Decoders read three spellings: the one above, `messages[0][role]`, and JSON in `messages`. A list is `stop=A&stop=B`, `stop[0]=A` or
+ * `stop=["A","B"]`. The schema decides what a text means: `max_tokens=12` is a number and `stream=true` a boolean. An unknown field is JSON if
+ * its text is valid JSON, else text. A number, boolean or object with an empty text is absent. A field that is not a list must not be repeated,
+ * and no field may have two spellings.
  *
  * @since 0.1.0
  */
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { ChatCompletionRequest } from "./ChatCompletion.ts"
 import { decodeRequest } from "./contract/decode.ts"
+import { ChatCompletionRequest as validator } from "./contract/validators.generated.ts"
 import { type Entry, pathOf, readForm, writeForm } from "./forms/form.ts"
 import { parseJsonExactly, stringifyExactly } from "./json/lossless.ts"
-import { findUnwritable } from "./json/serializable.ts"
+import { snapshot } from "./json/serializable.ts"
 import { InvalidRequest } from "./ParadigmError.ts"
 
 /**
- * A value as a request: unknown fields are kept, and everything that is wrong is named by its path.
+ * Decodes a JSON value as a request. Keeps unknown fields. Fails with an `InvalidRequest` that lists every problem by its path.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const result = RequestEncoding.decode({ model: "alfred-4.2", messages: [{ content: "Hi" }] })
+ * if (Result.isFailure(result)) console.log(result.failure.fields) // => { 'messages[0].role': [ 'Missing key' ] }
+ * ```
  *
  * @category decoding
  * @since 0.1.0
@@ -30,8 +48,17 @@ export const decode = (value: unknown): Result.Result<ChatCompletionRequest, Inv
   Result.mapError(decodeRequest(value), (fields) => new InvalidRequest({ detail: "it is not a chat completion request", fields }))
 
 /**
- * A JSON text as a request. A `seed` of 64 bits is read exactly, as a bigint where a number does not hold it. A text that is not JSON is an
- * `InvalidRequest` without fields.
+ * Decodes a JSON text as a request. Reads a 64-bit `seed` exactly, as a bigint when a number does not represent it. Fails with an
+ * `InvalidRequest` without fields when the text is not JSON.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const text = '{"model":"alfred-4.2","messages":[{"role":"user","content":"Hi"}],"seed":9223372036854775807}'
+ * console.log(Result.getOrThrow(RequestEncoding.decodeJson(text)).seed) // => 9223372036854775807n
+ * ```
  *
  * @category decoding
  * @since 0.1.0
@@ -46,8 +73,17 @@ export const decodeJson = (text: string): Result.Result<ChatCompletionRequest, I
   )
 
 /**
- * The fields of a form as a request: of a `FormData`, of a `URLSearchParams`, or of any parser's. What is not a string is a file, which no
- * field takes. What is wrong is named by its path, with the indices that the form has.
+ * Decodes the fields of a form as a request: of a `FormData`, of a `URLSearchParams`, or of any parser. A value that is not a string is a file,
+ * which no field accepts. Fails with an `InvalidRequest` that lists every problem by its path, with the indices of the form.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const form = new URLSearchParams("model=alfred-4.2&messages[0]role=user&messages[0]content=Hi&max_tokens=12")
+ * console.log(Result.getOrThrow(RequestEncoding.decodeForm(form)).max_tokens) // => 12
+ * ```
  *
  * @category decoding
  * @since 0.1.0
@@ -65,11 +101,21 @@ export const decodeForm = (
   })
 }
 
-// As browsers do: a percent sign that begins no escape stands for itself.
+// As in browsers, a percent sign that begins no escape is a percent sign.
 const unescape = (text: string) => text.replaceAll("+", " ").replace(/(?:%[0-9a-f]{2})+/gi, (escapes) => decodeURIComponent(escapes))
 
 /**
- * An `application/x-www-form-urlencoded` text as a request. Escapes that are not UTF-8 are an `InvalidRequest` that names the field.
+ * Decodes an `application/x-www-form-urlencoded` text as a request. Fails as {@link decodeForm} does, and with an `InvalidRequest` that names
+ * the field when an escape is not UTF-8.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const text = "model=alfred-4.2&messages=%5B%7B%22role%22%3A%22user%22%2C%22content%22%3A%22Hi%22%7D%5D"
+ * console.log(Result.getOrThrow(RequestEncoding.decodeUrlEncoded(text)).messages) // => [ { role: 'user', content: 'Hi' } ]
+ * ```
  *
  * @category decoding
  * @since 0.1.0
@@ -90,32 +136,56 @@ export const decodeUrlEncoded = (text: string): Result.Result<ChatCompletionRequ
   return decodeForm(entries)
 }
 
-// What is wrong with a request that cannot be sent as it is, in whatever encoding.
-const validate = (request: ChatCompletionRequest): Result.Result<ChatCompletionRequest, InvalidRequest> => {
-  const unwritable = findUnwritable(request, (path, value) => path === "seed" && typeof value === "bigint")
-  if (unwritable !== undefined) {
-    return Result.fail(new InvalidRequest({ detail: "JSON cannot hold it", fields: { [unwritable.path]: [unwritable.problem] } }))
+/**
+ * Additional fields of a request's body. They take precedence over the fields of the request.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type ExtraBody = Readonly<Record<string, unknown>>
+
+const invalid = (detail: string, path: string, problem: string) =>
+  Result.fail(new InvalidRequest({ detail, fields: { [path]: [problem] } }))
+
+// A plain copy of a request, validated, without its nulls. What is validated is what is written: members are read once.
+const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Result.Result<ChatCompletionRequest, InvalidRequest> => {
+  const copies = Result.all(
+    [request, extraBody].map((part) => snapshot(part, (path, value) => path === "seed" && typeof value === "bigint"))
+  )
+  if (Result.isFailure(copies)) return invalid("it has no JSON form", copies.failure.path, copies.failure.problem)
+  const [plain, extra] = copies.success
+  const decoded = decode(Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain)
+  if (Result.isFailure(decoded)) return decoded
+  const { seed } = decoded.success
+  if (typeof seed === "number" && !Number.isSafeInteger(seed)) {
+    return invalid("it would be sent with another seed", "seed", "Expected a bigint, since a number of this size is not exact")
   }
-  return Result.flatMap(decode(request), () => {
-    const { seed } = request
-    if (typeof seed !== "number" || Number.isSafeInteger(seed)) return Result.succeed(request)
-    const problem = "Expected a bigint, since a number this large is not exact"
-    return Result.fail(new InvalidRequest({ detail: "it would not be sent as it was meant", fields: { seed: [problem] } }))
-  })
+  validator.removeNulls(decoded.success)
+  return decoded
 }
 
 /**
- * The request as a JSON text: fields that are `undefined` are left out, unknown ones are kept, and a `seed` that is a bigint is written as a
- * bare integer. A request that is not one, or that JSON cannot hold, is an `InvalidRequest`.
+ * Encodes a request as JSON. Omits fields that are `undefined`, and optional fields that are null. Writes a `seed` that is a bigint as a bare
+ * integer. Fails with `InvalidRequest` when the request is invalid or has no JSON form.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const request = { model: "alfred-4.2", messages: [{ role: "user", content: "Hi" }], temperature: null } as const
+ * console.log(Result.getOrThrow(RequestEncoding.encodeJson(request)))
+ * // => {"model":"alfred-4.2","messages":[{"role":"user","content":"Hi"}]}
+ * ```
  *
  * @category encoding
  * @since 0.1.0
  */
-export const encodeJson = (request: ChatCompletionRequest): Result.Result<string, InvalidRequest> =>
-  Result.map(validate(request), (valid) => stringifyExactly(valid, "seed"))
+export const encodeJson = (request: ChatCompletionRequest, extraBody?: ExtraBody): Result.Result<string, InvalidRequest> =>
+  Result.map(prepare(request, extraBody), (prepared) => stringifyExactly(prepared, "seed"))
 
 /**
- * A request that is ready to be sent, as UTF-8.
+ * An encoded request. The body is sent as UTF-8.
  *
  * @category models
  * @since 0.1.0
@@ -126,7 +196,7 @@ export interface Encoded {
   readonly body: string
 }
 
-// Written here and not by FormData, which turns every line end in a field into CR LF.
+// Not with FormData, which writes every line end of a field as CR LF.
 const writeMultipart = (entries: ReadonlyArray<readonly [string, string]>): Encoded => {
   const random = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")
   const boundary = `paradigm-${random}`
@@ -135,42 +205,72 @@ const writeMultipart = (entries: ReadonlyArray<readonly [string, string]>): Enco
 }
 
 /**
- * How a request is written: `json`, `urlEncoded` or `multipart`.
+ * An encoding of requests: {@link json}, {@link urlEncoded} or {@link multipart}.
  *
  * @category models
  * @since 0.1.0
  */
-export type Encoder = (request: ChatCompletionRequest) => Result.Result<Encoded, InvalidRequest>
+export type Encoder = (request: ChatCompletionRequest, extraBody?: ExtraBody) => Result.Result<Encoded, InvalidRequest>
 
 /**
- * As JSON; see {@link encodeJson}.
+ * Encodes a request as JSON. Fails as {@link encodeJson} does.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const request = { model: "alfred-4.2", messages: [{ role: "user", content: "Hi" }] } as const
+ * console.log(Result.getOrThrow(RequestEncoding.json(request)).contentType) // => application/json
+ * ```
  *
  * @category encoding
  * @since 0.1.0
  */
-export const json: Encoder = (request) => Result.map(encodeJson(request), (body) => ({ contentType: "application/json", body }))
+export const json: Encoder = (request, extraBody) =>
+  Result.map(encodeJson(request, extraBody), (body) => ({ contentType: "application/json", body }))
 
-const entriesOf = (request: ChatCompletionRequest) => Result.flatMap(validate(request), writeForm)
+const entriesOf = (request: ChatCompletionRequest, extraBody: ExtraBody | undefined) =>
+  Result.flatMap(prepare(request, extraBody), writeForm)
 
 /**
- * As `application/x-www-form-urlencoded`. Fails as {@link encodeJson} does, and also when a field's name holds a bracket, quote, percent
- * sign or control character, or a text an unpaired surrogate.
+ * Encodes a request as `application/x-www-form-urlencoded`. Fails as {@link encodeJson} does, and with `InvalidRequest` when the name of a field
+ * contains a bracket, quote, percent sign or control character, or when a text contains an unpaired surrogate.
  *
- * Django REST framework takes such a form, but for what is a whole message in JSON; {@link decodeForm} takes all of it.
+ * Django REST framework reads such a form except for a message that is written as JSON. {@link decodeForm} reads all of it.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const request = { model: "alfred-4.2", messages: [{ role: "user", content: "Hi" }] } as const
+ * console.log(Result.getOrThrow(RequestEncoding.urlEncoded(request)).body)
+ * // => model=alfred-4.2&messages%5B0%5Drole=user&messages%5B0%5Dcontent=Hi
+ * ```
  *
  * @category encoding
  * @since 0.1.0
  */
-export const urlEncoded: Encoder = (request) =>
-  Result.map(entriesOf(request), (entries) => ({
+export const urlEncoded: Encoder = (request, extraBody) =>
+  Result.map(entriesOf(request, extraBody), (entries) => ({
     contentType: "application/x-www-form-urlencoded",
     body: new URLSearchParams(entries).toString()
   }))
 
 /**
- * As `multipart/form-data`. Fails as {@link urlEncoded} does.
+ * Encodes a request as `multipart/form-data`. Fails as {@link urlEncoded} does.
+ *
+ * @example
+ * ```ts
+ * import { RequestEncoding } from "@paradigm-effect/core"
+ * import * as Result from "effect/Result"
+ *
+ * const request = { model: "alfred-4.2", messages: [{ role: "user", content: "Hi" }] } as const
+ * console.log(Result.getOrThrow(RequestEncoding.multipart(request)).body.split("\r\n")[3]) // => alfred-4.2
+ * ```
  *
  * @category encoding
  * @since 0.1.0
  */
-export const multipart: Encoder = (request) => Result.map(entriesOf(request), writeMultipart)
+export const multipart: Encoder = (request, extraBody) => Result.map(entriesOf(request, extraBody), writeMultipart)

@@ -1,14 +1,6 @@
 /**
- * Answers in the shape of an Effect Schema: the model is held to the schema's JSON form, and its text is decoded into the schema's type.
- *
- * ```ts
- * const City = Schema.Struct({ name: Schema.String, population: Schema.Int })
- *
- * const { value } = yield* StructuredOutput.createChatCompletion({ model, messages }, City)
- * value.population // number
- * ```
- *
- * The schema is the final judge: what its JSON form cannot say (a filter, a transformation) is checked when the text is decoded.
+ * Responses that match an Effect Schema. The model server constrains the text to the schema's JSON Schema, and the text is decoded with the
+ * schema. Filters and transformations, which a JSON Schema does not express, are checked by the decoder.
  *
  * @since 0.1.0
  */
@@ -23,7 +15,7 @@ import { type CallOptions, ParadigmClient } from "./ParadigmClient.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 
 /**
- * A request whose answer's shape is left to the schema.
+ * A request without a response format, which is made from the schema.
  *
  * @category models
  * @since 0.1.0
@@ -31,30 +23,30 @@ import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./Paradi
 export type Request = ChatCompletionRequest & { readonly response_format?: undefined }
 
 /**
- * Options of one call.
+ * Per-request options.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options extends CallOptions {
-  /** The name the model server is told, letters, digits, `_` and `-`. The schema's identifier by default, else `answer`. */
+  /** Name of the schema: letters, digits, `_` and `-`. Defaults to the schema's identifier, or `answer`. */
   readonly name?: string | undefined
 }
 
 /**
- * A decoded answer, and the completion it was in.
+ * A decoded response and its completion.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Answer<A> {
-  /** What the text of the first choice means. */
+  /** The decoded text of the first choice. */
   readonly value: A
   readonly completion: ChatCompletion
 }
 
 /**
- * What a streamed answer tells: its chunks as they arrive, and at the end the whole of it.
+ * An element of a streamed response: a chunk, or the decoded response at the end.
  *
  * @category models
  * @since 0.1.0
@@ -67,11 +59,16 @@ const nameOf = (schema: Schema.Constraint) =>
     .slice(0, 64) ?? "answer"
 
 /**
- * The `response_format` that holds a model to a schema. Throws a `ParadigmError` with the reason `InvalidRequest` when the schema has no JSON
- * form, as with a symbol for a key.
+ * Creates the `response_format` of a schema. Throws a `ParadigmError` with the reason `InvalidRequest` when the schema has no JSON Schema.
  *
+ * @example
  * ```ts
- * const request = { model, messages, response_format: StructuredOutput.responseFormat(City) }
+ * import { StructuredOutput } from "@paradigm-effect/core"
+ * import * as Schema from "effect/Schema"
+ *
+ * const City = Schema.Struct({ name: Schema.String }).annotate({ identifier: "City" })
+ * const format = StructuredOutput.responseFormat(City)
+ * console.log(format.type, format.json_schema.name) // => json_schema City
  * ```
  *
  * @category encoding
@@ -89,7 +86,7 @@ export const responseFormat = (schema: Schema.Constraint, options: Pick<Options,
 const withFormat = (request: ChatCompletionRequest, schema: Schema.Constraint, options: Options | undefined) =>
   Effect.suspend(() => {
     if (request.response_format !== undefined) {
-      const fields = { response_format: ["Expected none: it is made from the schema"] }
+      const fields = { response_format: ["Expected none, since it is made from the schema"] }
       return Effect.fail(new ParadigmError({ reason: new InvalidRequest({ detail: "the answer has a schema", fields }) }))
     }
     return Effect.try({
@@ -98,7 +95,7 @@ const withFormat = (request: ChatCompletionRequest, schema: Schema.Constraint, o
     })
   })
 
-// Where the grammar is not enforced, models wrap their JSON in a Markdown fence: https://github.com/vllm-project/vllm/issues/18819
+// If the grammar is not enforced, models wrap their JSON in a Markdown fence: https://github.com/vllm-project/vllm/issues/18819
 const withoutFence = (text: string): string => {
   const trimmed = text.trim()
   const opening = /^```(?:json)?[ \t]*\r?\n/i.exec(trimmed)
@@ -120,7 +117,7 @@ const textOf = (completion: ChatCompletion): Result.Result<string, ParadigmError
   if (typeof refusal === "string" && refusal !== "") return fail("it is a refusal", refusal)
   const text = content ?? ""
   const cut = cutOff(choice.finish_reason)
-  // Of a number's text nobody could tell that digits are missing.
+  // The text of a number does not show that digits are missing.
   if (cut !== undefined) return fail(cut, text)
   if (text.trim() !== "") return Result.succeed(text)
   const thoughts = reasoning ?? reasoning_content ?? ""
@@ -129,13 +126,21 @@ const textOf = (completion: ChatCompletion): Result.Result<string, ParadigmError
 }
 
 /**
- * Decodes the text of a completion's first choice. A Markdown fence around the whole of it is taken off.
+ * Decodes the text of a completion's first choice. Removes a Markdown fence around it.
  *
- * Fails with `AnswerMismatch`, and the completion in `partial`, when the text is not JSON, does not fit the schema or was cut off, or when the
- * model refused.
+ * Fails with `AnswerMismatch`, with the completion in `partial`, when the text is not JSON, does not match the schema or is truncated, or when
+ * the model refused.
  *
+ * @example
  * ```ts
- * const { value } = yield* StructuredOutput.decode(completion, City)
+ * import { StructuredOutput } from "@paradigm-effect/core"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const City = Schema.Struct({ name: Schema.String })
+ * const choices = [{ index: 0, message: { role: "assistant", content: '{"name":"Paris"}' } }] as const
+ * const completion = { id: "chatcmpl-1", object: "chat.completion", created: 1700000000, model: "alfred-4.2", choices }
+ * console.log(Effect.runSync(StructuredOutput.decode(completion, City)).value) // => { name: 'Paris' }
  * ```
  *
  * @category decoding
@@ -151,18 +156,34 @@ export const decode = Effect.fnUntraced(function* <S extends Schema.Constraint>(
 })
 
 /**
- * Asks for an answer in the shape of the schema, and waits for the whole of it.
+ * Creates a chat completion that matches a schema.
  *
  * Fails as `ParadigmClient.createChatCompletion` does, with `AnswerMismatch` as {@link decode} does, and with `InvalidRequest` when the
- * schema has no JSON form.
+ * schema has no JSON Schema.
  *
+ * @example
  * ```ts
- * const City = Schema.Struct({ name: Schema.String, population: Schema.Int })
+ * import { ParadigmClient, StructuredOutput } from "@paradigm-effect/core"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as Schema from "effect/Schema"
+ * import * as FetchHttpClient from "effect/http/FetchHttpClient"
  *
- * StructuredOutput.createChatCompletion({ model, messages: [{ role: "user", content: "The largest city?" }] }, City).pipe(
+ * const City = Schema.Struct({ name: Schema.String, population: Schema.Int })
+ * const layer = ParadigmClient.layer({
+ *   apiKey: String(process.env.PARADIGM_API_KEY),
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * }).pipe(Layer.provide(FetchHttpClient.layer))
+ *
+ * const program = StructuredOutput.createChatCompletion(
+ *   { model: "alfred-4.2", messages: [{ role: "user", content: "The largest city of France?" }] },
+ *   City
+ * ).pipe(
  *   Effect.map(({ value }) => value.name),
- *   Effect.catchReason("ParadigmError", "AnswerMismatch", (reason) => Effect.succeed(reason.text))
+ *   Effect.catchReason("ParadigmError", "AnswerMismatch", (reason) => Effect.succeed(`not a city: ${reason.text}`)),
+ *   Effect.provide(layer)
  * )
+ * console.log(await Effect.runPromise(program)) // => not a city: Hello!
  * ```
  *
  * @category requests
@@ -179,13 +200,32 @@ export const createChatCompletion = Effect.fnUntraced(function* <S extends Schem
 })
 
 /**
- * Asks for an answer in the shape of the schema, and tells its chunks as they arrive. The last element is the decoded answer; leaving the
- * stream before it closes the connection. Fails as {@link createChatCompletion} does.
+ * Creates a chat completion that matches a schema, and streams its chunks. The last element is the decoded response. Interrupting the stream
+ * aborts the request. Fails as {@link createChatCompletion} does.
  *
+ * @example
  * ```ts
- * StructuredOutput.streamChatCompletion({ model, messages }, City).pipe(
- *   Stream.runForEach((part) => (part._tag === "Chunk" ? showProgress : Console.log(part.value.name)))
+ * import { ParadigmClient, StructuredOutput } from "@paradigm-effect/core"
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as Schema from "effect/Schema"
+ * import * as Stream from "effect/Stream"
+ * import * as FetchHttpClient from "effect/http/FetchHttpClient"
+ *
+ * const City = Schema.Struct({ name: Schema.String, population: Schema.Int })
+ * const layer = ParadigmClient.layer({
+ *   apiKey: String(process.env.PARADIGM_API_KEY),
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * }).pipe(Layer.provide(FetchHttpClient.layer))
+ *
+ * const request = { model: "alfred-4.2", messages: [{ role: "user", content: "The largest city of France?" }] } as const
+ * const program = StructuredOutput.streamChatCompletion(request, City).pipe(
+ *   Stream.map((part) => (part._tag === "Chunk" ? part.chunk.choices[0]?.delta.content : part.value.name)),
+ *   Stream.runCollect,
+ *   Effect.catchReason("ParadigmError", "AnswerMismatch", (reason) => Effect.succeed([`not a city: ${reason.text}`])),
+ *   Effect.provide(layer)
  * )
+ * console.log(await Effect.runPromise(program)) // => [ 'not a city: Hello!' ]
  * ```
  *
  * @category requests

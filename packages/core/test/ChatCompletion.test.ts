@@ -1,19 +1,27 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../src/ChatCompletion.ts"
+import * as Stream from "effect/Stream"
+import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, type ChatMessage, unknownFields } from "../src/ChatCompletion.ts"
 import * as decoding from "../src/contract/decode.ts"
+import * as validators from "../src/contract/validators.generated.ts"
 import type { Fields } from "../src/errors/FieldErrors.ts"
+import type { ParadigmClient } from "../src/ParadigmClient.ts"
+import type { ParadigmError } from "../src/ParadigmError.ts"
+import * as RequestEncoding from "../src/RequestEncoding.ts"
 import { fieldsOf } from "../src/tools/schemaIssue.ts"
+import { type Answer, clientOf, json, serve, sse } from "./Loopback.ts"
 
 type Decode = (value: unknown) => Result.Result<unknown, Fields>
 
-const bySchema = <A>(schema: Schema.Codec<A, unknown>): Decode => {
+const bySchema = (schema: Schema.Codec<unknown, unknown>): Decode => {
   const decode = Schema.decodeUnknownResult(schema, { errors: "all" })
   return (value) => Result.mapError(decode(value), fieldsOf)
 }
 
-// The schema that people use and the check that the client uses.
+// The exported schema, and the validator of the client.
 const ways = (schema: Schema.Codec<unknown, unknown>, decode: Decode): ReadonlyArray<Decode> => [bySchema(schema), decode]
 const request = ways(ChatCompletionRequest, decoding.decodeRequest)
 const completion = ways(ChatCompletion, decoding.decodeCompletion)
@@ -23,10 +31,10 @@ const assertKept = (ways: ReadonlyArray<Decode>, value: unknown) => {
   for (const decode of ways) assert.deepStrictEqual(Result.getOrThrow(decode(value)), value)
 }
 
-const assertRefused = (ways: ReadonlyArray<Decode>, value: unknown, path: string) => {
+const assertRejected = (ways: ReadonlyArray<Decode>, value: unknown, path: string) => {
   for (const decode of ways) {
     const result = decode(value)
-    assert.isTrue(Result.isFailure(result), `${path} was not refused`)
+    assert.isTrue(Result.isFailure(result), `${path} was not rejected`)
     if (Result.isFailure(result)) {
       assert.isTrue(
         Object.keys(result.failure).some((name) => name.startsWith(path)),
@@ -46,14 +54,14 @@ const strings = [["a", "b"], "a"]
 const ints = [[1, 2], [0.5]]
 const object = [{ a: [null, { b: 1 }] }, []]
 
-// A value that each field takes, and one that it refuses.
+// A valid and an invalid value of each field.
 const requestFields: Readonly<Record<string, ReadonlyArray<unknown>>> = {
   max_tokens: int,
   temperature: number,
   top_p: number,
   n: int,
   stream: boolean,
-  stop: strings,
+  stop: [["a", "b"], 5],
   presence_penalty: number,
   frequency_penalty: number,
   logit_bias: [{ "50256": -100 }, { "50256": "x" }],
@@ -61,6 +69,16 @@ const requestFields: Readonly<Record<string, ReadonlyArray<unknown>>> = {
   functions: [[{ name: "f" }], {}],
   function_call: string,
   max_completion_tokens: int,
+  logprob_token_ids: ints,
+  watermarking: boolean,
+  truncation_side: string,
+  repetition_detection: [{ max_pattern_size: 8, min_pattern_size: 1, min_count: 3 }, { min_count: 0.5 }],
+  stream_interval: [1, 0],
+  media_io_kwargs: object,
+  session_id: string,
+  return_prompt_text: boolean,
+  routed_experts_prompt_start: int,
+  ec_transfer_params: object,
   response_format: [{ type: "json_schema", json_schema: { name: "a", schema: {}, strict: true } }, { json_schema: {} }],
   seed: [2 ** 53 - 1, "1"],
   stream_options: [{ include_usage: true, continuous_usage_stats: false }, { include_usage: 1 }],
@@ -112,15 +130,15 @@ const requestFields: Readonly<Record<string, ReadonlyArray<unknown>>> = {
 }
 
 describe("a request", () => {
-  it("has every field of the contract", () => {
-    const properties = Object.keys(ChatCompletionRequest.schema.fields)
+  it("has these fields", () => {
+    const properties = Object.keys(validators.ChatCompletionRequest.fields)
     assert.deepStrictEqual(properties.sort(), ["model", "messages", ...Object.keys(requestFields)].sort())
   })
 
-  it.each(Object.entries(requestFields))("has %s: a value, or nothing, but no null", (name, [good, bad]) => {
+  it.each(Object.entries(requestFields))("has %s: a value, null or nothing", (name, [good, bad]) => {
     assertKept(request, { ...minimal, [name]: good })
-    assertRefused(request, { ...minimal, [name]: bad }, name)
-    assertRefused(request, { ...minimal, [name]: null }, name)
+    assertRejected(request, { ...minimal, [name]: bad }, name)
+    assertKept(request, { ...minimal, [name]: null })
     for (const decode of request) assert.isTrue(Result.isSuccess(decode({ ...minimal, [name]: undefined })))
   })
 
@@ -134,9 +152,9 @@ describe("a request", () => {
     [1.5, false],
     [1e300, false],
     [Number.NaN, false]
-  ])("whose seed is %s: %s", (seed, isTaken) => {
+  ])("with the seed %s is valid: %s", (seed, isTaken) => {
     if (isTaken) assertKept(request, { ...minimal, seed })
-    else assertRefused(request, { ...minimal, seed }, "seed")
+    else assertRejected(request, { ...minimal, seed }, "seed")
   })
 
   it.each<[string, unknown, string | undefined]>([
@@ -144,17 +162,20 @@ describe("a request", () => {
     ["no content", { role: "assistant" }, undefined],
     ["a null content", { role: "assistant", content: null }, undefined],
     ["an unknown field", { role: "user", content: "a", cache: null }, undefined],
-    ["a null name", { role: "user", content: "a", name: null }, "messages[0].name"],
-    ["null calls", { role: "assistant", content: "a", tool_calls: null }, "messages[0].tool_calls"],
-    ["a null call", { role: "assistant", content: "a", function_call: null }, "messages[0].function_call"],
-    ["a null id", { role: "tool", content: "a", tool_call_id: null }, "messages[0].tool_call_id"],
+    ["a null name", { role: "user", content: "a", name: null }, undefined],
+    ["null calls", { role: "assistant", content: "a", tool_calls: null }, undefined],
+    ["a null call", { role: "assistant", content: "a", function_call: null }, undefined],
+    ["a null id", { role: "tool", content: "a", tool_call_id: null }, undefined],
     ["what it thought", { role: "assistant", content: "a", reasoning: "b", reasoning_content: "c" }, undefined],
     ["a call", { role: "assistant", tool_calls: [{ id: "1", type: "function", function: { name: "f", arguments: "{" } }] }, undefined],
+    ["a custom call", { role: "assistant", tool_calls: [{ id: "1", type: "custom", custom: { name: "f", input: "a" } }] }, undefined],
+    ["a call of nothing", { role: "assistant", tool_calls: [{ id: "1" }] }, "messages[0].tool_calls[0].function"],
+    ["a call of null", { role: "assistant", tool_calls: [{ function: null, custom: null }] }, "messages[0].tool_calls[0].function"],
     ["a call without name", { role: "assistant", tool_calls: [{ function: { arguments: "" } }] }, "messages[0].tool_calls[0].function.name"]
-  ])("has a message with %s", (_, message, path) => {
+  ])("validates a message with %s", (_, message, path) => {
     const value = { model: "alfred", messages: [message] }
     if (path === undefined) assertKept(request, value)
-    else assertRefused(request, value, path)
+    else assertRejected(request, value, path)
   })
 
   it.each<[unknown, string | undefined]>([
@@ -168,14 +189,16 @@ describe("a request", () => {
     [{ type: "file", file: { file_data: "AA==", filename: "a.pdf" } }, undefined],
     [{ type: "image_embeds", image_embeds: { a: "AA==" } }, undefined],
     [{ type: "of another model", anything: { else: null } }, undefined],
+    [{ type: "thinking", thinking: "a", closed: true }, undefined],
+    [{ type: "thinking", thinking: 5 }, "messages[0].content"],
     [{ type: "text", text: 5 }, "messages[0].content"],
     [{ type: "image_url", image_url: {} }, "messages[0].content"],
     [{ type: "input_audio", input_audio: { data: "AA==" } }, "messages[0].content"],
     ["a text", "messages[0].content"]
-  ])("has a message of the part %j", (part, path) => {
+  ])("validates the part %j", (part, path) => {
     const value = { model: "alfred", messages: [{ role: "user", content: [part] }] }
     if (path === undefined) assertKept(request, value)
-    else assertRefused(request, value, path)
+    else assertRejected(request, value, path)
   })
 })
 
@@ -261,7 +284,7 @@ const put = (value: unknown, [key, ...path]: ReadonlyArray<string | number>, lea
 }
 
 describe("an answer", () => {
-  it("is kept as it is, with what is not known", () => {
+  it("keeps unknown fields", () => {
     assertKept(completion, answer)
     assertKept(chunk, delta)
     assertKept(chunk, { ...delta, choices: [], usage: answer.usage })
@@ -285,7 +308,7 @@ describe("an answer", () => {
     [["usage"], undefined],
     [["usage"], null],
     [["service_tier"], "a tier of tomorrow"]
-  ])("has %j: %j", (path, value) => {
+  ])("accepts %j: %j", (path, value) => {
     const changed = put(answer, path, value)
     for (const decode of completion) assert.deepStrictEqual(Result.getOrThrow(decode(changed)), changed)
   })
@@ -307,8 +330,8 @@ describe("an answer", () => {
     [["usage", "total_tokens"], undefined, "usage"],
     [["usage", "prompt_tokens"], 0.5, "usage"],
     [["prompt_logprobs"], [{ "42": {} }], "prompt_logprobs"]
-  ])("is refused with %j: %j", (path, value, where) => {
-    assertRefused(completion, put(answer, path, value), where)
+  ])("is rejected with %j: %j", (path, value, where) => {
+    assertRejected(completion, put(answer, path, value), where)
   })
 
   it.each<[ReadonlyArray<string | number>, unknown, string]>([
@@ -319,33 +342,79 @@ describe("an answer", () => {
     [["choices", 0, "delta", "tool_calls", 0, "index"], undefined, "choices[0].delta.tool_calls"],
     [["choices", 0, "delta", "tool_calls", 0, "index"], -1, "choices[0].delta.tool_calls"],
     [["choices", 0, "finish_reason"], {}, "choices[0].finish_reason"]
-  ])("has no chunk with %j: %j", (path, value, where) => {
-    assertRefused(chunk, put(delta, path, value), where)
+  ])("is rejected as a chunk with %j: %j", (path, value, where) => {
+    assertRejected(chunk, put(delta, path, value), where)
   })
 
-  it.each([undefined, null, 5, "text", [], [answer]])("is not %j", (value) => {
+  it.each([undefined, null, 5, "text", [], [answer]])("rejects %j", (value) => {
     for (const decode of [...completion, ...chunk]) assert.isTrue(Result.isFailure(decode(value)))
+  })
+})
+
+describe("unknownFields", () => {
+  it.each<[string, object, object]>([
+    ["a request", { ...minimal, vendor: 1, temperature: null }, { vendor: 1 }],
+    ["a message of a request", { role: "user", content: "a", cache: true }, { cache: true }],
+    ["a content part", { type: "image_url", image_url: { url: "u" }, fps: 2 }, { fps: 2 }],
+    ["a tool", { type: "function", function: { name: "f" }, vendor: {} }, { vendor: {} }],
+    ["a completion", { ...answer, provider: { name: "p" } }, { provider: { name: "p" } }],
+    ["a choice", { ...answer.choices[0], vendor: null }, { vendor: null }],
+    ["a message of a response", answer.choices[0]?.message ?? {}, { citations: [1] }],
+    ["usage", answer.usage, { cost: 0.1 }],
+    ["a chunk", { ...delta, x_groq: {} }, { x_groq: {} }],
+    ["a choice of a chunk", { ...delta.choices[0], vendor: "v" }, { vendor: "v" }],
+    ["a delta", delta.choices[0]?.delta ?? {}, { citations: [] }],
+    ["a fragment of a call", { index: 0, function: { arguments: "" }, vendor: 1 }, { vendor: 1 }],
+    ["an object without unknown fields", { ...minimal, temperature: 1 }, {}],
+    ["an object of no type", { a: 1 }, { a: 1 }],
+    ["an empty object", {}, {}]
+  ])("returns the fields that are not modelled of %s", (_, value, expected) => {
+    assert.deepStrictEqual(unknownFields(value), expected)
+  })
+
+  it("returns a member named __proto__ as data", () => {
+    const fields = unknownFields(JSON.parse('{"model":"m","messages":[{"role":"user"}],"__proto__":{"a":1}}'))
+    assert.deepStrictEqual(Object.entries(fields), [["__proto__", { a: 1 }]])
+  })
+})
+
+describe("members of Object.prototype", () => {
+  it("are not read by validators", () => {
+    const shared: object = Object.prototype
+    Object.assign(shared, { id: "inherited", usage: 5 })
+    try {
+      const { id: _, ...anonymous } = delta
+      assert.isFalse(validators.ChatCompletionChunk.accepts(anonymous))
+      const { usage: _usage, ...unmeasured } = delta
+      assert.isTrue(validators.ChatCompletionChunk.accepts(unmeasured))
+      assert.isTrue(validators.ChatCompletionRequest.accepts(minimal))
+    } finally {
+      for (const name of ["id", "usage"]) Reflect.deleteProperty(shared, name)
+    }
   })
 })
 
 describe("an answer that lacks what only identifies it", () => {
   it("is taken, as a chunk", () => {
-    assert.deepStrictEqual(Result.getOrThrow(decoding.decodeChunk({ choices: [{}, { delta: { content: "a" }, more: 1 }], more: 2 })), {
-      id: "",
-      object: "chat.completion.chunk",
-      created: 0,
-      model: "",
-      choices: [
-        { index: 0, delta: {} },
-        { index: 0, delta: { content: "a" }, more: 1 }
-      ],
-      more: 2
-    })
+    assert.deepStrictEqual<unknown>(
+      Result.getOrThrow(decoding.decodeChunk({ choices: [{}, { delta: { content: "a" }, more: 1 }], more: 2 })),
+      {
+        id: "",
+        object: "chat.completion.chunk",
+        created: 0,
+        model: "",
+        choices: [
+          { index: 0, delta: {} },
+          { index: 0, delta: { content: "a" }, more: 1 }
+        ],
+        more: 2
+      }
+    )
   })
 
   it("is taken, as a completion", () => {
     const value = { created: 1700000000.9, choices: [{ message: { content: "a" } }, { message: { content: "b", role: "critic" } }] }
-    assert.deepStrictEqual(Result.getOrThrow(decoding.decodeCompletion(value)), {
+    assert.deepStrictEqual<unknown>(Result.getOrThrow(decoding.decodeCompletion(value)), {
       id: "",
       object: "chat.completion",
       created: 1700000000,
@@ -391,5 +460,88 @@ describe("an answer that lacks what only identifies it", () => {
       [0, 1, 2]
     )
     assert.strictEqual(choices[0]?.index, 2)
+  })
+})
+
+describe("a message of a response, in the next request", () => {
+  const toolCall = { id: "call-1", type: "function", function: { name: "f", arguments: "{}" } } as const
+  const called = { refusal: null, annotations: null, audio: null, function_call: null, tool_calls: [toolCall], reasoning: null }
+  const envelope = { id: "chatcmpl-1", created: 1700000000, model: "alfred" }
+  const question = { role: "user", content: "Is it sunny?" } as const
+  const whole = (message: object) => ({ ...envelope, object: "chat.completion", choices: [{ index: 0, message, finish_reason: "stop" }] })
+  const part = (delta: object, finish_reason: string | null = null) => ({
+    ...envelope,
+    object: "chat.completion.chunk",
+    choices: [{ index: 0, delta, finish_reason, logprobs: null, token_ids: null }]
+  })
+
+  // Each round sends the messages so far and pushes the message of the response, until it has no calls.
+  const converse = (
+    answers: ReadonlyArray<Answer>,
+    ask: (
+      client: ParadigmClient["Service"],
+      messages: ReadonlyArray<ChatMessage>
+    ) => Effect.Effect<ChatCompletion | undefined, ParadigmError>
+  ) =>
+    Effect.gen(function* () {
+      let round = 0
+      const { baseUrl, requests } = yield* serve((response, seen) => answers[round++]?.(response, seen))
+      const client = yield* clientOf({ baseUrl })
+      const messages: Array<ChatMessage> = [question]
+      for (const _ of answers) {
+        const message = (yield* ask(client, messages))?.choices[0]?.message
+        if (message === undefined) return assert.fail("no message")
+        messages.push(message)
+        for (const call of message.tool_calls ?? []) messages.push({ role: "tool", tool_call_id: call.id, content: "Yes" })
+      }
+      const bodies = yield* Queue.takeN(requests, answers.length)
+      return bodies.map(({ body }) => JSON.parse(body).messages)
+    })
+
+  const sent = [
+    [question],
+    [question, { role: "assistant", content: null, tool_calls: [toolCall] }, { role: "tool", tool_call_id: "call-1", content: "Yes" }]
+  ]
+
+  it.live("is sent without its nulls, from a whole response", () =>
+    Effect.gen(function* () {
+      const answers = [json(whole({ role: "assistant", content: null, ...called })), json(whole({ role: "assistant", content: "Yes" }))]
+      const bodies = yield* converse(answers, (client, messages) => client.createChatCompletion({ model: "alfred", messages }))
+      assert.deepStrictEqual(bodies, sent)
+    })
+  )
+
+  it.live("is sent without its nulls, from a stream", () =>
+    Effect.gen(function* () {
+      const { function: piece, ...call } = toolCall
+      const answers = [
+        sse(
+          part({ role: "assistant", content: null, refusal: null }),
+          part({ content: null, tool_calls: [{ index: 0, ...call, function: { name: piece.name } }] }),
+          part({ content: null, tool_calls: [{ index: 0, function: { arguments: piece.arguments } }], reasoning: null }),
+          part({}, "tool_calls"),
+          "[DONE]"
+        ),
+        sse(part({ role: "assistant", content: "Yes" }, "stop"), "[DONE]")
+      ]
+      const bodies = yield* converse(answers, (client, messages) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const { chunks, completion } = yield* client.streamWithResponse({ model: "alfred", messages })
+            yield* Stream.runDrain(chunks)
+            return yield* completion
+          })
+        )
+      )
+      assert.deepStrictEqual(bodies, sent)
+    })
+  )
+
+  it("is valid with a null in every field", () => {
+    const nulls = Object.fromEntries(Object.keys(validators.ChatMessageResponse.fields).map((name) => [name, null]))
+    const message = { ...nulls, role: "assistant" }
+    assertKept(completion, whole(message))
+    const encoded = RequestEncoding.encodeJson({ model: "alfred", messages: [message as ChatMessage] })
+    assert.deepStrictEqual(JSON.parse(Result.getOrThrow(encoded)).messages, [{ role: "assistant", content: null }])
   })
 })

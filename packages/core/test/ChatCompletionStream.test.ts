@@ -8,12 +8,12 @@ import { ConnectionLost, ParadigmError, type ParadigmErrorReason } from "../src/
 
 const utf8 = (text: string) => new TextEncoder().encode(text)
 
-const chunkOf = (choices: ReadonlyArray<ChatCompletionChunk["choices"][number]>, more: Partial<ChatCompletionChunk> = {}) => ({
+const chunkOf = (choices: ReadonlyArray<object>, more: object = {}): ChatCompletionChunk => ({
   id: "chatcmpl-1",
   object: "chat.completion.chunk",
   created: 1700000000,
   model: "alfred",
-  choices,
+  choices: choices as ChatCompletionChunk["choices"],
   ...more
 })
 

@@ -8,7 +8,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http"
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from "node:net"
-import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
+import type { ChatCompletion, ChatCompletionRequest } from "../src/ChatCompletion.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
 
@@ -22,7 +22,7 @@ export const completion = {
   model: "alfred",
   choices: [{ index: 0, message: { role: "assistant", content: "Hi é😀" }, finish_reason: "stop" }],
   usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
-}
+} satisfies ChatCompletion
 
 export const chunk = (content: string, finish_reason: string | null = null) => ({
   id: "chatcmpl-1",

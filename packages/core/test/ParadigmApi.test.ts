@@ -5,22 +5,43 @@ import { ErrorEnvelope, ParadigmApi, path } from "../src/ParadigmApi.ts"
 
 interface Media {
   readonly schema: { readonly $ref: string }
+  readonly encoding?: Readonly<Record<string, object>>
 }
 
 interface Operation {
   readonly operationId: string
   readonly security: unknown
   readonly requestBody: { readonly required: boolean; readonly content: Readonly<Record<string, Media>> }
-  readonly responses: Readonly<Record<string, { readonly description: string; readonly content: Readonly<Record<string, Media>> }>>
+  readonly responses: Readonly<
+    Record<
+      string,
+      {
+        readonly description: string
+        readonly content: Readonly<Record<string, Media>>
+        readonly headers: Readonly<Record<string, object>>
+      }
+    >
+  >
 }
 
 interface ObjectSchema {
-  readonly properties: Readonly<Record<string, { readonly type?: string }>>
+  readonly properties: Readonly<
+    Record<
+      string,
+      {
+        readonly type?: string | ReadonlyArray<string>
+        readonly minimum?: number
+        readonly minItems?: number
+        readonly deprecated?: boolean
+      }
+    >
+  >
   readonly required: ReadonlyArray<string>
 }
 
 interface Document {
   readonly openapi: string
+  readonly servers: ReadonlyArray<{ readonly url: string }>
   readonly paths: Readonly<Record<string, { readonly post: Operation }>>
   readonly components: {
     readonly schemas: Readonly<Record<string, ObjectSchema>>
@@ -62,7 +83,7 @@ const requestFields = [
 ]
 
 describe("the OpenAPI document", () => {
-  it("has one endpoint, with one method", () => {
+  it("has one path with one method", () => {
     assert.strictEqual(path, "/api/v3/chat/completions")
     assert.deepStrictEqual(Object.keys(document.paths), [path])
     assert.deepStrictEqual(Object.keys(document.paths[path] ?? {}), ["post"])
@@ -70,31 +91,50 @@ describe("the OpenAPI document", () => {
     assert.strictEqual(operation().operationId, "createChatCompletion")
   })
 
-  it("takes one schema in three encodings", () => {
+  it("has one request schema in three encodings", () => {
     const { content, required } = operation().requestBody
     assert.isTrue(required)
-    assert.deepStrictEqual(content, {
-      "application/json": reference("ChatCompletionRequest"),
-      "application/x-www-form-urlencoded": reference("ChatCompletionRequest"),
-      "multipart/form-data": reference("ChatCompletionRequest")
-    })
+    assert.sameMembers(Object.keys(content), ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"])
+    for (const media of Object.values(content)) assert.deepInclude(media, reference("ChatCompletionRequest"))
   })
 
-  it("answers with a completion or with events of chunks", () => {
+  it.each(["application/x-www-form-urlencoded", "multipart/form-data"])("describes the fields of %s that are not scalars", (type) => {
+    const encoding = operation().requestBody.content[type]?.encoding
+    assert.deepInclude(encoding, { messages: { contentType: "application/json" }, stop: { style: "form", explode: true } })
+    assert.notProperty(encoding, "temperature")
+  })
+
+  it("has a completion or events of chunks as response", () => {
     assert.deepStrictEqual(operation().responses["200"]?.content, {
       "application/json": reference("ChatCompletion"),
-      "text/event-stream": reference("ChatCompletionChunk")
+      "text/event-stream": reference("ChatCompletionEvent")
     })
+    assert.include(JSON.stringify(schema("ChatCompletionEvent")), "#/components/schemas/ChatCompletionChunk")
   })
 
-  it("asks for a bearer token", () => {
+  it("has the headers of each response", () => {
+    const { responses } = operation()
+    for (const { headers } of Object.values(responses)) assert.property(headers, "X-Request-Id")
+    assert.property(responses["401"]?.headers, "WWW-Authenticate")
+    assert.property(responses["405"]?.headers, "Allow")
+    assert.property(responses["429"]?.headers, "Retry-After")
+  })
+
+  it("has the endpoint itself as first server", () => {
+    assert.deepStrictEqual(
+      document.servers.map(({ url }) => url),
+      ["/", "https://paradigm.lighton.ai"]
+    )
+  })
+
+  it("requires a bearer token", () => {
     const { bearerAuth, ...others } = document.components.securitySchemes
     assert.deepStrictEqual([bearerAuth?.type, bearerAuth?.scheme.toLowerCase()], ["http", "bearer"])
     assert.deepStrictEqual(others, {})
     assert.deepStrictEqual(operation().security, [{ bearerAuth: [] }])
   })
 
-  it("describes every status, each in words of its own, and its body", () => {
+  it("describes the body of every error status", () => {
     const { responses } = operation()
     const statuses = [400, 401, 403, 404, 405, 406, 408, 413, 415, 422, 429, 500, 502, 503, 504].map(String)
     assert.deepStrictEqual(Object.keys(responses).sort(), ["200", ...statuses])
@@ -114,7 +154,7 @@ describe("the OpenAPI document", () => {
     ["ChatMessageResponse", ["role"], ["content", "function_call"]],
     ["CompletionUsage", ["prompt_tokens", "completion_tokens", "total_tokens"], []],
     ["ErrorEnvelope", ["id", "code", "error", "detail"], ["fields"]]
-  ])("has %s with its required and its other fields", (name, required, fields) => {
+  ])("has %s with its required and optional fields", (name, required, fields) => {
     assert.sameMembers([...schema(name).required], [...required])
     assert.includeMembers(Object.keys(schema(name).properties), [...required, ...fields])
   })
@@ -127,24 +167,42 @@ describe("the OpenAPI document", () => {
     ["presence_penalty", "number"],
     ["frequency_penalty", "number"],
     ["stream", "boolean"],
-    ["stop", "array"],
     ["functions", "array"],
     ["logit_bias", "object"],
     ["user", "string"],
     ["function_call", "string"],
     ["model", "string"],
     ["messages", "array"]
-  ])("says that %s is one thing (%s), and never null", (name, type) => {
-    assert.strictEqual(schema("ChatCompletionRequest").properties[name]?.type, type)
+  ])("declares %s as %s, and as nullable if it is optional", (name, type) => {
+    const { properties, required } = schema("ChatCompletionRequest")
+    assert.deepStrictEqual(properties[name]?.type, required.includes(name) ? type : [type, "null"])
   })
 
-  it("has each reference it makes, and each schema is referred to", () => {
+  it("has the minima of a request", () => {
+    const { max_completion_tokens, max_tokens, messages, n } = schema("ChatCompletionRequest").properties
+    assert.deepStrictEqual([messages?.minItems, max_tokens?.minimum, max_completion_tokens?.minimum, n?.minimum], [1, 1, 1, 1])
+  })
+
+  it.each(["functions", "function_call", "guided_json"])("marks %s as deprecated", (name) => {
+    assert.isTrue(schema("ChatCompletionRequest").properties[name]?.deprecated)
+    assert.notProperty(schema("ChatCompletionRequest").properties["max_tokens"], "deprecated")
+  })
+
+  it("describes every field", () => {
+    for (const [name, { properties }] of Object.entries(document.components.schemas)) {
+      for (const [field, property] of Object.entries(properties)) {
+        if (name !== "ErrorEnvelope") assert.property(property, "description", `${name}.${field}`)
+      }
+    }
+  })
+
+  it("defines every schema that it references, and references every schema", () => {
     const text = JSON.stringify(document)
     const wanted = new Set(Array.from(text.matchAll(/"#\/components\/schemas\/([^"]+)"/g), ([, name]) => name))
     assert.sameMembers([...wanted], Object.keys(document.components.schemas))
   })
 
-  it("has no trace of how it was made", () => {
+  it("has no names of the generator", () => {
     assert.notMatch(JSON.stringify(document), /_\d+"|Encoded"/)
   })
 })
@@ -159,7 +217,7 @@ describe("ErrorEnvelope", () => {
       detail: "Invalid",
       fields: { "messages[0].role": [{ error: "required", detail: "Missing" }] }
     }
-  ])("is what the endpoint answers: $error", (body) => {
+  ])("decodes an error body: $error", (body) => {
     assert.deepStrictEqual(Schema.decodeUnknownSync(ErrorEnvelope)(body), body)
   })
 
@@ -167,7 +225,7 @@ describe("ErrorEnvelope", () => {
     { code: 404, error: "x", detail: "x" },
     { id: null, code: 404.5, error: "x", detail: "x" },
     { id: null, code: 404, error: "x" }
-  ])("is not: %j", (body) => {
+  ])("rejects %j", (body) => {
     assert.throws(() => Schema.decodeUnknownSync(ErrorEnvelope)(body))
   })
 })

@@ -88,7 +88,7 @@ describe("a request", () => {
   it.live("is UTF-8, whatever it holds", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
-      const messages = [{ role: "user", content: "é水😀\u2028\0 \ud83d" }]
+      const messages = [{ role: "user" as const, content: "é水😀\u2028\0 \ud83d" }]
       yield* (yield* clientOf({ baseUrl })).createChatCompletion({ ...request, messages })
       const { body, headers } = yield* Queue.take(requests)
       assert.deepStrictEqual(JSON.parse(body), { ...request, messages })

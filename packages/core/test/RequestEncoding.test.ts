@@ -1,24 +1,55 @@
 import { assert, describe, it } from "@effect/vitest"
+import { runInNewContext } from "node:vm"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
 import { InvalidRequest } from "../src/ParadigmError.ts"
 import * as RequestEncoding from "../src/RequestEncoding.ts"
 
+class City extends Schema.Class<City>("City")({ name: Schema.String }) {}
+
 const minimal = { model: "alfred", messages: [{ role: "user", content: "Hello" }] } satisfies ChatCompletionRequest
+
+const Positive = Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))
+
+class Message {
+  readonly role = "user"
+  readonly #text: string
+  constructor(text: string) {
+    this.#text = text
+  }
+  get content() {
+    return this.#text
+  }
+}
+
+class Request {
+  get model() {
+    return "alfred"
+  }
+  get messages() {
+    return minimal.messages
+  }
+}
+
+const revoked = (): object => {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
 
 const textOf = (request: unknown): string => Result.getOrThrow(RequestEncoding.encodeJson(request as ChatCompletionRequest))
 
 const written = (request: unknown): unknown => JSON.parse(textOf(request))
 
-const refusal = (result: Result.Result<unknown, InvalidRequest>): InvalidRequest => {
-  if (Result.isSuccess(result)) return assert.fail(`it was not refused: ${JSON.stringify(result.success)}`)
+const rejection = (result: Result.Result<unknown, InvalidRequest>): InvalidRequest => {
+  if (Result.isSuccess(result)) return assert.fail(`it was not rejected: ${JSON.stringify(result.success)}`)
   assert.instanceOf(result.failure, InvalidRequest)
   assert.isFalse(result.failure.isRetryable)
   return result.failure
 }
 
-const refused = (request: unknown) => refusal(RequestEncoding.encodeJson(request as ChatCompletionRequest))
+const rejected = (request: unknown) => rejection(RequestEncoding.encodeJson(request as ChatCompletionRequest))
 
 const everything = {
   ...minimal,
@@ -49,15 +80,15 @@ const everything = {
 } satisfies ChatCompletionRequest
 
 describe("encodeJson", () => {
-  it("writes the model and the messages, and nothing else", () => {
+  it("writes model and messages alone for a minimal request", () => {
     assert.strictEqual(textOf(minimal), '{"model":"alfred","messages":[{"role":"user","content":"Hello"}]}')
   })
 
-  it("writes every field as it was given", () => {
+  it("writes every field as given", () => {
     assert.deepStrictEqual(written(everything), everything)
   })
 
-  it("leaves out what is undefined, at any depth", () => {
+  it("omits undefined members at any depth", () => {
     const request = {
       ...minimal,
       temperature: undefined,
@@ -68,7 +99,7 @@ describe("encodeJson", () => {
     assert.deepStrictEqual(written(request), { ...minimal, stream_options: {} })
   })
 
-  it("keeps what it does not know, at any depth", () => {
+  it("keeps unknown fields at any depth", () => {
     const request = {
       ...minimal,
       messages: [{ role: "user", content: [{ type: "video_url", video_url: { url: "v", fps: 2 } }], cache: { a: null } }],
@@ -79,7 +110,7 @@ describe("encodeJson", () => {
     assert.deepStrictEqual(written(request), request)
   })
 
-  it("keeps a message's null content, its parts and its calls", () => {
+  it("keeps a null content, parts, calls and unknown roles of messages", () => {
     const messages = [
       { role: "system", content: "Be brief." },
       {
@@ -106,23 +137,23 @@ describe("encodeJson", () => {
     }
   )
 
-  it("writes a lone surrogate so that it survives as UTF-8", () => {
+  it("escapes a lone surrogate", () => {
     const text = textOf({ ...minimal, messages: [{ role: "user", content: "a\ud83db" }] })
     assert.isTrue(text.isWellFormed())
     assert.strictEqual(JSON.parse(text).messages[0].content, "a\ud83db")
   })
 
-  it.each([0, 0.1, 1e21, 1e-7, 5e-324, Number.MAX_VALUE])("writes the number %s so that it is read back", (number) => {
+  it.each([0, 0.1, 1e21, 1e-7, 5e-324, Number.MAX_VALUE])("writes the number %s exactly", (number) => {
     assert.deepEqual(written({ ...minimal, temperature: number, foo: number }), { ...minimal, temperature: number, foo: number })
   })
 
-  it("takes one object in several places", () => {
+  it("accepts one object in several places", () => {
     const part = { type: "text", text: "a" }
     const message = { role: "user", content: [part, part] }
     assert.deepStrictEqual(written({ model: "alfred", messages: [message, message] }), { model: "alfred", messages: [message, message] })
   })
 
-  it("leaves the request as it was", () => {
+  it("does not change the request", () => {
     const request = Object.freeze({
       ...minimal,
       messages: Object.freeze([Object.freeze({ role: "user", content: "Hello" })]),
@@ -143,30 +174,83 @@ describe("encodeJson", () => {
     ["a bigint", { ...minimal, max_tokens: 5n }, "max_tokens"],
     ["a bigint in an unknown field", { ...minimal, foo: { bar: 5n } }, "foo.bar"],
     ["a function", { ...minimal, foo: () => 1 }, "foo"],
-    ["a method in a list", { ...minimal, stop: [{ toJSON: () => "x" }] }, "stop[0].toJSON"],
     ["a symbol", { ...minimal, user: Symbol("x") }, "user"],
     ["a cycle", { ...minimal, foo: circle }, "foo.self.again"],
     ["a function where a message should be", { ...minimal, messages: [minimal.messages[0], () => 1] }, "messages[1]"],
-    ["undefined in a list", { ...minimal, foo: ["a", undefined] }, "foo[1]"]
-  ])("refuses %s, by its path", (_, request, path) => {
-    const { fields, message } = refused(request)
+    ["undefined in a list", { ...minimal, foo: ["a", undefined] }, "foo[1]"],
+    ["a hole in a list", { ...minimal, foo: Object.assign(Array(2), { 0: "a" }) }, "foo[1]"],
+    ["a member of a list", { ...minimal, foo: Object.assign(["a"], { bar: 1 }) }, "foo.bar"],
+    ["an accessor of a class", { ...minimal, messages: [new Message("a")] }, "messages[0].content"],
+    ["an accessor of a class, at the root", new Request(), "model"],
+    ["an inherited member", { ...minimal, foo: Object.create({ bar: 1 }) }, "foo.bar"],
+    ["inherited members, at the root", Object.create(minimal), "model"],
+    ["a member of a prototype without prototype", Object.create(Object.assign(Object.create(null), minimal)), "model"],
+    [
+      "an instance without members",
+      {
+        ...minimal,
+        foo: new (class {
+          a() {
+            return 1
+          }
+        })()
+      },
+      "foo"
+    ],
+    ["a Map", { ...minimal, logit_bias: new Map([["1", 1]]) }, "logit_bias"],
+    ["a Set", { ...minimal, foo: new Set(["a"]) }, "foo"],
+    ["bytes", { ...minimal, foo: new Uint8Array(2) }, "foo"],
+    ["a boxed string", { ...minimal, user: new String("a") }, "user"],
+    ["a boxed number", { ...minimal, n: new Number(1) }, "n"],
+    ["an invalid Date", { ...minimal, foo: new Date(Number.NaN) }, "foo"],
+    ["an error", { ...minimal, foo: new Error("a") }, "foo"],
+    ["a promise", { ...minimal, foo: Promise.resolve(1) }, "foo"],
+    [
+      "an accessor that throws",
+      {
+        ...minimal,
+        foo: {
+          get bar() {
+            throw new Error("a")
+          }
+        }
+      },
+      "foo.bar"
+    ],
+    [
+      "a toJSON that throws",
+      {
+        ...minimal,
+        foo: {
+          toJSON() {
+            throw new Error("a")
+          }
+        }
+      },
+      "foo"
+    ],
+    ["a revoked proxy", { ...minimal, foo: revoked() }, "foo"]
+  ])("rejects %s by its path", (_, request, path) => {
+    const { fields, message } = rejected(request)
     assert.deepStrictEqual(Object.keys(fields), [path])
     assert.isNotEmpty(fields[path])
     assert.include(message, path)
   })
 
-  it("refuses what nests too deep to be written", () => {
+  it("rejects a value that is nested too deeply", () => {
     let deep: unknown = 1
     for (let depth = 0; depth < 50_000; depth++) deep = [deep]
-    const { fields, message } = refused({ ...minimal, foo: deep })
+    const { fields, message } = rejected({ ...minimal, foo: deep })
     assert.match(Object.keys(fields)[0] ?? "", /^foo\b/)
     assert.isAtMost(message.length, 10_000)
   })
 
   it.each<[string, unknown, ReadonlyArray<string>]>([
-    ["nothing", {}, ["messages", "model"]],
+    ["no fields", {}, ["messages", "model"]],
     ["no messages", { model: "m" }, ["messages"]],
-    ["no model", { messages: [] }, ["model"]],
+    ["no model", { messages: minimal.messages }, ["model"]],
+    ["an empty list of messages", { model: "m", messages: [] }, ["messages"]],
+    ["no tokens", { ...minimal, max_tokens: 0, max_completion_tokens: 0, n: 0 }, ["max_completion_tokens", "max_tokens", "n"]],
     ["a model that is no text", { ...minimal, model: 1 }, ["model"]],
     ["a null model", { ...minimal, model: null }, ["model"]],
     ["messages that are a text", { ...minimal, messages: "Hello" }, ["messages"]],
@@ -175,8 +259,8 @@ describe("encodeJson", () => {
     ["a name that is no text", { ...minimal, messages: [{ role: "user", content: "a", name: 1 }] }, ["messages[0].name"]],
     ["a limit with a fraction", { ...minimal, max_tokens: 1.5 }, ["max_tokens"]],
     ["a number as a text", { ...minimal, temperature: "0.5" }, ["temperature"]],
-    ["a null that is no content", { ...minimal, temperature: null }, ["temperature"]],
-    ["a text for a list", { ...minimal, stop: "a" }, ["stop"]],
+    ["null messages", { model: "m", messages: null }, ["messages"]],
+    ["a number for stop", { ...minimal, stop: 1 }, ["stop"]],
     ["a number in a list of texts", { ...minimal, stop: ["a", 1] }, ["stop[1]"]],
     ["stream as a text", { ...minimal, stream: "true" }, ["stream"]],
     ["a list for an object", { ...minimal, logit_bias: [] }, ["logit_bias"]],
@@ -192,8 +276,8 @@ describe("encodeJson", () => {
       { model: 1, messages: [{ role: "user" }, { role: 2 }], n: "x", top_p: {} },
       ["messages[1].role", "model", "n", "top_p"]
     ]
-  ])("refuses %s, by its path", (_, request, paths) => {
-    const { fields, message } = refused(request)
+  ])("rejects %s by its path", (_, request, paths) => {
+    const { fields, message } = rejected(request)
     assert.deepStrictEqual(Object.keys(fields).sort(), [...paths])
     for (const path of paths) {
       assert.isNotEmpty(fields[path])
@@ -201,11 +285,11 @@ describe("encodeJson", () => {
     }
   })
 
-  it.each([undefined, null, 42, "text", true, [], [minimal]])("refuses %j, as a whole", (request) => {
-    assert.deepStrictEqual(Object.keys(refused(request).fields), [""])
+  it.each([undefined, null, 42, "text", true, [], [minimal]])("rejects %j as a whole", (request) => {
+    assert.deepStrictEqual(Object.keys(rejected(request).fields), [""])
   })
 
-  it("quotes nothing of the conversation", () => {
+  it("reports no content of messages", () => {
     const secret = "my diary"
     for (const request of [
       { ...minimal, messages: [{ role: "user", content: secret, name: 1 }] },
@@ -213,37 +297,175 @@ describe("encodeJson", () => {
       { ...minimal, messages: [{ role: 1, content: { secret } }] },
       { ...minimal, messages: secret }
     ]) {
-      const refusal = refused(request)
-      assert.notInclude(JSON.stringify(refusal) + refusal.message, secret)
+      const error = rejected(request)
+      assert.notInclude(JSON.stringify(error) + error.message, secret)
     }
   })
 })
 
+describe("a value with a JSON form", () => {
+  it.each<[string, unknown, unknown]>([
+    [
+      "an own accessor",
+      {
+        get a() {
+          return 1
+        }
+      },
+      { a: 1 }
+    ],
+    ["a Date", new Date(0), "1970-01-01T00:00:00.000Z"],
+    ["a URL", new URL("https://example.com/a"), "https://example.com/a"],
+    [
+      "an instance with toJSON",
+      new (class {
+        toJSON() {
+          return { a: 1 }
+        }
+      })(),
+      { a: 1 }
+    ],
+    ["an own toJSON", { toJSON: () => ({ a: 1 }) }, { a: 1 }],
+    [
+      "an instance with own members",
+      new (class {
+        readonly a = 1
+        b() {
+          return 2
+        }
+      })(),
+      { a: 1 }
+    ],
+    ["an instance of a schema's class", new City({ name: "Paris" }), { name: "Paris" }],
+    ["an object of another realm", runInNewContext("({ a: [1, { b: 2 }] })"), { a: [1, { b: 2 }] }],
+    ["an object without prototype", Object.assign(Object.create(null), { a: 1 }), { a: 1 }],
+    ["a proxy", new Proxy({ a: [1] }, {}), { a: [1] }],
+    ["a frozen array", Object.freeze([1, 2]), [1, 2]]
+  ])("is written: %s", (_, value, expected) => {
+    assert.deepStrictEqual(written({ ...minimal, foo: value }), { ...minimal, foo: expected })
+    assert.deepStrictEqual(written({ ...minimal, messages: [{ role: "user", content: "a", foo: value }] }), {
+      ...minimal,
+      messages: [{ role: "user", content: "a", foo: expected }]
+    })
+  })
+
+  it("is read once, and is written as it was validated", () => {
+    let reads = 0
+    const request = {
+      ...minimal,
+      get temperature() {
+        return ++reads === 1 ? 0.5 : "hot"
+      }
+    }
+    assert.deepStrictEqual(written(request), { ...minimal, temperature: 0.5 })
+    assert.strictEqual(reads, 1)
+  })
+
+  it("may be the request itself", () => {
+    assert.deepStrictEqual(written({ toJSON: () => minimal }), minimal)
+    assert.deepStrictEqual(written(runInNewContext('({ model: "alfred", messages: [{ role: "user", content: "Hello" }] })')), minimal)
+  })
+})
+
+describe("a null", () => {
+  const call = { id: "1", type: "function", function: { name: "f", arguments: "{}" }, custom: null }
+  const { custom: _, ...withoutNull } = call
+
+  it.each<[string, object, object]>([
+    ["a field of the request", { temperature: null, stop: null, tools: null, seed: null }, {}],
+    ["a field of an object", { stream_options: { include_usage: null } }, { stream_options: {} }],
+    [
+      "a field of a tool",
+      { tools: [{ type: "function", function: { name: "f", description: null }, defer_loading: null }] },
+      { tools: [{ type: "function", function: { name: "f" } }] }
+    ],
+    [
+      "fields of a message",
+      { messages: [{ role: "assistant", content: "a", refusal: null, audio: null, tool_calls: [call] }] },
+      { messages: [{ role: "assistant", content: "a", tool_calls: [withoutNull] }] }
+    ],
+    [
+      "a field of a part",
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "u", detail: null }, uuid: null }] }] },
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "u" } }] }] }
+    ]
+  ])("is omitted as %s", (_, given, expected) => {
+    assert.deepStrictEqual(written({ ...minimal, ...given }), { ...minimal, ...expected })
+  })
+
+  it.each<[string, object]>([
+    ["the content of a message", { messages: [{ role: "assistant", content: null }] }],
+    ["a member of a JSON Schema", { guided_json: { enum: [null, 1], default: null } }],
+    ["a parameter of a tool", { tools: [{ type: "function", function: { name: "f", parameters: { default: null } } }] }],
+    ["a member of a free object", { chat_template_kwargs: { thinking: null } }],
+    ["an unknown field", { vendor: null }],
+    ["an unknown field of a message", { messages: [{ role: "user", content: "a", cache: null }] }]
+  ])("is sent as %s", (_, fields) => {
+    assert.deepStrictEqual(written({ ...minimal, ...fields }), { ...minimal, ...fields })
+  })
+
+  it("does not change the request", () => {
+    const request = { ...minimal, temperature: null }
+    textOf(request)
+    assert.isNull(request.temperature)
+  })
+
+  it("is accepted by the decoder, and omitted when encoded again", () => {
+    const request = { ...minimal, temperature: null, stop: "a" }
+    const decoded = Result.getOrThrow(RequestEncoding.decodeJson(JSON.stringify(request)))
+    assert.deepStrictEqual<unknown>(decoded, request)
+    assert.deepStrictEqual(written(decoded), { ...minimal, stop: "a" })
+  })
+
+  it.each([RequestEncoding.urlEncoded, RequestEncoding.multipart])("is not a field of a form (%#)", (encode) => {
+    const { body } = Result.getOrThrow(encode({ ...minimal, temperature: null, user: null }))
+    assert.notMatch(body, /temperature|user"|user=|null/)
+  })
+})
+
+describe("extra fields", () => {
+  it("are added to the body and take precedence", () => {
+    const text = Result.getOrThrow(RequestEncoding.encodeJson(minimal, { vendor: { a: null }, model: "other" }))
+    assert.deepStrictEqual(JSON.parse(text), { ...minimal, model: "other", vendor: { a: null } })
+  })
+
+  it("are added to a form", () => {
+    const { body } = Result.getOrThrow(RequestEncoding.urlEncoded(minimal, { vendor: { a: 1 } }))
+    assert.strictEqual(new URLSearchParams(body).get("vendor"), '{"a":1}')
+  })
+
+  it("are validated", () => {
+    const { fields } = rejection(RequestEncoding.encodeJson(minimal, { temperature: "hot" }))
+    assert.deepStrictEqual(Object.keys(fields), ["temperature"])
+    assert.deepStrictEqual(Object.keys(rejection(RequestEncoding.encodeJson(minimal, { foo: () => 1 })).fields), ["foo"])
+  })
+})
+
 describe("decode", () => {
-  it("takes a request as it is, and keeps what it does not know", () => {
+  it("keeps a request as it is, with unknown fields", () => {
     const request = { ...everything, foo: { bar: [null, 1] } }
     assert.deepStrictEqual(Result.getOrThrow(RequestEncoding.decode(request)), request)
   })
 
-  it("names everything that is wrong by its path", () => {
-    const { fields } = refusal(RequestEncoding.decode({ messages: [{ role: "user" }, {}], temperature: "hot", seed: 1 }))
+  it("reports every problem by its path", () => {
+    const { fields } = rejection(RequestEncoding.decode({ messages: [{ role: "user" }, {}], temperature: "hot", seed: 1 }))
     assert.deepStrictEqual(Object.keys(fields).sort(), ["messages[1].role", "model", "temperature"])
   })
 
-  it.each(["constructor", "__proto__", "toString"])("takes a field named %s", (name) => {
-    const request = JSON.parse(`{"model":"m","messages":[],"${name}":{"${name}":1}}`)
+  it.each(["constructor", "__proto__", "toString"])("keeps a field named %s", (name) => {
+    const request = JSON.parse(`{"model":"m","messages":[{"role":"user"}],"${name}":{"${name}":1}}`)
     assert.strictEqual(textOf(Result.getOrThrow(RequestEncoding.decode(request))), JSON.stringify(request))
   })
 
   it.prop(
-    "takes back what was encoded",
+    "decodes an encoded request",
     {
       model: Schema.String,
-      messages: Schema.Array(
+      messages: Schema.NonEmptyArray(
         Schema.Struct({ role: Schema.String, content: Schema.NullOr(Schema.String), name: Schema.optionalKey(Schema.String) })
       ),
       temperature: Schema.Finite,
-      n: Schema.Int,
+      n: Positive,
       stop: Schema.Array(Schema.String),
       foo: Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Boolean, Schema.Null, Schema.Finite]))
     },

@@ -33,8 +33,8 @@ const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (_, 
 const parseMultipart = ({ body, contentType }: RequestEncoding.Encoded) =>
   new Response(body, { headers: { "content-type": contentType } }).formData()
 
-describe("a form that is written", () => {
-  it("has Django REST framework's names", () => {
+describe("an encoded form", () => {
+  it("has the names of Django REST framework", () => {
     const request = {
       model: "alfred",
       messages: [
@@ -93,7 +93,7 @@ describe("a form that is written", () => {
     ["an unpaired surrogate", { role: "user", content: "a\ud83d" }, "messages[0]"],
     ["a field with a bracket", { role: "user", "a[b]": 1 }, "messages[0]"],
     ["a field with a dot in front", { role: "user", ".a": 1 }, "messages[0]"]
-  ])("has a message with %s", (_, message, name) => {
+  ])("contains a message with %s", (_, message, name) => {
     const request = { model: "m", messages: [message] }
     assert.strictEqual(fields(request).at(-1)?.[0], name)
     assert.deepStrictEqual(plain(read(fields(request))), plain(request))
@@ -102,7 +102,7 @@ describe("a form that is written", () => {
   it.each(["é水😀", "a=b&c+d %20", "a\nb\r\nc\rd\u2028", "null", "5", '"x"', "", " ", "--paradigm", "\0"])(
     "keeps a message of %j",
     async (content) => {
-      const request = { model: "m", messages: [{ role: "user", content }] }
+      const request = { model: "m", messages: [{ role: "user" as const, content }] }
       assert.deepStrictEqual(read(fields(request)), request)
       assert.deepStrictEqual(read(await parseMultipart(encoded(request, "multipart"))), request)
     }
@@ -115,13 +115,13 @@ describe("a form that is written", () => {
     ["what JSON cannot hold", { ...minimal, foo: Number.NaN }, "foo"],
     ["what is no request", { model: "m" }, "messages"],
     ["a seed that is not exact", { ...minimal, seed: 2 ** 60 }, "seed"]
-  ])("refuses %s, by its path", (_, request, path) => {
+  ])("rejects %s by its path", (_, request, path) => {
     for (const encoding of ["urlEncoded", "multipart"] as const) {
       assert.deepStrictEqual(Object.keys(refused(encoders[encoding](request as ChatCompletionRequest))), [path])
     }
   })
 
-  it("names its content type, with a boundary of its own", () => {
+  it("has its content type, with a random boundary", () => {
     assert.strictEqual(encoded(minimal, "json").contentType, "application/json")
     assert.strictEqual(encoded(minimal, "urlEncoded").contentType, "application/x-www-form-urlencoded")
     const boundaries = [1, 2].map(() => encoded(minimal, "multipart").contentType)
@@ -141,7 +141,7 @@ const conversation = {
   stream: true,
   response_format: { type: "json_object" },
   foo: { bar: [1, "x"] }
-}
+} as const
 
 const spellings: Readonly<Record<string, ReadonlyArray<readonly [string, string]>>> = {
   "Django's": [
@@ -215,8 +215,8 @@ const spellings: Readonly<Record<string, ReadonlyArray<readonly [string, string]
   ]
 }
 
-describe("a form that is read", () => {
-  it.each(Object.entries(spellings))("means the same in the spelling %s", async (_, entries) => {
+describe("a decoded form", () => {
+  it.each(Object.entries(spellings))("is read alike in the spelling %s", async (_, entries) => {
     const all: ReadonlyArray<readonly [string, string]> = [["model", "alfred"], ["temperature", "0.5"], ["stream", "true"], ...entries]
     assert.deepStrictEqual(read(all), conversation)
     const urlencoded = new URLSearchParams(all.map(([name, text]): [string, string] => [name, text]))
@@ -266,8 +266,8 @@ describe("a form that is read", () => {
     ["foo", "truely", "truely"],
     ["foo", "{", "{"],
     ["foo", '"5"', "5"]
-  ])("takes %s=%s", (name, text, expected) => {
-    assert.deepStrictEqual(withField([name, text])[name.replace(/\[.*/, "")], expected)
+  ])("reads %s=%s", (name, text, expected) => {
+    assert.deepStrictEqual(Reflect.get(withField([name, text]), name.replace(/\[.*/, "")), expected)
   })
 
   it.each(["n", "temperature", "stream", "seed", "response_format", "stop_token_ids", "logit_bias"])(
@@ -306,19 +306,19 @@ describe("a form that is read", () => {
     ["a list of lists without indices", [["messages[][role]", "x"]], "messages[][role]"],
     ["no name", [["", "x"]], ""],
     ["what is wrong at an index of the form", [["messages[7]content", "x"]], "messages[7].role"]
-  ])("refuses %s, by its path", (_, entries, path) => {
+  ])("rejects %s by its path", (_, entries, path) => {
     const fields = refused(form(...entries))
     assert.deepStrictEqual(Object.keys(fields), [path])
     assert.isNotEmpty(fields[path])
   })
 
-  it("refuses an empty form, by what it lacks", () => {
+  it("rejects an empty form by its missing fields", () => {
     assert.deepStrictEqual(Object.keys(refused(RequestEncoding.decodeForm([]))).sort(), ["messages", "model"])
     assert.deepStrictEqual(Object.keys(refused(RequestEncoding.decodeUrlEncoded(""))).sort(), ["messages", "model"])
     assert.deepStrictEqual(Object.keys(refused(RequestEncoding.decodeUrlEncoded("messages=&model="))), ["messages"])
   })
 
-  it("quotes nothing of it", () => {
+  it("reports no content", () => {
     const secret = "my diary"
     const entries: ReadonlyArray<readonly [string, string]> = ["temperature", "stream", "response_format", "seed"].map((name) => [
       name,
@@ -327,7 +327,7 @@ describe("a form that is read", () => {
     assert.notInclude(JSON.stringify(refused(form(...entries))), secret)
   })
 
-  it.each(["__proto__", "constructor", "prototype", "toString"])("takes %s for a name like any other", (name) => {
+  it.each(["__proto__", "constructor", "prototype", "toString"])("reads a field named %s", (name) => {
     for (const path of [name, `foo[${name}]`, `messages[0]${name}`, `logit_bias[${name}]`, `messages[0][${name}][polluted]`]) {
       const result = form([path, '{"polluted":1}'])
       assert.notProperty({}, "polluted")
@@ -342,7 +342,7 @@ describe("a form that is read", () => {
     assert.deepStrictEqual(read(fields(request)), request)
   })
 
-  it("takes time in proportion to its size", () => {
+  it("is read in linear time", () => {
     const many = 100_000
     for (const entries of [
       Array.from({ length: many }, (_, i): [string, string] => [`messages[${i % 10_000}]f${i}`, "x"]),
@@ -374,12 +374,12 @@ describe("decodeUrlEncoded", () => {
     ["%zz%4", "%zz%4"],
     ["%2B%26%3d", "+&="],
     ["%0D%0a", "\r\n"]
-  ])("takes %s", (text, expected) => {
+  ])("reads %s", (text, expected) => {
     assert.strictEqual(contentOf(text), expected)
     assert.strictEqual(contentOf(text), new URLSearchParams(`a=${text}`).get("a"))
   })
 
-  it.each(["%FF", "%C3", "a%ED%A0%80b", "%C0%80"])("refuses %s, which is not UTF-8, by its field", (text) => {
+  it.each(["%FF", "%C3", "a%ED%A0%80b", "%C0%80"])("rejects %s, which is not UTF-8, by its field", (text) => {
     const fields = refused(RequestEncoding.decodeUrlEncoded(`model=m&messages%5B0%5Dcontent=${text}`))
     assert.deepStrictEqual(Object.keys(fields), ["messages[0].content"])
   })

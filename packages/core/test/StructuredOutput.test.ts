@@ -21,7 +21,7 @@ const City = Schema.Struct({
   nickname: Schema.optional(Schema.String)
 })
 
-const request = { model: "alfred", messages: [{ role: "user", content: "The largest city of France?" }] }
+const request = { model: "alfred", messages: [{ role: "user" as const, content: "The largest city of France?" }] }
 
 const usage = { prompt_tokens: 5, completion_tokens: 7, total_tokens: 12 }
 
@@ -115,7 +115,7 @@ const nameOf = (schema: Schema.Constraint, name?: string) => StructuredOutput.re
 const schemaOf = (schema: Schema.Constraint) => StructuredOutput.responseFormat(schema).json_schema.schema
 
 describe("createChatCompletion", () => {
-  it.live("sends the schema, and tells the typed value with the completion", () =>
+  it.live("sends the schema, and returns the typed value with the completion", () =>
     Effect.gen(function* () {
       const completion = completionOf({ content: '{"name":"Paris","population":2102650}' })
       const { bodies, client } = yield* scripted(completion)
@@ -153,7 +153,7 @@ describe("createChatCompletion", () => {
     })
   )
 
-  it.live("fails with what does not fit and where, and with the completion", () =>
+  it.live("fails with the problems by their paths, and with the completion", () =>
     Effect.gen(function* () {
       const completion = completionOf({ content: '{"name":"Paris","population":"two million"}' })
       const { client } = yield* scripted(completion)
@@ -167,7 +167,7 @@ describe("createChatCompletion", () => {
     })
   )
 
-  it.live("sends nothing where the request has a response format of its own, or the schema no JSON form", () =>
+  it.live("rejects a request with a response format, or a schema without a JSON Schema, before sending", () =>
     Effect.gen(function* () {
       const { bodies, client } = yield* scripted(completionOf({ content: "{}" }))
       const own = { ...request, response_format: { type: "text" } } as unknown as StructuredOutput.Request
@@ -185,7 +185,7 @@ describe("createChatCompletion", () => {
     })
   )
 
-  it("takes no response format, and asks for the services of the schema", () => {
+  it("accepts no response format, and requires the services of the schema", () => {
     expectTypeOf({ ...request, response_format: { type: "text" } }).not.toExtend<StructuredOutput.Request>()
     expectTypeOf(request).toExtend<StructuredOutput.Request>()
     expectTypeOf(StructuredOutput.createChatCompletion(request, City)).toExtend<
@@ -210,7 +210,7 @@ const Prefixed = Schema.String.pipe(
 )
 
 describe("streamChatCompletion", () => {
-  it.live("tells the chunks, then the answer", () =>
+  it.live("emits the chunks, then the response", () =>
     Effect.gen(function* () {
       const chunks = chunksOf(['{"name":"Par', 'is","popu', 'lation":1}'])
       const { bodies, client } = yield* scripted(new Streamed(chunks, "done"))
@@ -233,7 +233,7 @@ describe("streamChatCompletion", () => {
     })
   )
 
-  it.live("fails after the chunks where the text does not fit", () =>
+  it.live("fails after the chunks if the text does not match", () =>
     Effect.gen(function* () {
       const { client } = yield* scripted(new Streamed(chunksOf(['{"name":"Par'], "length"), "done"))
       const seen: Array<string> = []
@@ -251,7 +251,7 @@ describe("streamChatCompletion", () => {
     })
   )
 
-  it.live("fails as the stream does where that is truncated", () =>
+  it.live("fails as the stream does if it is truncated", () =>
     Effect.gen(function* () {
       const { client } = yield* scripted(new Streamed(chunksOf(['{"name":"Paris","population":1}']).slice(0, -1), "cut"))
       const error = yield* StructuredOutput.streamChatCompletion(request, City).pipe(Stream.runDrain, Effect.flip, Effect.provide(client))
@@ -260,7 +260,7 @@ describe("streamChatCompletion", () => {
     })
   )
 
-  it.live("fails where the stream has no chunks", () =>
+  it.live("fails if the stream has no chunks", () =>
     Effect.gen(function* () {
       const { client } = yield* scripted(new Streamed([], "done"))
       const error = yield* StructuredOutput.streamChatCompletion(request, City).pipe(Stream.runDrain, Effect.flip, Effect.provide(client))
@@ -268,7 +268,7 @@ describe("streamChatCompletion", () => {
     })
   )
 
-  it.live("closes the connection when it is left early", () =>
+  it.live("closes the connection when it is interrupted", () =>
     Effect.gen(function* () {
       const { client, left } = yield* scripted(new Streamed(chunksOf(["{"]).slice(0, -1), "never"))
       const parts = yield* StructuredOutput.streamChatCompletion(request, City).pipe(
@@ -351,17 +351,17 @@ describe("decode", () => {
     )
   }
 
-  it.effect("refuses a completion without choices", () =>
+  it.effect("rejects a completion without choices", () =>
     Effect.map(mismatchOf(StructuredOutput.decode({ ...completionOf({}), choices: [] }, City)), ({ detail }) =>
       assert.strictEqual(detail, "the completion has no choices")
     )
   )
 
-  it.effect("quotes no more than the beginning of a long text", () =>
+  it.effect("quotes the beginning of a long text", () =>
     Effect.map(mismatchOf(decode({ content: "x".repeat(100_000) })), ({ text }) => assert.lengthOf(text, 4096))
   )
 
-  it.effect("says no more than the beginning of many problems", () =>
+  it.effect("lists the first of many problems", () =>
     Effect.map(
       mismatchOf(
         StructuredOutput.decode(
@@ -376,7 +376,7 @@ describe("decode", () => {
     )
   )
 
-  it.effect("refuses brackets without end", () =>
+  it.effect("rejects text that is nested too deeply", () =>
     Effect.gen(function* () {
       interface Nest extends ReadonlyArray<Nest> {}
       const Nest: Schema.Codec<Nest> = Schema.Array(Schema.suspend((): Schema.Codec<Nest> => Nest))
@@ -389,12 +389,12 @@ describe("decode", () => {
   it.effect("decodes the first of several choices", () =>
     Effect.gen(function* () {
       const first = completionOf({ content: fitting })
-      const completion = { ...first, choices: [...first.choices, { index: 1, message: { role: "assistant", content: "no" } }] }
+      const completion = { ...first, choices: [...first.choices, { index: 1, message: { role: "assistant" as const, content: "no" } }] }
       assert.strictEqual((yield* StructuredOutput.decode(completion, City)).value.name, "Paris")
     })
   )
 
-  it.effect("runs the schema's transformations and checks", () =>
+  it.effect("applies the schema's transformations and filters", () =>
     Effect.gen(function* () {
       class Event extends Schema.Class<Event>("Event")({
         at: Schema.Date,
@@ -413,7 +413,7 @@ describe("decode", () => {
     })
   )
 
-  it.effect("runs a schema that needs services", () =>
+  it.effect("decodes a schema that requires services", () =>
     StructuredOutput.decode(completionOf({ content: '"Paris"' }), Prefixed).pipe(
       Effect.map(({ value }) => assert.strictEqual(value, "city of Paris")),
       Effect.provideService(Prefix, "city of ")
@@ -430,11 +430,11 @@ describe("responseFormat", () => {
     assert.strictEqual(nameOf(City, "city"), "city")
   })
 
-  it("throws an invalid request where the schema has no JSON form", () => {
-    assert.throws(() => StructuredOutput.responseFormat(Schema.Struct({ [Symbol.for("key")]: Schema.String })), /schema has no JSON form/)
+  it("throws InvalidRequest if the schema has no JSON Schema", () => {
+    assert.throws(() => StructuredOutput.responseFormat(Schema.Struct({ [Symbol.for("key")]: Schema.String })), /schema has no JSON Schema/)
   })
 
-  it("keeps the type of a described field beside its description", () => {
+  it("keeps the type of a field with a description", () => {
     const Address = Schema.Struct({ street: Schema.String }).annotate({ identifier: "Address" })
     const Person = Schema.Struct({
       name: Schema.String.annotateKey({ description: "In full" }),
@@ -464,7 +464,7 @@ describe("responseFormat", () => {
     })
   })
 
-  it("puts what is used once in its place, and names what is recursive so that it can be looked up", () => {
+  it("inlines definitions that are used once, and names recursive ones", () => {
     interface Node {
       readonly label: string
       readonly children: ReadonlyArray<Node>
@@ -482,7 +482,7 @@ describe("responseFormat", () => {
     assert.deepStrictEqual(schemaOf(Tree), { ...node, $defs: { my_Tree__: node } })
   })
 
-  it("says only what grammar engines understand", () => {
+  it("contains only keywords that grammar engines support", () => {
     const empty = { type: "object", properties: {}, additionalProperties: false }
     assert.deepStrictEqual(schemaOf(Schema.Struct({})), empty)
     assert.deepStrictEqual(schemaOf(Schema.Struct({}).annotate({ description: "Nothing" })), { ...empty, description: "Nothing" })
@@ -496,7 +496,7 @@ describe("responseFormat", () => {
     })
   })
 
-  it("leaves names that are also keywords alone", () => {
+  it("does not change field names that are keywords", () => {
     const Keywords = Schema.Struct({ not: Schema.String, allOf: Schema.String, uniqueItems: Schema.Literal("oneOf") })
     assert.deepStrictEqual(schemaOf(Keywords)["properties"], {
       not: { type: "string" },
@@ -512,7 +512,7 @@ const Shape = Schema.TaggedUnion({
   Group: { sizes: Schema.Record(Schema.String, Schema.Int), at: Schema.optional(Schema.DateTimeUtc) }
 })
 
-it.effect.prop("a model that writes what the schema encodes is understood", [Shape], ([shape]) =>
+it.effect.prop("decodes whatever the schema encodes", [Shape], ([shape]) =>
   Effect.gen(function* () {
     // Compared as JSON, which has no -0.
     const write = Schema.encodeSync(Schema.fromJsonString(Schema.toCodecJson(Shape)))

@@ -15,7 +15,7 @@ import { ChunkDecoder } from "../src/stream/ChunkDecoder.ts"
 import { ChunkReader } from "../src/stream/ChunkReader.ts"
 import * as Timeouts from "../src/Timeouts.ts"
 
-const request = { model: "alfred", messages: [{ role: "user", content: "Hello" }] }
+const request = { model: "alfred", messages: [{ role: "user" as const, content: "Hello" }] }
 
 const event = (content: string) =>
   new TextEncoder().encode(

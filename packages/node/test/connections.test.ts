@@ -6,13 +6,13 @@ import { createServer as createTlsServer } from "node:https"
 import { type AddressInfo, connect as connectSocket, type Server } from "node:net"
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib"
 import { Agent } from "undici"
-import { Paradigm } from "../src/index.ts"
+import { Paradigm, type ChatCompletion as Contract } from "../src/index.ts"
 
 const request = { model: "m", messages: [{ role: "user" as const, content: "Hi" }] }
 const streamed = { ...request, stream: true } as const
 const key = "sk-connections-0123456789"
 
-const completion = {
+const completion: Contract.ChatCompletion = {
   id: "c",
   object: "chat.completion",
   created: 1,

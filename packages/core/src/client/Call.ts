@@ -14,23 +14,21 @@ import type { Transport } from "../Transport.ts"
 import type { CallSettings } from "./options.ts"
 import { Retries } from "./Retries.ts"
 
-const contradicts = (request: ChatCompletionRequest, stream: boolean): InvalidRequest | undefined =>
+const encode = (
+  request: ChatCompletionRequest,
+  stream: boolean,
+  { encode, extraBody }: CallSettings
+): Result.Result<Encoded, ParadigmError> => {
   // JavaScript callers may pass no request at all, which the encoder refuses.
-  request?.stream === undefined || request.stream === null || request.stream === stream
-    ? undefined
-    : new InvalidRequest({
-        detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
-        fields: { stream: [`Expected ${stream}`] }
-      })
-
-const encode = (request: ChatCompletionRequest, stream: boolean, settings: CallSettings): Result.Result<Encoded, ParadigmError> => {
-  const contradiction = contradicts(request, stream)
-  const body =
-    contradiction === undefined
-      ? settings.encode(
-          stream || settings.extraBody !== undefined ? { ...request, ...settings.extraBody, ...(stream ? { stream } : {}) } : request
-        )
-      : Result.fail(contradiction)
+  const contradicts = (request?.stream ?? stream) !== stream
+  const body = contradicts
+    ? Result.fail(
+        new InvalidRequest({
+          detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
+          fields: { stream: [`Expected ${stream}`] }
+        })
+      )
+    : encode(request, stream ? { ...extraBody, stream } : extraBody)
   return Result.mapError(body, (reason) => new ParadigmError({ reason }))
 }
 

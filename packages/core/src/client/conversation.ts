@@ -1,24 +1,25 @@
 // A conversation in the `{role, parts}` form of the GenAI conventions: their JSON schemas of input messages, output messages and tool definitions.
 
 interface Part {
-  readonly type?: string | undefined
-  readonly text?: string | undefined
-  readonly input_audio?: { readonly data: string; readonly format: string } | undefined
+  readonly type?: string | null | undefined
+  readonly text?: string | null | undefined
+  readonly input_audio?: { readonly data: string; readonly format: string } | null | undefined
 }
 
 /** The fields that any role may have. */
 interface Message {
   readonly role: string
-  readonly name?: string | undefined
+  readonly name?: string | null | undefined
   readonly content?: string | ReadonlyArray<Part> | null | undefined
   readonly refusal?: string | null | undefined
   readonly reasoning?: string | null | undefined
   readonly reasoning_content?: string | null | undefined
-  readonly tool_call_id?: string | undefined
+  readonly tool_call_id?: string | null | undefined
   readonly tool_calls?:
     | ReadonlyArray<{
-        readonly id?: string | undefined
+        readonly id?: string | null | undefined
         readonly function?: { readonly name: string; readonly arguments: string } | undefined
+        readonly custom?: { readonly name: string; readonly input: string } | undefined
       }>
     | null
     | undefined
@@ -31,7 +32,7 @@ const urlPart = (modality: string, uri: string): object => {
 
 const contentPart = (part: Part): object => {
   if (typeof part.text === "string") return { type: "text", content: part.text }
-  if (part.input_audio !== undefined) {
+  if (part.input_audio) {
     return { type: "blob", modality: "audio", mime_type: `audio/${part.input_audio.format}`, content: part.input_audio.data }
   }
   const media = /^(image|audio|video)_url$/.exec(part.type ?? "")
@@ -60,8 +61,9 @@ export const toMessage = (message: Message): object => {
   if (typeof content === "string") parts.push({ type: "text", content })
   else if (Array.isArray(content)) parts.push(...content.map(contentPart))
   if (typeof message.refusal === "string") parts.push({ type: "refusal", content: message.refusal })
-  for (const { function: called, id } of message.tool_calls ?? []) {
+  for (const { custom, function: called, id } of message.tool_calls ?? []) {
     if (called !== undefined) parts.push({ type: "tool_call", id, name: called.name, arguments: parsed(called.arguments) })
+    if (custom !== undefined) parts.push({ type: "tool_call", id, name: custom.name, arguments: custom.input })
   }
-  return { role, name, parts }
+  return { role, name: name ?? undefined, parts }
 }

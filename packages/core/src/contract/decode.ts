@@ -3,19 +3,19 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
 import type { Fields } from "../errors/FieldErrors.ts"
-import type { Shape } from "./validator.ts"
-import * as Shapes from "./validators.generated.ts"
+import type { Validator } from "./validator.ts"
+import * as Validators from "./validators.generated.ts"
 
 // The contract's types are open and its schemas change nothing: what has the shape is the value.
-const decode = <A>(shape: Shape, value: unknown): Result.Result<A, Fields> => {
-  if (shape.accepts(value)) return Result.succeed(value as A)
+const decode = <A>(validator: Validator, value: unknown): Result.Result<A, Fields> => {
+  if (validator.accepts(value)) return Result.succeed(value as A)
   const problems = new Map<string, Array<string>>()
-  shape.explain(value, "", problems)
+  validator.explain(value, "", problems)
   return Result.fail(Object.fromEntries(problems))
 }
 
 export const decodeRequest = (value: unknown): Result.Result<ChatCompletionRequest, Fields> =>
-  decode<ChatCompletionRequest>(Shapes.ChatCompletionRequest, value)
+  decode<ChatCompletionRequest>(Validators.ChatCompletionRequest, value)
 
 // What only identifies an answer may be missing; a list of choices may not.
 const withEnvelope = (value: unknown, object: string, complete: (choice: unknown, at: number) => unknown) => {
@@ -53,17 +53,17 @@ const completionChoice = (choice: unknown, at: number) => {
  * without `index` is the first, one without `delta` adds nothing, and a `created` with a fraction loses it.
  */
 export const decodeChunk = (value: unknown): Result.Result<ChatCompletionChunk, Fields> =>
-  Shapes.ChatCompletionChunk.accepts(value)
+  Validators.ChatCompletionChunk.accepts(value)
     ? Result.succeed(value as ChatCompletionChunk)
-    : decode<ChatCompletionChunk>(Shapes.ChatCompletionChunk, withEnvelope(value, "chat.completion.chunk", chunkChoice))
+    : decode<ChatCompletionChunk>(Validators.ChatCompletionChunk, withEnvelope(value, "chat.completion.chunk", chunkChoice))
 
 /**
  * A completion, as tolerantly: a choice without `index` is at its place in the list, a message without `role` is the assistant's. The choices
  * come in the order of their `index`.
  */
 export const decodeCompletion = (value: unknown): Result.Result<ChatCompletion, Fields> => {
-  const whole = Shapes.ChatCompletion.accepts(value) ? value : withEnvelope(value, "chat.completion", completionChoice)
-  return Result.map(decode<ChatCompletion>(Shapes.ChatCompletion, whole), (completion) =>
+  const whole = Validators.ChatCompletion.accepts(value) ? value : withEnvelope(value, "chat.completion", completionChoice)
+  return Result.map(decode<ChatCompletion>(Validators.ChatCompletion, whole), (completion) =>
     completion.choices.every((choice, at, all) => at === 0 || (all[at - 1]?.index ?? 0) <= choice.index)
       ? completion
       : { ...completion, choices: completion.choices.toSorted((a, b) => a.index - b.index) }

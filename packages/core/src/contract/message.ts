@@ -1,107 +1,190 @@
-/**
- * The messages of a conversation as a request carries them, their parts, and the calls in them.
- *
- * @since 0.1.0
- */
+// Messages of a request, their content parts and their tool calls.
 import * as Schema from "effect/Schema"
-import { JsonObject, object, open, openString, optional, string } from "./schema.ts"
+import {
+  alias,
+  boolean,
+  deprecated,
+  group,
+  JsonObject,
+  model,
+  nullable,
+  number,
+  openString,
+  optional,
+  required,
+  SchemaOrText,
+  string,
+  tag,
+  variants
+} from "./schema.ts"
 
-/**
- * Who a message is from.
- *
- * @category messages
- * @since 0.1.0
- */
-export const Role = openString(["system", "developer", "user", "assistant", "function", "tool"])
-/** @since 0.1.0 */
-export type Role = typeof Role.Type
+export const Role = alias(
+  "Role",
+  "The role of a message's author.",
+  openString(["system", "developer", "user", "assistant", "function", "tool"])
+)
 
-/**
- * A call that the model makes to a tool. `arguments` is the JSON text exactly as the model wrote it: it may be invalid JSON.
- *
- * @category messages
- * @since 0.1.0
- */
-export const ToolCall = open({
-  id: string("What the answering tool message refers to"),
-  type: string("The kind of tool, function"),
-  function: open({
-    name: Schema.String.annotateKey({ description: "The function's name" }),
-    arguments: Schema.String.annotateKey({ description: "Its arguments, a JSON text" })
-  }).annotateKey({ description: "The function that is called" })
-}).annotate({ identifier: "ToolCall" })
-/** @since 0.1.0 */
-export type ToolCall = typeof ToolCall.Type
+const FunctionCall = model("FunctionCall", "The function of a tool call.", {
+  name: required(Schema.String, "Name of the function."),
+  arguments: required(Schema.String, "Arguments as JSON text. The model may write invalid JSON.")
+})
 
-const media = (description: string) =>
-  optional(
-    Schema.Union([
-      open({
-        url: Schema.String.annotateKey({ description: "An http, https or data URL" }),
-        detail: optional(openString(["auto", "low", "high"]), "How closely an image is looked at")
-      }),
-      Schema.String
-    ]),
-    description
-  )
+// The endpoint's specification has no fields for the function call of a message.
+export const FunctionCallDelta = model("FunctionCallDelta", "A function call, or a fragment of one.", {
+  name: string("Name of the function."),
+  arguments: string("Arguments as JSON text, or the next fragment of it.")
+})
 
-/**
- * One part of a message's content: `type` says which of the other fields it has. What a model takes depends on the model.
- *
- * @category messages
- * @since 0.1.0
- */
-export const ContentPart = open({
-  type: optional(
-    openString(["text", "image_url", "input_audio", "audio_url", "video_url", "file", "refusal", "image_embeds", "audio_embeds"]),
-    "The kind of part"
-  ),
-  text: string("Plain text"),
-  image_url: media("An image, by URL or as a data URL"),
-  audio_url: media("A recording, by URL or as a data URL"),
-  video_url: media("A video, by URL or as a data URL"),
-  input_audio: optional(
-    open({
-      data: Schema.String.annotateKey({ description: "The recording, base64" }),
-      format: Schema.String.annotateKey({ description: "Its format, as wav or mp3" })
-    }),
-    "A recording in the request itself"
-  ),
-  file: optional(
-    open({
-      file_id: string("An uploaded file's id"),
-      file_data: string("The file itself, base64 or a data URL"),
-      filename: string("The file's name")
-    }),
-    "A file"
-  ),
-  image_embeds: optional(Schema.Union([JsonObject, Schema.String]), "An image that is already embedded, base64"),
-  audio_embeds: optional(Schema.Union([JsonObject, Schema.String]), "A recording that is already embedded, base64"),
-  refusal: string("An assistant's words when it refused"),
-  uuid: string("A name for the media, by which the model server finds it in its cache")
-}).annotate({ identifier: "ContentPart" })
-/** @since 0.1.0 */
-export type ContentPart = typeof ContentPart.Type
+const CustomCall = model("CustomCall", "The custom tool of a tool call.", {
+  name: required(Schema.String, "Name of the custom tool."),
+  input: required(Schema.String, "Input as free text.")
+})
 
-/**
- * A message of the conversation, as it is sent.
- *
- * @category messages
- * @since 0.1.0
- */
-export const ChatMessage = open({
-  role: Role.annotateKey({ description: "Who the message is from" }),
-  content: optional(
-    Schema.NullOr(Schema.Union([Schema.String, Schema.Array(ContentPart)])),
-    "The text, or a list of parts; null where an assistant only called tools"
-  ),
-  name: string("The author's name"),
-  function_call: object("The function an assistant called (superseded by tool_calls)"),
-  tool_calls: optional(Schema.Array(ToolCall), "The tools an assistant called"),
-  tool_call_id: string("The call a tool message answers"),
-  refusal: string("An assistant's words when it refused"),
-  reasoning: string("What an assistant thought before it answered, for models that take it back"),
-  reasoning_content: string("The same, as older images name it")
-}).annotate({ identifier: "ChatMessage" })
-/** @since 0.1.0 */
-export type ChatMessage = typeof ChatMessage.Type
+const callId = string("Identifier of the call, for `tool_call_id` of the tool message.")
+
+export const ToolCall = variants(
+  "ToolCall",
+  "A call that the model makes to a tool.",
+  {
+    FunctionToolCall: {
+      description: "A call of a function.",
+      fields: {
+        id: callId,
+        type: tag("function", "Kind.", false),
+        function: required(FunctionCall, "Function and arguments.")
+      }
+    },
+    CustomToolCall: {
+      description: "A call of a custom tool.",
+      fields: { id: callId, type: tag("custom", "Kind.", false), custom: required(CustomCall, "Custom tool and input.") }
+    }
+  },
+  ["function", "custom"]
+)
+
+const MediaUrl = model("MediaUrl", "The address of an image, an audio or a video.", {
+  url: required(Schema.String, "An http, https or data URL."),
+  detail: optional(openString(["auto", "low", "high"]), "Resolution at which an image is processed.")
+})
+
+const mediaUrl = (description: string) => required(Schema.Union([MediaUrl, Schema.String]), description)
+
+const InputAudio = model("InputAudio", "Inline audio.", {
+  data: required(Schema.String, "Audio as base64."),
+  format: required(openString(["wav", "mp3"]), "Format of the audio.")
+})
+
+const InputFile = model("InputFile", "An uploaded or inline file.", {
+  file_id: string("Identifier of an uploaded file."),
+  file_data: string("File as base64 or as a data URL."),
+  filename: string("Name of the file.")
+})
+
+const kind = (value: string) => tag(value, "Kind.", false)
+const media = group("MediaFields", "Fields of a media part.", { uuid: string("Cache identifier of the media.") })
+
+export const ContentPart = variants("ContentPart", "A part of a message's content.", {
+  TextPart: {
+    description: "Text.",
+    fields: { type: kind("text"), text: required(Schema.String, "The text.") }
+  },
+  ImagePart: {
+    description: "An image.",
+    fields: { type: kind("image_url"), image_url: mediaUrl("Address of the image."), ...media }
+  },
+  InputAudioPart: {
+    description: "Inline audio.",
+    fields: { type: kind("input_audio"), input_audio: required(InputAudio, "The audio."), ...media }
+  },
+  AudioPart: {
+    description: "Audio by URL.",
+    fields: { type: kind("audio_url"), audio_url: mediaUrl("Address of the audio."), ...media }
+  },
+  VideoPart: {
+    description: "A video by URL.",
+    fields: { type: kind("video_url"), video_url: mediaUrl("Address of the video."), ...media }
+  },
+  FilePart: {
+    description: "A file.",
+    fields: { type: kind("file"), file: required(InputFile, "The file.") }
+  },
+  RefusalPart: {
+    description: "A refusal of the assistant.",
+    fields: { type: kind("refusal"), refusal: required(Schema.String, "Text of the refusal.") }
+  },
+  ThinkingPart: {
+    description: "Reasoning of the assistant.",
+    fields: {
+      type: kind("thinking"),
+      thinking: required(Schema.String, "Text of the reasoning."),
+      closed: boolean("Whether the reasoning is complete.")
+    }
+  },
+  ToolReferencePart: {
+    description: "A reference to a deferred tool.",
+    fields: { type: kind("tool_reference"), name: required(Schema.String, "Name of the tool.") }
+  },
+  ImageEmbedsPart: {
+    description: "Image embeddings.",
+    fields: { type: kind("image_embeds"), image_embeds: required(SchemaOrText, "Embeddings as base64."), ...media }
+  },
+  AudioEmbedsPart: {
+    description: "Audio embeddings.",
+    fields: { type: kind("audio_embeds"), audio_embeds: required(SchemaOrText, "Embeddings as base64."), ...media }
+  }
+})
+
+const Audio = model("Audio", "An audio response.", {
+  id: string("Identifier of the audio, for a later request."),
+  data: string("Audio as base64."),
+  transcript: string("Transcript of the audio."),
+  expires_at: number("Time after which the identifier is invalid, in Unix seconds.")
+})
+
+const Annotation = model("Annotation", "A reference in the text.", {
+  type: optional(openString(["url_citation"]), "Kind of the annotation."),
+  url_citation: optional(JsonObject, "The cited page and its range in the text.")
+})
+
+export const generated = group("GeneratedFields", "Fields of a generated message.", {
+  refusal: string("Text of a refusal."),
+  reasoning: string("Reasoning that precedes the content."),
+  reasoning_content: deprecated(Schema.String, "Reasoning that precedes the content.", "Name of `reasoning` before vLLM 0.12."),
+  annotations: optional(Schema.Union([Schema.Array(Annotation), Annotation]), "References in the text."),
+  audio: optional(Audio, "The audio response.")
+})
+
+const role = (value: string) => tag(value, "Role of the author.")
+const Content = Schema.Union([Schema.String, Schema.Array(ContentPart)])
+const written = group("WrittenFields", "Fields of other messages.", {
+  content: required(Content, "Text or content parts."),
+  name: string("Name of the author.")
+})
+
+export const ChatMessage = variants("ChatMessage", "A message of a request.", {
+  SystemMessage: { description: "Instructions to the model.", fields: { role: role("system"), ...written } },
+  DeveloperMessage: {
+    description: "Instructions that precede a system message's.",
+    fields: { role: role("developer"), ...written }
+  },
+  UserMessage: { description: "A message of the user.", fields: { role: role("user"), ...written } },
+  AssistantMessage: {
+    description: "A message of the model. A response's message is one.",
+    fields: {
+      role: role("assistant"),
+      content: nullable(Content, "Text or content parts. Null when the message only calls tools."),
+      name: written.name,
+      tool_calls: optional(Schema.Array(ToolCall), "Tool calls of the message."),
+      ...generated,
+      function_call: deprecated(FunctionCallDelta, "Name and arguments of the called function.", "Use `tool_calls`.")
+    }
+  },
+  ToolMessage: {
+    description: "The result of a tool call.",
+    fields: { role: role("tool"), ...written, tool_call_id: string("Identifier of the answered call.") }
+  },
+  FunctionMessage: {
+    description: "The result of a function call.",
+    fields: { role: role("function"), content: nullable(Content, "The result."), name: required(Schema.String, "Name of the function.") }
+  }
+})

@@ -1,198 +1,230 @@
-/**
- * What is asked of the endpoint: the fields of its specification, and what its vLLM-based images take beyond them.
- *
- * @since 0.1.0
- */
+// A request: fields of the endpoint's specification and fields that its vLLM-based model servers take in addition.
 import * as Schema from "effect/Schema"
 import { ChatMessage } from "./message.ts"
-import { Int64, boolean, int, ints, JsonObject, number, object, open, openString, optional, string, strings } from "./schema.ts"
+import {
+  alias,
+  boolean,
+  deprecated,
+  int,
+  Int64,
+  ints,
+  JsonObject,
+  model,
+  number,
+  object,
+  openString,
+  optional,
+  Positive,
+  required,
+  SchemaOrText,
+  string,
+  strings,
+  tag,
+  variants
+} from "./schema.ts"
 
-/**
- * A tool the model may call: its name, what it does, and its parameters as a JSON Schema.
- *
- * @category requests
- * @since 0.1.0
- */
-export const Tool = open({
-  type: openString(["function"]).annotateKey({ description: "The kind of tool" }),
-  function: optional(
-    open({
-      name: Schema.String.annotateKey({ description: "What the model calls it by: letters, digits, _ and -" }),
-      description: string("What it does and when to call it, for the model"),
-      parameters: object("Its parameters, a JSON Schema of an object"),
-      strict: boolean("Whether the arguments must fit the schema exactly")
-    }),
-    "The function"
-  )
-}).annotate({ identifier: "Tool" })
-/** @since 0.1.0 */
-export type Tool = typeof Tool.Type
+const toolName = required(Schema.String, "Name: letters, digits, `_` and `-`.")
+const description = string("Purpose of the tool, for the model.")
+const deferLoading = boolean("Whether the tool is loaded on demand.")
 
-/**
- * Whether the model calls tools: as it likes, never, at least one, or the one that is named.
- *
- * @category requests
- * @since 0.1.0
- */
-export const ToolChoice = Schema.Union([
-  open({
-    type: openString(["function"]).annotateKey({ description: "The kind of tool" }),
-    function: open({ name: Schema.String.annotateKey({ description: "The tool's name" }) }).annotateKey({
-      description: "The tool that must be called"
-    })
-  }),
-  openString(["none", "auto", "required"])
-])
-/** @since 0.1.0 */
-export type ToolChoice = typeof ToolChoice.Type
+const FunctionDefinition = model("FunctionDefinition", "A function that the model may call.", {
+  name: toolName,
+  description,
+  parameters: object("Parameters as a JSON Schema of an object."),
+  strict: boolean("Whether the arguments must match the schema exactly."),
+  defer_loading: deferLoading
+})
 
-/**
- * The shape the answer must have: free text, any JSON object, JSON that fits a schema, or text with structured spans.
- *
- * @category requests
- * @since 0.1.0
- */
-export const ResponseFormat = open({
-  type: openString(["text", "json_object", "json_schema", "structural_tag"]).annotateKey({ description: "The kind of answer" }),
-  json_schema: optional(
-    open({
-      name: Schema.String.annotateKey({ description: "A name for the shape" }),
-      description: string("What the shape is for, for the model"),
-      schema: object("The JSON Schema"),
-      strict: boolean("Whether the answer must fit it exactly")
-    }),
-    "With json_schema: the schema"
-  ),
-  structures: optional(
-    Schema.Array(
-      open({
-        begin: Schema.String.annotateKey({ description: "The text that opens the span" }),
-        schema: object("The JSON Schema of what stands in it"),
-        end: Schema.String.annotateKey({ description: "The text that closes it" })
-      })
-    ),
-    "With structural_tag: the spans"
-  ),
-  triggers: strings("With structural_tag: the texts after which a span must follow"),
-  format: object("With structural_tag: the whole structure, as newer images take it")
-}).annotate({ identifier: "ResponseFormat" })
-/** @since 0.1.0 */
-export type ResponseFormat = typeof ResponseFormat.Type
+const ToolGrammar = model("ToolGrammar", "A grammar.", {
+  definition: string("The grammar."),
+  syntax: optional(openString(["lark", "regex"]), "Syntax of the grammar.")
+})
 
-/** A JSON Schema, or its text. */
-const schemaOrText = (description: string) => optional(Schema.Union([JsonObject, Schema.String]), description)
+const CustomToolFormat = model("CustomToolFormat", "The input format of a custom tool.", {
+  type: required(openString(["text", "grammar"]), "Kind of the format."),
+  grammar: optional(ToolGrammar, "Grammar of the input, with `grammar`.")
+})
 
-/**
- * What the answer is held to while it is generated. One of `json`, `regex`, `choice`, `grammar`, `json_object` and `structural_tag`.
- *
- * @category requests
- * @since 0.1.0
- */
-export const StructuredOutputs = open({
-  json: schemaOrText("A JSON Schema"),
-  regex: string("A regular expression"),
-  choice: strings("The answers to choose from"),
-  grammar: string("A context-free grammar"),
-  json_object: boolean("Any JSON object"),
-  structural_tag: string("Structured spans in free text, as a JSON text"),
-  disable_fallback: boolean("Whether another backend must not be tried"),
-  disable_any_whitespace: boolean("Whether JSON is written without white space"),
-  disable_additional_properties: boolean("Whether a schema that does not say so forbids further properties"),
-  whitespace_pattern: string("A regular expression of the white space between JSON's tokens")
-}).annotate({ identifier: "StructuredOutputs" })
-/** @since 0.1.0 */
-export type StructuredOutputs = typeof StructuredOutputs.Type
+const CustomDefinition = model("CustomDefinition", "A custom tool, which takes free text.", {
+  name: toolName,
+  description,
+  format: optional(CustomToolFormat, "Format of the input. Defaults to free text.")
+})
+
+const toolKind = (kind: string) => tag(kind, "Kind.")
+
+export const Tool = variants("Tool", "A tool that the model may call.", {
+  FunctionTool: {
+    description: "A function.",
+    fields: { type: toolKind("function"), function: required(FunctionDefinition, "The function."), defer_loading: deferLoading }
+  },
+  CustomTool: {
+    description: "A custom tool.",
+    fields: { type: toolKind("custom"), custom: required(CustomDefinition, "The custom tool.") }
+  }
+})
+
+const ToolName = model("ToolName", "The name of a tool.", { name: required(Schema.String, "Name of the tool.") })
+
+const NamedToolChoice = variants(
+  "NamedToolChoice",
+  "The tool that the model must call.",
+  {
+    FunctionToolChoice: {
+      description: "A function.",
+      fields: { type: toolKind("function"), function: required(ToolName, "The function.") }
+    },
+    CustomToolChoice: {
+      description: "A custom tool.",
+      fields: { type: toolKind("custom"), custom: required(ToolName, "The custom tool.") }
+    }
+  },
+  ["function", "custom"]
+)
+
+export const ToolChoice = alias(
+  "ToolChoice",
+  "Whether the model calls tools, or the tool that it must call.",
+  Schema.Union([NamedToolChoice, openString(["none", "auto", "required"])])
+)
+
+const JsonSchemaFormat = model("JsonSchemaFormat", "A named JSON Schema.", {
+  name: required(Schema.String, "Name of the schema."),
+  description: string("Purpose of the schema, for the model."),
+  schema: object("The JSON Schema."),
+  strict: boolean("Whether the response must match the schema exactly.")
+})
+
+const format = (kind: string) => tag(kind, "Kind.")
+
+export const ResponseFormat = variants("ResponseFormat", "The format of the response.", {
+  TextFormat: { description: "Free text.", fields: { type: format("text") } },
+  JsonObjectFormat: { description: "Any JSON object.", fields: { type: format("json_object") } },
+  JsonSchemaResponseFormat: {
+    description: "JSON that matches a schema.",
+    fields: { type: format("json_schema"), json_schema: required(JsonSchemaFormat, "The schema.") }
+  },
+  StructuralTagFormat: {
+    description: "Free text with structured spans.",
+    fields: {
+      type: format("structural_tag"),
+      structures: optional(Schema.Array(JsonObject), "Spans. Superseded by `format`."),
+      triggers: strings("Texts that begin a span. Superseded by `format`."),
+      format: object("The structure.")
+    }
+  }
+})
+
+export const StructuredOutputs = model("StructuredOutputs", "A constraint of the text. Takes one of the first six fields.", {
+  json: optional(SchemaOrText, "JSON Schema of the text."),
+  regex: string("Regular expression that the text matches."),
+  choice: strings("Allowed texts."),
+  grammar: string("Context-free grammar of the text."),
+  json_object: boolean("Whether the text is a JSON object."),
+  structural_tag: string("Structured spans, as JSON text."),
+  disable_fallback: boolean("Whether to fail if the grammar engine does."),
+  disable_any_whitespace: boolean("Whether JSON has no white space."),
+  disable_additional_properties: boolean("Whether JSON objects have no additional properties."),
+  whitespace_pattern: string("Regular expression of the white space in JSON.")
+})
+
+const StreamOptions = model("StreamOptions", "Options of a stream.", {
+  include_usage: boolean("Whether a last chunk has the usage."),
+  continuous_usage_stats: boolean("Whether every chunk has the usage so far.")
+})
+
+const RepetitionDetection = model("RepetitionDetection", "Detection of repeated token patterns.", {
+  max_pattern_size: int("Maximum size of a pattern, in tokens."),
+  min_pattern_size: int("Minimum size of a pattern, in tokens."),
+  min_count: int("Repetitions that end generation.")
+})
 
 const XArg = Schema.Union([Schema.String, Schema.Finite])
 
-/**
- * What is asked of the endpoint. `model` and `messages` are required; everything else has the model server's default.
- *
- * The first group is the endpoint's specification, the second what its vLLM-based images take beyond it. Any other field is kept.
- *
- * @category requests
- * @since 0.1.0
- */
-export const ChatCompletionRequest = open({
-  model: Schema.String.annotateKey({ description: "The model that answers; it must be configured by the endpoint's administrator" }),
-  messages: Schema.Array(ChatMessage).annotateKey({ description: "The conversation so far, oldest first" }),
-  max_tokens: int("The most tokens to generate"),
-  temperature: number("Sampling temperature, 0 to 2"),
-  top_p: number("Nucleus sampling: the probability mass to sample from, 0 to 1"),
-  n: int("How many choices to generate"),
-  stream: boolean("Whether to answer with server-sent events"),
-  stop: strings("Up to 4 strings at which generation ends"),
-  presence_penalty: number("Penalty for tokens that appeared at all, -2 to 2"),
-  frequency_penalty: number("Penalty for tokens by how often they appeared, -2 to 2"),
-  logit_bias: optional(Schema.Record(Schema.String, Schema.Finite), "Token id to bias, -100 to 100"),
-  user: string("An identifier of the end user"),
-  functions: optional(Schema.Array(JsonObject), "Functions the model may call (superseded by tools)"),
-  function_call: string("Which function to call (superseded by tool_choice)"),
+export const ChatCompletionRequest = model(
+  "ChatCompletionRequest",
+  "A request for a chat completion. An optional field that is null counts as absent. A field that is not listed is kept and sent.",
+  {
+    model: required(Schema.String, "Name of a model that the endpoint serves."),
+    messages: required(Schema.Array(ChatMessage).check(Schema.isMinLength(1)), "Messages of the conversation, oldest first."),
+    max_tokens: optional(Positive, "Maximum number of tokens to generate. `max_completion_tokens` takes precedence."),
+    temperature: number("Sampling temperature, 0 to 2."),
+    top_p: number("Probability mass of the tokens to sample from, 0 to 1."),
+    n: optional(Positive, "Number of choices to generate. Defaults to 1."),
+    stream: boolean("Whether to stream the response. Defaults to false."),
+    stop: optional(Schema.Union([Schema.String, Schema.Array(Schema.String)]), "Up to 4 strings that end generation."),
+    presence_penalty: number("Penalty of tokens that occurred, -2 to 2."),
+    frequency_penalty: number("Penalty of tokens by their frequency, -2 to 2."),
+    logit_bias: optional(Schema.Record(Schema.String, Schema.Finite), "Bias by token id, -100 to 100."),
+    user: string("Identifier of the end user."),
+    functions: deprecated(Schema.Array(JsonObject), "Functions that the model may call.", "Use `tools`."),
+    function_call: deprecated(Schema.String, "Function that the model must call.", "Use `tool_choice`."),
 
-  max_completion_tokens: int("The most tokens to generate; wins over max_tokens"),
-  response_format: optional(ResponseFormat, "The shape the answer must have"),
-  seed: optional(Int64, "Makes sampling repeatable. In JavaScript a bigint where a number does not hold it exactly"),
-  stream_options: optional(
-    open({
-      include_usage: boolean("Whether a last chunk tells the usage"),
-      continuous_usage_stats: boolean("Whether every chunk tells the usage so far")
-    }),
-    "What a stream says beyond its tokens; only with stream"
-  ),
-  tools: optional(Schema.Array(Tool), "Tools the model may call, at least one"),
-  tool_choice: optional(ToolChoice, "Whether and which tool to call; only with tools"),
-  parallel_tool_calls: boolean("Whether several tools may be called at once"),
-  reasoning_effort: optional(
-    openString(["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
-    "How much a reasoning model thinks before it answers"
-  ),
-  include_reasoning: boolean("Whether the answer tells what the model thought"),
-  thinking_token_budget: int("The most tokens to think with"),
-  logprobs: boolean("Whether to return log probabilities"),
-  top_logprobs: int("How many alternatives a position, -1 for all; only with logprobs"),
-  prompt_logprobs: int("How many alternatives for each token of the prompt, -1 for all; not in a stream"),
-  top_k: int("Sample among the k likeliest tokens"),
-  min_p: number("The least probability, relative to the likeliest token"),
-  repetition_penalty: number("Penalty for repetition, above 0; 1 is none"),
-  length_penalty: number("With beam search: above 1 prefers longer answers"),
-  use_beam_search: boolean("Whether to search with n beams instead of sampling"),
-  stop_token_ids: ints("Tokens at which generation ends"),
-  include_stop_str_in_output: boolean("Whether the stop string is part of the answer"),
-  ignore_eos: boolean("Whether to go on after the model's end token"),
-  min_tokens: int("The fewest tokens to generate before a stop counts"),
-  allowed_token_ids: ints("The only tokens that may be generated"),
-  bad_words: strings("Words that must not be generated"),
-  skip_special_tokens: boolean("Whether special tokens are left out of the text"),
-  spaces_between_special_tokens: boolean("Whether special tokens in the text have spaces between them"),
-  truncate_prompt_tokens: int("Keep this many tokens of the prompt, -1 for what the model can hold"),
-  echo: boolean("Whether the answer begins with the last message, where both have one role"),
-  add_generation_prompt: boolean("Whether the template opens an assistant's message"),
-  continue_final_message: boolean("Whether to go on in the last message instead of answering it"),
-  add_special_tokens: boolean("Whether special tokens are added to what the template makes"),
-  documents: optional(
-    Schema.Array(Schema.Record(Schema.String, Schema.String)),
-    "Documents for templates that take them, as title and text"
-  ),
-  chat_template: string("The Jinja template that makes the prompt"),
-  chat_template_kwargs: object("More arguments of the template"),
-  mm_processor_kwargs: object("More arguments of the media processor"),
-  structured_outputs: optional(StructuredOutputs, "What the answer is held to"),
-  guided_json: schemaOrText("A JSON Schema the answer must fit, as older images take it"),
-  guided_regex: string("A regular expression the answer must match, as older images take it"),
-  guided_choice: strings("The answers to choose from, as older images take them"),
-  guided_grammar: string("A grammar of the answer, as older images take it"),
-  guided_decoding_backend: string("What holds the answer to it, in older images"),
-  guided_whitespace_pattern: string("A regular expression of the white space in JSON, as older images take it"),
-  priority: int("Where in the queue: lower goes first, 0 is the default"),
-  request_id: string("An id for the request; the completion's is made of it"),
-  return_tokens_as_token_ids: boolean("Whether logprobs name tokens as token_id:<id>"),
-  return_token_ids: boolean("Whether to return the ids of the prompt's and the answer's tokens"),
-  cache_salt: string("Keeps the prompt's cache apart from those with another salt"),
-  kv_transfer_params: object("For serving prefill and decode apart"),
-  vllm_xargs: optional(
-    Schema.Record(Schema.String, Schema.Union([XArg, Schema.Array(XArg)])),
-    "Arguments for extensions of the model server: strings, numbers, and lists of them"
-  )
-}).annotate({ identifier: "ChatCompletionRequest" })
-/** @since 0.1.0 */
-export type ChatCompletionRequest = typeof ChatCompletionRequest.Type
+    max_completion_tokens: optional(Positive, "Maximum number of tokens to generate."),
+    response_format: optional(ResponseFormat, "Format of the response."),
+    seed: optional(Int64, "Seed of repeatable sampling: a 64-bit integer, as a bigint when a number is not exact."),
+    stream_options: optional(StreamOptions, "Options of the stream. Requires `stream`."),
+    tools: optional(Schema.Array(Tool), "Tools that the model may call, at least one."),
+    tool_choice: optional(ToolChoice, "Tool that the model calls. Requires `tools`."),
+    parallel_tool_calls: boolean("Whether the model may call several tools at once."),
+    reasoning_effort: optional(openString(["none", "minimal", "low", "medium", "high", "xhigh", "max"]), "Reasoning effort of the model."),
+    include_reasoning: boolean("Whether the response contains the reasoning. Defaults to true."),
+    thinking_token_budget: int("Maximum number of reasoning tokens."),
+    logprobs: boolean("Whether to return log probabilities."),
+    top_logprobs: int("Number of likely tokens to return at each position. -1 means all. Requires `logprobs`."),
+    prompt_logprobs: int("Number of likely tokens to return at each position of the prompt. -1 means all."),
+    logprob_token_ids: ints("Ids of the tokens to return log probabilities of. Requires `logprobs`."),
+    top_k: int("Number of most likely tokens to sample from."),
+    min_p: number("Minimum probability, relative to the most likely token."),
+    repetition_penalty: number("Penalty of repetition, above 0. 1 means none."),
+    length_penalty: number("Length penalty of beam search."),
+    use_beam_search: boolean("Whether to use beam search with n beams."),
+    watermarking: boolean("Whether to watermark the generated text."),
+    stop_token_ids: ints("Ids of tokens that end generation."),
+    include_stop_str_in_output: boolean("Whether the text contains the stop string."),
+    ignore_eos: boolean("Whether to continue after the end-of-sequence token."),
+    min_tokens: int("Minimum number of tokens to generate."),
+    allowed_token_ids: ints("Ids of the only tokens that may be generated."),
+    bad_words: strings("Words that must not be generated."),
+    skip_special_tokens: boolean("Whether the text omits special tokens. Defaults to true."),
+    spaces_between_special_tokens: boolean("Whether spaces separate special tokens. Defaults to true."),
+    truncate_prompt_tokens: int("Maximum number of prompt tokens. -1 means the model's limit."),
+    truncation_side: optional(openString(["left", "right"]), "Side of the prompt that is truncated."),
+    repetition_detection: optional(RepetitionDetection, "Detection of repetition, which ends generation."),
+    stream_interval: optional(Positive, "Number of tokens of a chunk."),
+    echo: boolean("Whether the response repeats the last message of the same role."),
+    add_generation_prompt: boolean("Whether the prompt ends with the start of an answer. Defaults to true."),
+    continue_final_message: boolean("Whether to continue the last message instead of answering it."),
+    add_special_tokens: boolean("Whether to add special tokens to the prompt."),
+    documents: optional(Schema.Array(Schema.Record(Schema.String, Schema.String)), "Documents for the template: `title` and `text`."),
+    chat_template: string("Jinja template of the prompt."),
+    chat_template_kwargs: object("Additional arguments of the template."),
+    mm_processor_kwargs: object("Additional arguments of the media processor."),
+    media_io_kwargs: object("Additional arguments of the media loader, by modality."),
+    structured_outputs: optional(StructuredOutputs, "Constraint of the generated text."),
+    guided_json: deprecated(SchemaOrText, "JSON Schema of the text.", "Use `structured_outputs.json`."),
+    guided_regex: deprecated(Schema.String, "Regular expression of the text.", "Use `structured_outputs.regex`."),
+    guided_choice: deprecated(Schema.Array(Schema.String), "Allowed texts.", "Use `structured_outputs.choice`."),
+    guided_grammar: deprecated(Schema.String, "Context-free grammar of the text.", "Use `structured_outputs.grammar`."),
+    guided_decoding_backend: deprecated(Schema.String, "Grammar engine.", "Model servers choose one."),
+    guided_whitespace_pattern: deprecated(
+      Schema.String,
+      "Regular expression of the white space in JSON.",
+      "Use `structured_outputs.whitespace_pattern`."
+    ),
+    priority: int("Priority in the queue. Lower is first. Defaults to 0."),
+    request_id: string("Identifier of the request."),
+    session_id: string("Identifier of a session of related requests."),
+    return_tokens_as_token_ids: boolean("Whether log probabilities name tokens as `token_id:<id>`."),
+    return_token_ids: boolean("Whether to return token ids."),
+    return_prompt_text: boolean("Whether to return the prompt's text."),
+    routed_experts_prompt_start: int("Number of prompt tokens to omit from `routed_experts`."),
+    cache_salt: string("Salt of the prefix cache."),
+    kv_transfer_params: object("Parameters of disaggregated prefill."),
+    ec_transfer_params: object("Parameters of disaggregated encoding."),
+    vllm_xargs: optional(
+      Schema.Record(Schema.String, Schema.Union([XArg, Schema.Array(XArg)])),
+      "Arguments of the model server's extensions."
+    )
+  }
+)

@@ -1,19 +1,19 @@
-// A request as the fields of a form, and back. Three spellings are read: `messages[0]role`, which Django REST framework takes, the
-// `messages[0][role]` of other web frameworks, and JSON texts. The first one is written, with JSON below it.
+// A request as the fields of a form. Three spellings are read: `messages[0]role`, which Django REST framework takes, `messages[0][role]` of
+// other web frameworks, and JSON texts. The first is written, with JSON below it.
 import * as Result from "effect/Result"
-import { ChatCompletionRequest } from "../contract/request.ts"
-import type { ChatMessage } from "../contract/message.ts"
+import type { ChatCompletionRequest } from "../ChatCompletion.ts"
+import { ChatCompletionRequest as schema } from "../contract/request.ts"
 import { InvalidRequest } from "../ParadigmError.ts"
-import { fieldOf, isSound, readsAsList, readText, readTexts, type Shape, shapeOf, writeText, writeTexts } from "./formText.ts"
+import { fieldOf, type FormType, formTypeOf, isList, isSound, readsAsList, readText, readTexts, writeText, writeTexts } from "./formText.ts"
 import { add, join } from "../errors/FieldErrors.ts"
 
-/** A form's field: a text, or what is not a text, a file. */
+/** A field of a form. A value that is not a text is a file. */
 export type Entry = readonly [name: string, value: string | object]
 
-// Asked for when a form is: a client that sends JSON needs no schema.
-const request = () => shapeOf(ChatCompletionRequest.ast)
+// Evaluated lazily: a client that sends JSON needs no schema.
+const request = () => formTypeOf(schema.ast)
 
-// Enough for any conversation; what a form can make the reader do stays in proportion to its size.
+// Bounds the work of the reader by the size of the form.
 const maxIndex = 9999
 const maxDepth = 16
 const maxName = 256
@@ -21,13 +21,13 @@ const maxName = 256
 interface Node {
   readonly texts: Array<string>
   children: Map<string, Node> | undefined
-  /** Where the list's items stood in the form, once it was read. */
+  /** Indices of a list's items in the form, once it was read. */
   indices: ReadonlyArray<string> | undefined
 }
 
 const newNode = (): Node => ({ texts: [], children: undefined, indices: undefined })
 
-// `a[0]b`, `a[0][b]` and `a[0].b` are the same place. `a[]` is `a`, once more.
+// `a[0]b`, `a[0][b]` and `a[0].b` are the same place. `a[]` is a repeated `a`.
 const parseName = (name: string): ReadonlyArray<string> | undefined => {
   if (name.length > maxName || !/^[^[\]]+(?:\[[^[\]]*\][^[\]]*)*$/.test(name)) return undefined
   const [first = "", ...rest] = name.replace(/\[\]$/, "").split("[")
@@ -40,10 +40,10 @@ const parseName = (name: string): ReadonlyArray<string> | undefined => {
   return path.length > maxDepth || path.includes("") ? undefined : path
 }
 
-/** The path of a field in the value, or its name as it is. */
+/** Returns the path of a field in the value, or its name if the name has no path. */
 export const pathOf = (name: string): string => parseName(name)?.reduce(join, "") ?? name.slice(0, maxName)
 
-/** What a form says, not yet validated; what is wrong with the form itself; and the path in the form of a path in the value. */
+/** The value of a form before validation, the problems of the form, and the path in the form of a path in the value. */
 export interface Reading {
   readonly value: unknown
   readonly problems: ReadonlyMap<string, ReadonlyArray<string>>
@@ -56,7 +56,7 @@ export const readForm = (entries: Iterable<Entry>): Reading => {
   const problems = new Map<string, Array<string>>()
   const root = newNode()
 
-  const readList = (item: Shape, node: Node, children: ReadonlyMap<string, Node>, path: string): ReadonlyArray<unknown> => {
+  const readList = (item: FormType, node: Node, children: ReadonlyMap<string, Node>, path: string): ReadonlyArray<unknown> => {
     const indices: Array<string> = []
     for (const key of children.keys()) {
       if (isIndex(key) && Number(key) <= maxIndex) indices.push(key)
@@ -66,29 +66,29 @@ export const readForm = (entries: Iterable<Entry>): Reading => {
     return node.indices.map((key) => read(item, children.get(key), join(path, key)))
   }
 
-  const readObject = (shape: Shape, children: ReadonlyMap<string, Node>, path: string): object =>
+  const readObject = (type: FormType, children: ReadonlyMap<string, Node>, path: string): object =>
     Object.fromEntries(
       [...children]
-        .map(([key, child]): [string, unknown] => [key, read(fieldOf(shape, key), child, join(path, key))])
+        .map(([key, child]): [string, unknown] => [key, read(fieldOf(type, key), child, join(path, key))])
         .filter(([, value]) => value !== undefined)
     )
 
-  const read = (shape: Shape, node: Node | undefined, path: string): unknown => {
+  const read = (type: FormType, node: Node | undefined, path: string): unknown => {
     if (node === undefined) return undefined
     const { children, texts } = node
     const [text] = texts
     if (children !== undefined) {
       if (text !== undefined) add(problems, path, "Given in two spellings")
-      if (shape.list !== undefined) return readList(shape.list, node, children, path)
-      if (shape.any && [...children.keys()].every(isIndex)) return readList(shape, node, children, path)
-      if (shape.object !== undefined || shape.any) return readObject(shape, children, path)
+      if (type.list !== undefined) return readList(type.list, node, children, path)
+      if (type.any && [...children.keys()].every(isIndex)) return readList(type, node, children, path)
+      if (type.object !== undefined || type.any) return readObject(type, children, path)
       add(problems, path, "Expected a text, got fields below it")
       return undefined
     }
     if (text === undefined) return undefined
-    if (shape.list !== undefined && !shape.string) return readTexts(shape.list, texts)
+    if (type.list !== undefined && isList(type)) return readTexts(type.list, texts)
     if (texts.length > 1) add(problems, path, "Given more than once")
-    return readText(shape, text)
+    return readText(type, text)
   }
 
   for (const [name, value] of entries) {
@@ -122,34 +122,35 @@ export const readForm = (entries: Iterable<Entry>): Reading => {
   return { value: readObject(request(), root.children ?? new Map(), ""), problems, pathInForm }
 }
 
-// Names that mean the same to every reader of forms: they do not agree on how a quote or a line end in one is written.
+// Names that every reader of forms understands alike: readers disagree on quotes and line ends in names.
 const isName = (name: string) => name.length <= maxName / 2 && /^[^.[\]"%\p{Cc}][^[\]"%\p{Cc}]*$/u.test(name) && isSound(name)
 
-/** Writes the fields of a request that JSON can hold. What a form cannot hold is told by its path. */
+/** Writes a request that JSON can represent as the fields of a form. Fails with the path of a value that a form cannot represent. */
 export const writeForm = (value: ChatCompletionRequest): Result.Result<Array<[string, string]>, InvalidRequest> => {
   const entries: Array<[string, string]> = []
 
-  // Whether the value could be written.
-  const write = (shape: Shape, name: string, value: unknown): boolean => {
-    const texts = shape.list !== undefined && Array.isArray(value) ? writeTexts(shape.list, value) : undefined
+  // Returns whether the value was written.
+  const write = (type: FormType, name: string, given: unknown): boolean => {
+    const value = typeof given === "string" && isList(type) ? [given] : given
+    const texts = type.list !== undefined && Array.isArray(value) ? writeTexts(type.list, value) : undefined
     const [only] = texts ?? []
-    if (shape.list !== undefined && only !== undefined && texts?.length === 1) {
-      entries.push([readsAsList(shape.list, only) ? `${name}[0]` : name, only])
+    if (type.list !== undefined && only !== undefined && texts?.length === 1) {
+      entries.push([readsAsList(type.list, only) ? `${name}[0]` : name, only])
     } else if (texts !== undefined) {
       for (const text of texts) entries.push([name, text])
     } else {
-      const text = writeText(shape, value)
+      const text = writeText(type, value)
       if (text === undefined) return false
       entries.push([name, text])
     }
     return true
   }
 
-  // A message whose content is null, or a text that reads as a list of parts, is written as JSON: Django has no spelling for it.
-  const writeMessage = (shape: Shape, name: string, message: ChatMessage) => {
+  // A message is written as JSON if its content is null or a text that is read as a list of parts: Django has no spelling for it.
+  const writeMessage = (type: FormType, name: string, message: object) => {
     const before = entries.length
     for (const [key, field] of Object.entries(message)) {
-      if (field === undefined || (isName(key) && write(fieldOf(shape, key), `${name}${key}`, field))) continue
+      if (field === undefined || (isName(key) && write(fieldOf(type, key), `${name}${key}`, field))) continue
       entries.length = before
       entries.push([name, JSON.stringify(message)])
       return
@@ -159,12 +160,12 @@ export const writeForm = (value: ChatCompletionRequest): Result.Result<Array<[st
   const { messages } = value
   for (const [key, field] of Object.entries(value)) {
     if (field === undefined) continue
-    const shape = fieldOf(request(), key)
-    if (key === "messages" && shape.list !== undefined && messages.length > 0 && messages.length <= maxIndex) {
-      for (const [i, message] of messages.entries()) writeMessage(shape.list, `messages[${i}]`, message)
+    const type = fieldOf(request(), key)
+    if (key === "messages" && type.list !== undefined && messages.length > 0 && messages.length <= maxIndex) {
+      for (const [i, message] of messages.entries()) writeMessage(type.list, `messages[${i}]`, message)
     } else if (!isName(key)) {
       return cannotHold(key.slice(0, maxName), "Unexpected name of a field")
-    } else if (!write(shape, key, field)) {
+    } else if (!write(type, key, field)) {
       return cannotHold(key, "Unexpected unpaired surrogate")
     }
   }

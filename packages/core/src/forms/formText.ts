@@ -1,38 +1,38 @@
-// How a value stands in a form, where everything is text: what its schema expects decides. Writing is the inverse of reading, and is checked
-// against it, so that whatever is written is read back as it was.
+// Values as texts of a form. The schema decides what a text means. Writing is the inverse of reading and is checked against it, so that a
+// written text is read as the same value.
 import type * as SchemaAST from "effect/SchemaAST"
 import { parseInt64 } from "../json/lossless.ts"
 import { Int64 } from "../contract/schema.ts"
 
-/** What a schema expects. `any` takes everything, as an unknown field does. */
-export interface Shape {
+/** The values that a schema accepts, as a form distinguishes them. `any` accepts everything, as an unknown field does. */
+export interface FormType {
   readonly any: boolean
   readonly string: boolean
   readonly number: boolean
   readonly boolean: boolean
   readonly int64: boolean
-  /** The shape of a list's items. */
-  readonly list: Shape | undefined
-  /** The shape of an object's field. */
-  readonly object: ((name: string) => Shape) | undefined
+  /** Type of the items. */
+  readonly list: FormType | undefined
+  /** Type of a field. */
+  readonly object: ((name: string) => FormType) | undefined
 }
 
-const nothing: Shape = { any: false, string: false, number: false, boolean: false, int64: false, list: undefined, object: undefined }
-const anything: Shape = { ...nothing, any: true }
+const nothing: FormType = { any: false, string: false, number: false, boolean: false, int64: false, list: undefined, object: undefined }
+const anything: FormType = { ...nothing, any: true }
 
-/** The shape of an object's field. */
-export const fieldOf = (shape: Shape, name: string): Shape => shape.object?.(name) ?? anything
+/** Returns the type of an object's field. */
+export const fieldOf = (type: FormType, name: string): FormType => type.object?.(name) ?? anything
 
-const shapes = new WeakMap<SchemaAST.AST, Shape>()
+const formTypes = new WeakMap<SchemaAST.AST, FormType>()
 
-/** What a schema expects, `null` and `undefined` apart: a form has no text for them. */
-export const shapeOf = (ast: SchemaAST.AST): Shape => {
-  let shape = shapes.get(ast)
-  if (shape === undefined) shapes.set(ast, (shape = describe(ast)))
-  return shape
+/** Returns the type of a schema. A form has no text for `null` and `undefined`. */
+export const formTypeOf = (ast: SchemaAST.AST): FormType => {
+  let type = formTypes.get(ast)
+  if (type === undefined) formTypes.set(ast, (type = describe(ast)))
+  return type
 }
 
-const describe = (ast: SchemaAST.AST): Shape => {
+const describe = (ast: SchemaAST.AST): FormType => {
   switch (ast._tag) {
     case "String":
       return { ...nothing, string: true }
@@ -43,15 +43,15 @@ const describe = (ast: SchemaAST.AST): Shape => {
     case "Declaration":
       return ast === Int64.ast ? { ...nothing, int64: true } : anything
     case "Arrays":
-      return { ...nothing, list: ast.rest[0] === undefined ? anything : shapeOf(ast.rest[0]) }
+      return { ...nothing, list: ast.rest[0] === undefined ? anything : formTypeOf(ast.rest[0]) }
     case "Objects": {
-      const fields = new Map(ast.propertySignatures.map(({ name, type }) => [name, shapeOf(type)]))
+      const fields = new Map(ast.propertySignatures.map(({ name, type }) => [name, formTypeOf(type)]))
       const [others] = ast.indexSignatures
-      const rest = others === undefined ? anything : shapeOf(others.type)
+      const rest = others === undefined ? anything : formTypeOf(others.type)
       return { ...nothing, object: (name) => fields.get(name) ?? rest }
     }
     case "Union":
-      return ast.types.map(shapeOf).reduce((all, one): Shape => ({
+      return ast.types.map(formTypeOf).reduce((all, one): FormType => ({
         any: all.any || one.any,
         string: all.string || one.string,
         number: all.number || one.number,
@@ -75,7 +75,7 @@ const parseJson = (text: string): { readonly value: unknown } | undefined => {
   if (!/^\s*["{[\-\dtfn]/.test(text)) return undefined
   try {
     const value: unknown = JSON.parse(text)
-    // A number that lost digits is better kept as the text it was.
+    // A number that would lose digits stays a text.
     return typeof value === "number" && /^\s*-?\d{16,}\s*$/.test(text) && String(value) !== text.trim() ? undefined : { value }
   } catch {
     return undefined
@@ -89,57 +89,63 @@ const booleans: ReadonlyMap<string, boolean> = new Map([
   ...["false", "0", "off", "no"].map((word): [string, boolean] => [word, false])
 ])
 
-// A message's content: a text or a list of parts.
-const isContent = (shape: Shape) => shape.string && shape.list?.object !== undefined
+// Strings, of which one may be given alone.
+const isTexts = ({ list, string }: FormType) => string && list !== undefined && isTextOnly(list)
 
-const isTextOnly = ({ any, boolean, int64, list, number, object, string }: Shape) =>
+/** Whether a field is read as a list, although one string may be given alone. */
+export const isList = (type: FormType): boolean => type.list !== undefined && (!type.string || isTexts(type))
+
+// A message's content: a string or a list of parts.
+const isContent = (type: FormType) => type.string && type.list?.object !== undefined
+
+const isTextOnly = ({ any, boolean, int64, list, number, object, string }: FormType) =>
   string && !(any || boolean || int64 || number) && list === undefined && object === undefined
 
-const isScalarOnly = ({ any, boolean, int64, list, number, object, string }: Shape) =>
+const isScalarOnly = ({ any, boolean, int64, list, number, object, string }: FormType) =>
   (boolean || int64 || number) && !(any || string) && list === undefined && object === undefined
 
-const readScalar = (shape: Shape, text: string): unknown => {
+const readScalar = (type: FormType, text: string): unknown => {
   const trimmed = text.trim()
   if (trimmed === "") return undefined
-  if (shape.boolean) return booleans.get(trimmed.toLowerCase()) ?? text
-  const integer = shape.int64 ? parseInt64(trimmed) : undefined
+  if (type.boolean) return booleans.get(trimmed.toLowerCase()) ?? text
+  const integer = type.int64 ? parseInt64(trimmed) : undefined
   if (integer !== undefined) return integer
   return /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(trimmed) ? Number(trimmed) : text
 }
 
-const fits = (shape: Shape, value: unknown): boolean => {
+const fits = (type: FormType, value: unknown): boolean => {
   switch (typeof value) {
     case "string":
-      return shape.string
+      return type.string
     case "number":
-      return shape.number || shape.int64
+      return type.number || type.int64
     case "boolean":
-      return shape.boolean
+      return type.boolean
     default:
-      return value !== null && (Array.isArray(value) ? shape.list !== undefined : shape.object !== undefined)
+      return value !== null && (Array.isArray(value) ? type.list !== undefined : type.object !== undefined)
   }
 }
 
 /**
- * Reads one text. What cannot be read stays a text, for the schema to refuse. `undefined` stands for nothing: forms send a field that nobody
- * filled in as an empty text, which means something only where a text is expected.
+ * Reads one text. A text that cannot be read stays a text, which the schema rejects. Returns `undefined` for an empty text unless the type is a
+ * string: forms send an empty text for a field that was not filled in.
  */
-export const readText = (shape: Shape, text: string): unknown => {
-  if (isTextOnly(shape)) return text
-  if (isScalarOnly(shape)) return readScalar(shape, text)
-  if (isContent(shape)) {
-    // A list only where it looks like one of parts, since any text may be a prompt.
+export const readText = (type: FormType, text: string): unknown => {
+  if (isTextOnly(type)) return text
+  if (isScalarOnly(type)) return readScalar(type, text)
+  if (isContent(type)) {
+    // A list only if it looks like parts, since any text may be a prompt.
     const parts = text.trimStart().startsWith("[") ? parseJson(text)?.value : undefined
     return Array.isArray(parts) && parts.length > 0 && parts.every(isPart) ? parts : text
   }
-  const takesText = shape.any || shape.string
+  const takesText = type.any || type.string
   if (text.trim() === "" && !takesText) return undefined
   const json = parseJson(text)
-  return json !== undefined && (!takesText || shape.any || fits(shape, json.value)) ? json.value : text
+  return json !== undefined && (!takesText || type.any || fits(type, json.value)) ? json.value : text
 }
 
-/** Reads a list that is given as texts: one JSON array, or a text an item. */
-export const readTexts = (item: Shape, texts: ReadonlyArray<string>): unknown => {
+/** Reads a list: one JSON array, or one text per item. */
+export const readTexts = (item: FormType, texts: ReadonlyArray<string>): unknown => {
   const [first] = texts
   if (texts.length === 1 && first !== undefined) {
     const isText = isTextOnly(item)
@@ -150,32 +156,32 @@ export const readTexts = (item: Shape, texts: ReadonlyArray<string>): unknown =>
   return texts.map((text) => readText(item, text) ?? text)
 }
 
-/** Whether a form can carry a text: UTF-8 has no half of a surrogate pair. */
+/** Whether a text has a UTF-8 form: an unpaired surrogate has none. */
 export const isSound = (text: string): boolean => !/\p{Surrogate}/u.test(text)
 
-const isRead = (shape: Shape, value: unknown, text: string) => {
-  const read = readText(shape, text)
+const isRead = (type: FormType, value: unknown, text: string) => {
+  const read = readText(type, text)
   if (typeof value !== "object" || value === null) return read === value
-  return shape.any || typeof read === "object"
+  return type.any || typeof read === "object"
 }
 
-/** The text of a value that JSON can hold, or `undefined` where a form has none for it. */
-export const writeText = (shape: Shape, value: unknown): string | undefined => {
+/** Writes a JSON value as text. Returns `undefined` if a form has no text for it. */
+export const writeText = (type: FormType, value: unknown): string | undefined => {
   if (typeof value === "bigint") return String(value)
   const json = JSON.stringify(value)
   const texts = typeof value === "string" ? [value, json] : [json]
-  return texts.find((text) => isSound(text) && isRead(shape, value, text))
+  return texts.find((text) => isSound(text) && isRead(type, value, text))
 }
 
-/** The texts of a list, one an item, where all items are plain and there is one at least. */
-export const writeTexts = (item: Shape, values: ReadonlyArray<unknown>): ReadonlyArray<string> | undefined => {
+/** Writes a list of scalars as one text per item. Returns `undefined` for an empty list and for other lists. */
+export const writeTexts = (item: FormType, values: ReadonlyArray<unknown>): ReadonlyArray<string> | undefined => {
   if (values.length === 0 || !(isTextOnly(item) || isScalarOnly(item))) return undefined
   const texts = values.map((value) => writeText(item, value))
   return texts.every((text) => text !== undefined) ? texts : undefined
 }
 
-/** Whether the only text of a list reads as the whole of it, as `["a"]` does. */
-export const readsAsList = (item: Shape, text: string): boolean => {
+/** Whether the only text of a list is read as a whole list, as `["a"]` is. */
+export const readsAsList = (item: FormType, text: string): boolean => {
   const read = readTexts(item, [text])
   return !Array.isArray(read) || read.length !== 1 || read[0] !== readText(item, text)
 }

@@ -2,6 +2,7 @@
 // the bytes before and after that string. An event with the same bytes around a well-formed string is the same JSON with another value
 // there, so it has the shape that was validated once: only the string is read. Whatever does not match goes the whole way.
 import type { ChatCompletionChunk, ChatCompletionDelta } from "../ChatCompletion.ts"
+import { findValues, type Span } from "../json/scan.ts"
 
 type TextField = "content" | "reasoning" | "reasoning_content"
 const textFields: ReadonlyArray<TextField> = ["content", "reasoning", "reasoning_content"]
@@ -31,62 +32,10 @@ const matches = (pattern: Pattern, bytes: Uint8Array, view: DataView, at: number
   return true
 }
 
-// Where the string at a path of keys stands in a JSON text that is known to be valid: at its opening quote, and past its closing one.
-// `undefined` where a key on the way is repeated, since then the place is not certain.
-const findString = (text: string, path: ReadonlyArray<string | number>): readonly [number, number] | undefined => {
-  let at = 0
-  let found: readonly [number, number] | undefined
-  let repeated = false
-
-  const skipSpace = () => {
-    while (at < text.length && text.charCodeAt(at) <= 32) at++
-  }
-  const skipString = () => {
-    at++
-    while (text.charCodeAt(at) !== 34) at += text.charCodeAt(at) === 92 ? 2 : 1
-    at++
-  }
-  const skipMembers = (depth: number, onPath: boolean, close: string) => {
-    at++
-    for (let index = 0; ; index++) {
-      skipSpace()
-      if (text[at] === close) break
-      if (text[at] === ",") {
-        at++
-        skipSpace()
-      }
-      let key: string | number = index
-      if (close === "}") {
-        const start = at
-        skipString()
-        key = JSON.parse(text.slice(start, at))
-        skipSpace()
-        at++
-      }
-      skipValue(depth + 1, onPath && key === path[depth])
-    }
-    at++
-  }
-  const skipValue = (depth: number, onPath: boolean) => {
-    skipSpace()
-    const start = at
-    switch (text[at]) {
-      case "{":
-        return skipMembers(depth, onPath, "}")
-      case "[":
-        return skipMembers(depth, onPath, "]")
-      case '"':
-        skipString()
-        if (!onPath || depth !== path.length) return
-        repeated ||= found !== undefined
-        found = [start, at]
-        return
-      default:
-        while (at < text.length && !/[,}\]\s]/.test(text.charAt(at))) at++
-    }
-  }
-  skipValue(0, true)
-  return repeated ? undefined : found
+// The string at a path of keys in a valid JSON text, with its quotes. `undefined` if a key on the way is repeated, since the place is uncertain.
+const findString = (text: string, path: ReadonlyArray<string | number>): Span | undefined => {
+  const [span, ...more] = findValues(text, path)
+  return span !== undefined && more.length === 0 && text[span[0]] === '"' ? span : undefined
 }
 
 const isFlat = (value: object, except: string): boolean => {

@@ -1,4 +1,4 @@
-// JSON that a model writes: the JSON Schema that holds it to a shape, and the decoding of what came.
+// JSON that a model writes: the JSON Schema that constrains it, and its decoder.
 import * as Effect from "effect/Effect"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
@@ -20,7 +20,7 @@ const tighter: Readonly<Record<string, (a: number, b: number) => number>> = {
   maxProperties: Math.min
 }
 
-// What cannot be said in one schema is left out: a looser grammar, and the decoder still checks it.
+// A constraint that one schema cannot express is omitted. The grammar is then looser, and the decoder still checks it.
 const merge = (into: JsonSchema.JsonSchema, member: JsonSchema.JsonSchema) => {
   for (const [key, value] of Object.entries(member)) {
     const before = into[key]
@@ -36,12 +36,12 @@ const rewriteValues = (schemas: unknown): unknown =>
 
 const rewriteAll = (schemas: unknown): unknown => (Array.isArray(schemas) ? schemas.map(rewrite) : schemas)
 
-// The grammar engines behind model servers know a part of JSON Schema. Beside an `allOf`, xgrammar ignores every other keyword: a field with
-// a description would be free to hold anything. It ignores `not`, refuses or mistakes `propertyNames` and `uniqueItems`, and llguidance takes
-// `oneOf` only where it can prove that the members exclude each other.
+// The grammar engines of model servers support a part of JSON Schema. xgrammar ignores every keyword next to an `allOf`, so a field with a
+// description would accept anything. It ignores `not`, and rejects or misreads `propertyNames` and `uniqueItems`. llguidance accepts `oneOf`
+// only if it can prove that the members exclude each other.
 const toGrammarSchema = (schema: JsonSchema.JsonSchema): JsonSchema.JsonSchema => {
   const { allOf, not, propertyNames: _names, uniqueItems: _unique, ...rest } = schema
-  // Effect's empty struct takes all but null, and says it so.
+  // Effect's empty struct accepts all values but null.
   const isEmptyStruct = rest["type"] === undefined && Predicate.isObject(not) && "type" in not && not.type === "null"
   const out: JsonSchema.JsonSchema = isEmptyStruct ? { type: "object", properties: {}, additionalProperties: false } : {}
   for (const [key, value] of Object.entries(rest)) {
@@ -70,26 +70,26 @@ const toGrammarSchema = (schema: JsonSchema.JsonSchema): JsonSchema.JsonSchema =
   return out
 }
 
-/** The JSON Schema of the schema's encoded side. What is used once stands in its place. Throws `InvalidRequest` naming `field`. */
+/** Returns the JSON Schema of a schema's encoded side. Inlines definitions that are used once. Throws `InvalidRequest` for `field`. */
 export const jsonSchemaOf = (schema: Schema.Constraint, field: string): JsonSchema.JsonSchema => {
   try {
     const { definitions, schema: root } = Schema.toJsonSchemaDocument(schema, {
       onExcessProperty: "error",
-      // Engines look references up by their text, without decoding it.
+      // Engines resolve references by their text, without decoding it.
       referencePolicy: ({ identifier, occurrences }) => (occurrences > 1 ? identifier?.replaceAll(/[^A-Za-z0-9_.-]/g, "_") : undefined)
     })
     return toGrammarSchema(Object.keys(definitions).length === 0 ? root : { ...resolveRoot(root, definitions), $defs: definitions })
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error)
-    throw new ParadigmError({ reason: new InvalidRequest({ detail: "the schema has no JSON form", fields: { [field]: [problem] } }) })
+    throw new ParadigmError({ reason: new InvalidRequest({ detail: "the schema has no JSON Schema", fields: { [field]: [problem] } }) })
   }
 }
 
-// OpenAI's servers refuse a root that is a reference.
+// OpenAI's servers reject a root that is a reference.
 const resolveRoot = (root: JsonSchema.JsonSchema, definitions: JsonSchema.Definitions): JsonSchema.JsonSchema =>
   typeof root["$ref"] === "string" ? (definitions[root["$ref"].slice("#/$defs/".length)] ?? root) : root
 
-/** A text that a model wrote, as a value of the schema. Fails with what is wrong with it, and where. */
+/** Decodes a text that a model wrote. Fails with the problems and their paths. */
 export const decodeText = <S extends Schema.Constraint>(schema: S, text: string): Effect.Effect<S["Type"], string, S["DecodingServices"]> =>
   Effect.suspend(() => {
     let value: unknown
@@ -100,7 +100,7 @@ export const decodeText = <S extends Schema.Constraint>(schema: S, text: string)
     }
     return Schema.decodeUnknownEffect(Schema.toCodecJson(schema), { errors: "all" })(value).pipe(
       Effect.mapError((error) => excerpt(describeFields(fieldsOf(error)))),
-      // A model in a loop may open thousands of brackets, and a recursive schema follows them all.
+      // A model in a loop may open thousands of brackets, which a recursive schema follows.
       Effect.catchDefect((defect) =>
         defect instanceof Error && /call stack|recursion/i.test(defect.message)
           ? Effect.fail("it is nested too deeply")
@@ -109,7 +109,7 @@ export const decodeText = <S extends Schema.Constraint>(schema: S, text: string)
     )
   })
 
-/** Why a text ends in the middle, where the finish reason says that it may. */
+/** Describes why a text is truncated, if its finish reason implies that. */
 export const cutOff = (finishReason: string | null | undefined): string | undefined => {
   if (finishReason === "length") return "it was cut off at the token limit (finish_reason length)"
   if (finishReason === "content_filter") return "it was cut off by the content filter (finish_reason content_filter)"

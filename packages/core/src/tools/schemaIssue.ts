@@ -1,4 +1,4 @@
-// What a schema found wrong, by the path of the field.
+// The problems that a schema found, by the path of the field.
 import type * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { add, type Fields, join } from "../errors/FieldErrors.ts"

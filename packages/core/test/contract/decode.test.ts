@@ -34,7 +34,8 @@ const assertRefused = (
 describe("decodeChunk", () => {
   it("takes a chunk as it is", () => {
     const extended = { ...chunk, extra: { a: [null] }, choices: [{ index: 0, delta: { content: "a", x: 1 }, y: 2 }] }
-    for (const value of [chunk, extended, { ...chunk, choices: [] }]) assert.strictEqual(Result.getOrThrow(decodeChunk(value)), value)
+    for (const value of [chunk, extended, { ...chunk, choices: [] }])
+      assert.strictEqual<unknown>(Result.getOrThrow(decodeChunk(value)), value)
   })
 
   it.each<[string, object, object]>([
@@ -54,7 +55,7 @@ describe("decodeChunk", () => {
   it("leaves what it was given as it was", () => {
     const value = { choices: [{ finish_reason: "stop" }], extra: 1 }
     const copy = structuredClone(value)
-    assert.deepInclude(Result.getOrThrow(decodeChunk(value)), { extra: 1 })
+    assert.deepInclude<object>(Result.getOrThrow(decodeChunk(value)), { extra: 1 })
     assert.deepStrictEqual(value, copy)
   })
 
@@ -79,7 +80,7 @@ describe("decodeChunk", () => {
 describe("decodeCompletion", () => {
   it("takes a completion as it is", () => {
     for (const value of [completion, { ...completion, extra: null }, { ...completion, choices: [] }]) {
-      assert.strictEqual(Result.getOrThrow(decodeCompletion(value)), value)
+      assert.strictEqual<unknown>(Result.getOrThrow(decodeCompletion(value)), value)
     }
   })
 
@@ -116,7 +117,7 @@ describe("decodeCompletion", () => {
 describe("decodeRequest", () => {
   it("takes a request as it is, and completes nothing", () => {
     const request = { model: "alfred", messages: [{ role: "user", content: "a" }], extra: 1 }
-    assert.strictEqual(Result.getOrThrow(decodeRequest(request)), request)
+    assert.strictEqual<unknown>(Result.getOrThrow(decodeRequest(request)), request)
     assertRefused(decodeRequest({ messages: [{ content: "a" }] }), "model", "messages[0].role")
   })
 })

@@ -125,7 +125,7 @@ describe("the key", () => {
 
 describe("an error without the key", () => {
   const attempts = [{ reason: "RateLimited", status: 429, requestId: "r-0", durationMillis: 5, delayMillis: undefined }] as const
-  const partial = { ...completion, choices: [{ index: 0, message: { role: "assistant", content: "Hel" }, finish_reason: null }] }
+  const partial = { ...completion, choices: [{ index: 0, message: { role: "assistant" as const, content: "Hel" }, finish_reason: null }] }
   const limited = (detail: string) =>
     new RateLimited({ status: 429, detail, excerpt: `{"detail":"${detail}"}`, retryAfter: Duration.seconds(3) })
   const redact = Redaction.make(Redacted.make(key))
@@ -155,10 +155,10 @@ describe("an error without the key", () => {
   it("is without it in what nobody modelled, and in another case", () => {
     const extended = { ...completion.usage, billed: [{ to: key }] }
     const refused = new RedirectRefused({ status: 307, origin: `https://${key.toUpperCase()}.example.com` })
-    const error = redact(new ParadigmError({ reason: refused, usage: extended, partial: { ...partial, account: { key } } }))
+    const error = redact(new ParadigmError({ reason: refused, usage: extended, partial: Object.assign({}, partial, { account: { key } }) }))
     assertSecret(error, key)
     assert.include(error.message, "https://<redacted>.example.com")
-    assert.deepStrictEqual(error.usage, { ...completion.usage, billed: [{ to: "<redacted>" }] })
+    assert.deepStrictEqual<unknown>(error.usage, { ...completion.usage, billed: [{ to: "<redacted>" }] })
   })
 
   it("may end with a few of its letters", () => {
@@ -190,7 +190,7 @@ describe("an error without the key", () => {
   it("may nest as deep as it likes", () => {
     let deep: unknown = key
     for (let depth = 0; depth < 20_000; depth++) deep = [deep]
-    const error = redact(new ParadigmError({ reason: limited("Slow"), usage: { ...completion.usage, deep } }))
+    const error = redact(new ParadigmError({ reason: limited("Slow"), usage: Object.assign({}, completion.usage, { deep }) }))
     assert.strictEqual(error.usage?.total_tokens, 3)
   })
 })

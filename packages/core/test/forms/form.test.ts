@@ -49,16 +49,16 @@ const Message = Schema.Struct({
   name: maybe(Text),
   tool_calls: maybe(Schema.Array(Call)),
   tool_call_id: maybe(Text),
-  function_call: maybe(Schema.Record(Schema.String, Value))
+  function_call: maybe(Schema.Struct({ name: Text, arguments: Text }))
 })
 
 const Request = Schema.Struct({
   model: Text,
-  messages: Schema.Array(Message),
+  messages: Schema.NonEmptyArray(Message),
   temperature: maybe(Schema.Finite),
-  n: maybe(Schema.Int),
+  n: maybe(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
   stream: maybe(Schema.Boolean),
-  stop: maybe(Schema.Array(Text)),
+  stop: maybe(Schema.Union([Text, Schema.Array(Text)])),
   user: maybe(Text),
   logit_bias: maybe(Schema.Record(Schema.String, Schema.Finite)),
   functions: maybe(Schema.Array(Unknown)),
@@ -75,26 +75,30 @@ const Request = Schema.Struct({
 
 const seed = Schema.Union([Schema.Int, Schema.BigInt.check(Schema.isBetweenBigInt({ minimum: -(2n ** 63n), maximum: 2n ** 63n - 1n }))])
 
-// As JSON has it: no -0, and a seed by its digits, since a small bigint comes back as a number.
+// As JSON has it: no -0, and a seed by its digits, since a small bigint is read as a number. A form has a list for one stop string.
 const meaning = (request: unknown) => {
-  const { seed, ...rest } = request as { readonly seed?: number | bigint }
-  return { ...(plain(rest) as object), seed: seed === undefined ? undefined : String(seed === 0 ? 0 : seed) }
+  const { seed, stop, ...rest } = request as { readonly seed?: number | bigint; readonly stop?: unknown }
+  return {
+    ...(plain(rest) as object),
+    seed: seed === undefined ? undefined : String(seed === 0 ? 0 : seed),
+    stop: typeof stop === "string" ? [stop] : stop
+  }
 }
 
 const isWellFormed = (value: unknown): boolean => JSON.stringify(value).isWellFormed() && !/\\ud[89a-f]/.test(JSON.stringify(value))
 
-describe("whatever a request holds", () => {
+describe("any request", () => {
   it.effect.prop(
-    "comes out of a form as it went in",
+    "is decoded from a form as it was encoded",
     { request: Request, message: Unknown, unknown: Unknown, seed: Schema.UndefinedOr(seed) },
     ({ message, request, seed, unknown }) =>
       Effect.gen(function* () {
         const messages = request.messages.map((known, i) => (i === 0 ? { ...message, ...known } : known))
         const whole = { ...unknown, ...request, messages, ...(seed === undefined ? {} : { seed }) }
         for (const encoding of ["urlEncoded", "multipart"] as const) {
-          const result = encoders[encoding](whole)
+          const result = encoders[encoding](whole as ChatCompletionRequest)
           if (Result.isFailure(result)) {
-            // What UTF-8 cannot hold, in a field that has no other spelling.
+            // A text without a UTF-8 form, in a field without another spelling.
             const [path = ""] = Object.keys(result.failure.fields)
             assert.include(["model", "user", "function_call"], path)
             assert.isFalse(isWellFormed((whole as Readonly<Record<string, unknown>>)[path]))
@@ -113,7 +117,7 @@ describe("whatever a request holds", () => {
   )
 
   it.effect.prop(
-    "is a request or an error, when the form is anything",
+    "is decoded, or rejected, from any form",
     {
       entries: Schema.Array(
         Schema.Tuple([Schema.Union([Text, Schema.Literals(["messages", "messages[0]", "messages[0]role", "n[]", "stop[0]"])]), Text])

@@ -12,12 +12,12 @@ import { Parser } from "../../src/ServerSentEvents.ts"
 
 const utf8 = (text: string) => new TextEncoder().encode(text)
 
-const chunkOf = (choices: ReadonlyArray<ChatCompletionChunk["choices"][number]>) => ({
+const chunkOf = (choices: ReadonlyArray<object>): ChatCompletionChunk => ({
   id: "chatcmpl-1",
   object: "chat.completion.chunk",
   created: 1700000000,
   model: "alfred",
-  choices
+  choices: choices as ChatCompletionChunk["choices"]
 })
 
 const text = (content: string) => chunkOf([{ index: 0, delta: { content }, finish_reason: null }])
