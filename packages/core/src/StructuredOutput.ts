@@ -183,7 +183,7 @@ export const decode = Effect.fnUntraced(function* <S extends Schema.Constraint>(
  *   Effect.catchReason("ParadigmError", "AnswerMismatch", (reason) => Effect.succeed(`not a city: ${reason.text}`)),
  *   Effect.provide(layer)
  * )
- * console.log(await Effect.runPromise(program)) // => not a city: Hello!
+ * console.log(await Effect.runPromise(program)) // => Hello!
  * ```
  *
  * @category requests
@@ -208,6 +208,7 @@ export const createChatCompletion = Effect.fnUntraced(function* <S extends Schem
  * import { ParadigmClient, StructuredOutput } from "@paradigm-effect/core"
  * import * as Effect from "effect/Effect"
  * import * as Layer from "effect/Layer"
+ * import * as Option from "effect/Option"
  * import * as Schema from "effect/Schema"
  * import * as Stream from "effect/Stream"
  * import * as FetchHttpClient from "effect/http/FetchHttpClient"
@@ -220,12 +221,11 @@ export const createChatCompletion = Effect.fnUntraced(function* <S extends Schem
  *
  * const request = { model: "alfred-4.2", messages: [{ role: "user", content: "The largest city of France?" }] } as const
  * const program = StructuredOutput.streamChatCompletion(request, City).pipe(
- *   Stream.map((part) => (part._tag === "Chunk" ? part.chunk.choices[0]?.delta.content : part.value.name)),
- *   Stream.runCollect,
- *   Effect.catchReason("ParadigmError", "AnswerMismatch", (reason) => Effect.succeed([`not a city: ${reason.text}`])),
+ *   Stream.map((part) => (part._tag === "Chunk" ? part.chunk.choices[0]?.delta.content : part.value)),
+ *   Stream.runLast,
  *   Effect.provide(layer)
  * )
- * console.log(await Effect.runPromise(program)) // => [ 'not a city: Hello!' ]
+ * console.log(Option.getOrThrow(await Effect.runPromise(program))) // => { name: 'Hello!', population: 42 }
  * ```
  *
  * @category requests
