@@ -45,6 +45,28 @@ const refused = /* @__PURE__ */ new InvalidConfiguration({
  * Creates the layer of a client. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown, and unless
  * `allowKeyInBrowser` is `true`.
  *
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/browser"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const paradigm = yield* Paradigm.Client
+ *   return yield* paradigm.createChatCompletion({
+ *     model: "alfred-4.2",
+ *     messages: [{ role: "user", content: "Say hello" }]
+ *   })
+ * })
+ *
+ * const layer = Paradigm.layer({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   allowKeyInBrowser: true
+ * })
+ * const completion = await Effect.runPromise(Effect.provide(program, layer))
+ * console.log(completion.choices[0]?.message.content) // => Hello!
+ * ```
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -58,6 +80,25 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
 
 /**
  * Creates a client with promises and async iterables.
+ *
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/browser"
+ *
+ * await using paradigm = Paradigm.connect({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   allowKeyInBrowser: true
+ * })
+ * const chunks = await paradigm.chat.completions.create({
+ *   model: "alfred-4.2",
+ *   messages: [{ role: "user", content: "Say hello" }],
+ *   stream: true
+ * })
+ * let text = ""
+ * for await (const chunk of chunks) text += chunk.choices[0]?.delta.content ?? ""
+ * console.log(text) // => Hello!
+ * ```
  *
  * @category constructors
  * @since 0.1.0

@@ -194,13 +194,11 @@ const idHeaders = ["x-request-id", "request-id", "apim-request-id", "x-litellm-c
  */
 export const requestId = (headers: HeadersByName): string | undefined => text(headers[idHeaders.find((name) => headers[name]) ?? ""])
 
-// Whether a 404 is about the model. mlx-lm responds with 404 to anything, and proxies to a path that they do not know.
-const isAboutModel = ({ code, detail, param, type }: Reading, isJson: boolean, model: string): boolean =>
-  /model|deployment/i.test(`${code} ${type}`) ||
-  /(^|\.)model$/.test(param ?? "") ||
-  (isJson &&
-    detail !== undefined &&
-    (/(?<![\w/-])(model|deployment)s?(?![\w/-])/i.test(detail) || (model.length > 3 && detail.includes(model))))
+// Whether a 404 is about the model. mlx-lm responds with 404 to anything, and proxies to a path that they do not know: so a word in a path, or
+// in a text that is not JSON, does not count.
+const isAboutModel = ({ code, detail = "", param, type }: Reading, isJson: boolean, model: string): boolean =>
+  /(?<![\w/-])(model|deployment)s?(?![\w/-])|model_not|deploymentnot/i.test(`${code} ${type} ${param} ${isJson ? detail : ""}`) ||
+  (isJson && model.length > 3 && detail.includes(model))
 
 /**
  * Decodes an error response into the reason of the error.
@@ -224,9 +222,9 @@ const isAboutModel = ({ code, detail, param, type }: Reading, isJson: boolean, m
  * @since 0.1.0
  */
 export const toReason = ({ body, headers, model, now, status, url }: RawErrorResponse): ParadigmErrorReason => {
-  const reading = read(body)
-  const { code, detail, docUrl, fields = {}, param, type } = reading
-  const about = { status, detail, code, type, param, docUrl, excerpt: excerpt(body) }
+  const { fields = {}, ...reading } = read(body)
+  const { code, detail, type } = reading
+  const about = { ...reading, status, excerpt: excerpt(body) }
   switch (status) {
     case 401:
       return new Unauthorized(about)

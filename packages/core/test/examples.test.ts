@@ -12,7 +12,9 @@ const exempt: Readonly<Record<string, string>> = {}
 
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 
-const modules = ["core", "node", "browser", "deno"].flatMap((name) =>
+const names = ["core", "node", "browser", "deno"]
+
+const modules = names.flatMap((name) =>
   readdirSync(`${packages}${name}/src`)
     .filter((file) => file.endsWith(".ts") && file !== "index.ts")
     .map((file) => `${name}/src/${file}`)
@@ -87,7 +89,11 @@ const compile = () => {
         lib: ["ES2024", "ESNext.Disposable", "DOM", "DOM.Iterable", "DOM.AsyncIterable"],
         types: ["node"]
       },
-      files: [...modules.map((module) => packages + module), `${packages}core/src/index.ts`, ...examples.map(({ file }) => file)]
+      files: [
+        ...modules.map((module) => packages + module),
+        ...names.map((name) => `${packages}${name}/src/index.ts`),
+        ...examples.map(({ file }) => file)
+      ]
     })
   }
   const api = new API({

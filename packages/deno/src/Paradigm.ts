@@ -33,6 +33,27 @@ const environment = (name: string): string | undefined => {
 /**
  * Creates the layer of a client. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
  *
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/deno"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const paradigm = yield* Paradigm.Client
+ *   return yield* paradigm.createChatCompletion({
+ *     model: "alfred-4.2",
+ *     messages: [{ role: "user", content: "Say hello" }]
+ *   })
+ * })
+ *
+ * const layer = Paradigm.layer({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * })
+ * const completion = await Effect.runPromise(Effect.provide(program, layer))
+ * console.log(completion.choices[0]?.message.content) // => Hello!
+ * ```
+ *
  * @category layers
  * @since 0.1.0
  */
@@ -53,6 +74,24 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
 /**
  * Creates a client with promises and async iterables. The environment variables `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and
  * `PARADIGM_BASE_URL`, which need the permission `--allow-env`, count for the options that are not given.
+ *
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/deno"
+ *
+ * await using paradigm = Paradigm.connect({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * })
+ * const chunks = await paradigm.chat.completions.create({
+ *   model: "alfred-4.2",
+ *   messages: [{ role: "user", content: "Say hello" }],
+ *   stream: true
+ * })
+ * let text = ""
+ * for await (const chunk of chunks) text += chunk.choices[0]?.delta.content ?? ""
+ * console.log(text) // => Hello!
+ * ```
  *
  * @category constructors
  * @since 0.1.0

@@ -37,7 +37,7 @@ const member = (link: object, name: string): string => {
 
 const tls = /CERT|TLS|SSL|UNABLE_TO_|certificate/
 const connect =
-  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH|EADDRNOTAVAIL|ConnectionRefused|OpenSocket|\(Connect\)|Unable to connect|Failed to fetch|NetworkError|Load failed/
+  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH|EADDRNOTAVAIL|PROXY_|ConnectionRefused|OpenSocket|\(Connect\)|Unable to connect|Failed to fetch|NetworkError|Load failed/
 // Codes of Node, undici, the HTTP parser and zlib; then words of undici, Deno, Bun, Chromium, Firefox and Safari.
 const lost =
   /ECONN|EPIPE|ETIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTPParser|terminated|hang up|SendRequest|connection|UnexpectedEof|BrokenPipe|HTTPResponse|network error|(input|body) stream/i

@@ -100,6 +100,7 @@ const known: ReadonlyArray<readonly [runtime: string, cause: Error, tag: Paradig
   ],
   ["Node, unknown host", fetchFailed("ENOTFOUND"), "ConnectFailed"],
   ["Node, no name server", fetchFailed("EAI_AGAIN"), "ConnectFailed"],
+  ["Node, refused by a proxy", Object.assign(new Error(), { code: "PROXY_407" }), "ConnectFailed"],
   ["Node, unreachable", fetchFailed("EHOSTUNREACH"), "ConnectFailed"],
   ["Node, reset", fetchFailed("ECONNRESET"), "ConnectionLost"],
   ["Node, broken pipe", fetchFailed("EPIPE"), "ConnectionLost"],
