@@ -21,16 +21,24 @@ const server = createServer((incoming, response) => {
 })
 let baseUrl = ""
 
-// The request of a call, or the message of its error.
-const callWith = async (options?: Paradigm.ConnectOptions) => {
+// The request of a call.
+const callWith = async (options?: Paradigm.ConnectOptions): Promise<IncomingMessage> => {
   await using paradigm = Paradigm.connect(options)
+  await paradigm.chat.completions.create(request)
+  const seen = requests.at(-1)
+  assert(seen !== undefined)
+  return seen
+}
+
+// The message of the error of a call.
+const failWith = async (options?: Paradigm.ConnectOptions): Promise<string> => {
   try {
-    await paradigm.chat.completions.create(request)
-    return requests.at(-1)
+    await callWith(options)
   } catch (error) {
-    assert.isTrue(isParadigmError(error))
-    return error instanceof Error ? error.message : ""
+    assert(isParadigmError(error))
+    return error.message
   }
+  throw new Error("The call succeeded")
 }
 
 beforeEach(async () => {
@@ -48,10 +56,8 @@ afterEach(() => {
 describe("Paradigm.connect", () => {
   it("sends the user agent of the library and of Node, unless it is given", async () => {
     const seen = await callWith({ apiKey: "a-key", baseUrl })
-    assert(typeof seen === "object")
     assert.match(seen.headers["user-agent"] ?? "", /^paradigm-effect\/\d+\.\d+\.\d+ node\/\d+\.\d+\.\d+$/)
     const own = await callWith({ apiKey: "a-key", baseUrl, headers: { "User-Agent": "mine" } })
-    assert(typeof own === "object")
     assert.strictEqual(own.headers["user-agent"], "mine")
   })
 
@@ -60,29 +66,27 @@ describe("Paradigm.connect", () => {
     process.env["PARADIGM_BASE_URL"] = `${baseUrl}/v1`
     for (const options of [undefined, {}, { apiKey: undefined }]) {
       const seen = await callWith(options)
-      assert(typeof seen === "object")
       assert.deepStrictEqual([seen.url, seen.headers.authorization], ["/v1/chat/completions", "Bearer a-key-of-the-environment"])
     }
     const seen = await callWith({ apiKey: "a-key", baseUrl: `${baseUrl}/v2` })
-    assert(typeof seen === "object")
     assert.deepStrictEqual([seen.url, seen.headers.authorization], ["/v2/chat/completions", "Bearer a-key"])
   })
 
   it("names the variables when there is no key", async () => {
-    assert.match(String(await callWith()), /PARADIGM_API_KEY is not set; set it or LIGHTON_API_KEY, or give apiKey/)
+    assert.match(await failWith(), /PARADIGM_API_KEY is not set; set it or LIGHTON_API_KEY, or give apiKey/)
   })
 
   it("names the variable of a wrong value", async () => {
     process.env["PARADIGM_API_KEY"] = "a-key\n"
-    assert.match(String(await callWith()), /PARADIGM_API_KEY has a space, line end/)
+    assert.match(await failWith(), /PARADIGM_API_KEY has a space, line end/)
     process.env["PARADIGM_API_KEY"] = "a-key"
     process.env["PARADIGM_BASE_URL"] = "nonsense"
-    assert.match(String(await callWith()), /PARADIGM_BASE_URL must be an absolute/)
+    assert.match(await failWith(), /PARADIGM_BASE_URL must be an absolute/)
   })
 
   it("refuses unknown options, and accepts those of the connections", async () => {
     const misspelt = { apiKey: "a-key", baseURL: baseUrl } as Paradigm.ConnectOptions
-    assert.match(String(await callWith(misspelt)), /unknown option baseURL: did you mean baseUrl\?/)
+    assert.match(await failWith(misspelt), /unknown option baseURL: did you mean baseUrl\?/)
     assert.isObject(await callWith({ apiKey: "a-key", baseUrl, http2: false, proxy: false }))
   })
 })
