@@ -6,18 +6,21 @@ The first half is a small client over http.client. The second half speaks with t
 line, a thread for each call, so that a call can be aborted while it waits for bytes.
 """
 
+import base64
 import codecs
 import http.client
 import json
 import queue
+import re
 import socket
 import ssl
 import sys
 import threading
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 RETRYABLE = {408, 409, 429, 502, 503, 504}
 MAX_ERROR_BODY = 65536
+ID_HEADERS = ("x-request-id", "apim-request-id", "x-litellm-call-id")
 
 
 class Failure(Exception):
@@ -41,10 +44,9 @@ def endpoint(base_url):
     if not fit:
         raise Failure("InvalidConfiguration", "the base URL is no http or https address")
     path = url.path.rstrip("/")
-    last = path.rsplit("/", 1)[-1]
-    if not (last[:1] == "v" and last[1:].isdigit()):
-        path += "/api/v3"
-    return url, path + "/chat/completions" + ("?" + url.query if url.query else "")
+    if not path.endswith("/chat/completions"):
+        path = (path or "/api/v3") + "/chat/completions"
+    return url, path + ("?" + url.query if url.query else "")
 
 
 def check_request(request):
@@ -70,19 +72,52 @@ def words_of(value):
     return []
 
 
-def from_status(status, text):
+def mask(text, key):
+    """A text without the key, as it is and encoded. A word for a key is masked only as a credential."""
+    if len(key) < 12:
+        return text.replace("Bearer " + key, "Bearer …") if key else text
+    encoded = base64.b64encode(key.encode("utf-8", "surrogatepass")).decode()
+    for form in (key, quote(key, safe="", errors="surrogatepass"), encoded):
+        text = text.replace(form, "…")
+    return text
+
+
+def nested(value):
+    """The object of an error body that has its members: the body, or the error in it."""
+    if isinstance(value, dict):
+        return value["error"] if isinstance(value.get("error"), dict) else value
+    return {}
+
+
+def code_of(value):
+    body = nested(value)
+    word = body.get("error")
+    code = word if isinstance(word, str) and word.replace("_", "").isalnum() else body.get("code")
+    return str(code) if isinstance(code, (str, int)) and not isinstance(code, bool) else None
+
+
+def about_model(value):
+    words = " ".join([str(nested(value).get(name)) for name in ("code", "type", "param")] + words_of(value))
+    return re.search(r"(?<![\w/-])model(?![\w/-])|model_not_found", words, re.I) is not None
+
+
+def from_status(status, text, url=""):
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    known = {"status": status, "retryable": status in RETRYABLE}
+    known = {"status": status, "retryable": status in RETRYABLE, "code": code_of(value)}
     message = " ".join(words_of(value))[:300] if value is not None else text[:200]
     if status == 401:
         reason = "Unauthorized"
     elif status == 403:
         reason = "Forbidden"
+    elif status == 402:
+        reason = "QuotaExceeded"
     elif status == 404:
-        reason = "ModelNotFound"
+        reason = "ModelNotFound" if about_model(value) else "NotFound"
+    elif status == 429 and nested(value).get("type") == "insufficient_quota":
+        reason, known["retryable"] = "QuotaExceeded", False
     elif status == 429:
         reason = "RateLimited"
     elif status == 503 and isinstance(value, dict) and value.get("error") == "service_maintenance":
@@ -91,6 +126,8 @@ def from_status(status, text):
         reason = "ServerFault"
     else:
         reason = "RequestRejected"
+    if reason == "NotFound":
+        message = url + " " + message
     return Failure(reason, "%d: %s" % (status, message), **known)
 
 
@@ -196,6 +233,7 @@ def fault(name, data, value):
     inner = error.get("error", error) if isinstance(error, dict) else error
     code = inner.get("code") if isinstance(inner, dict) else None
     known = {"status": code} if isinstance(code, int) and 400 <= code < 600 else {}
+    known["code"] = code_of(inner)
     return Failure("StreamFault", " ".join(words_of(error))[:300], **known)
 
 
@@ -287,13 +325,14 @@ class Client:
         except Failure:
             pass
         timer.cancel()
-        failure = from_status(status, body[:MAX_ERROR_BODY].decode("utf-8", "replace"))
+        url = self.base_url.split("?")[0].rstrip("/") + "/chat/completions"
+        failure = from_status(status, body[:MAX_ERROR_BODY].decode("utf-8", "replace"), url)
         failure.known = {**known, **failure.known}
         raise failure
 
     def perform(self, operation, call):
         response = self.send(operation, call)
-        known = {"status": response.status, "requestId": response.getheader("x-request-id")}
+        known = {"status": response.status, "requestId": next(filter(None, map(response.getheader, ID_HEADERS)), None)}
         if response.status >= 300:
             self.refuse(response, call, known)
         content_type = response.getheader("content-type", "").split(";")[0].strip().lower()
@@ -408,7 +447,7 @@ class Call:
                 completion = self.client.perform(self.operation, self)
                 outcome = {"outcome": "chunks"} if completion is None else {"outcome": "completion", "completion": completion}
         except Failure as failure:
-            message = str(failure).replace(self.client.api_key, "…") if self.client.api_key else str(failure)
+            message = mask(str(failure), self.client.api_key)
             error = {"reason": failure.reason, "message": message, "retryable": False, **failure.known}
             outcome = {"outcome": "error", "error": {**error, "printed": {"message": message, "repr": message}}}
         finally:

@@ -8,6 +8,7 @@
  *
  * @since 0.1.0
  */
+import * as ParadigmError from "@paradigm-effect/core/ParadigmError"
 import * as Schema from "effect/Schema"
 import { Pattern } from "./Pattern.ts"
 import { axes, CaseStep } from "./Script.ts"
@@ -30,7 +31,7 @@ export type Runtime = typeof Runtime.Type
  * @category models
  * @since 0.1.0
  */
-export const Capability = Schema.Literals(["abort", "gzip", "form", "multipart", "retry", "timeouts"])
+export const Capability = Schema.Literals(["abort", "gzip", "form", "keys", "multipart", "retry", "timeouts"])
 /** @since 0.1.0 */
 export type Capability = typeof Capability.Type
 
@@ -40,26 +41,7 @@ export type Capability = typeof Capability.Type
  * @category models
  * @since 0.1.0
  */
-export const Reason = Schema.Literals([
-  "InvalidConfiguration",
-  "InvalidRequest",
-  "ConnectFailed",
-  "TlsFailed",
-  "Timeout",
-  "ConnectionLost",
-  "RedirectRefused",
-  "Unauthorized",
-  "Forbidden",
-  "ModelNotFound",
-  "RequestRejected",
-  "RateLimited",
-  "Maintenance",
-  "ServerFault",
-  "UnexpectedResponse",
-  "StreamTruncated",
-  "StreamFault",
-  "MalformedChunk"
-])
+export const Reason = Schema.Literals(ParadigmError.reasons)
 /** @since 0.1.0 */
 export type Reason = typeof Reason.Type
 
@@ -71,6 +53,9 @@ export type Reason = typeof Reason.Type
  */
 export const Client = Schema.Struct({
   apiKey: Schema.optionalKey(Schema.String),
+  apiKeys: Schema.optionalKey(Schema.NonEmptyArray(Schema.String)).annotateKey({
+    description: "The keys that a function returns, given in place of the key: one for each time it is called, and then the last one"
+  }),
   baseUrl: Schema.optionalKey(Schema.String),
   retry: Schema.optionalKey(Schema.Struct({ attempts: Schema.Natural, baseDelay: Schema.optionalKey(milliseconds) })).annotateKey({
     description: "How often a request is sent at most, 1 is never again, and the wait before the second time"
@@ -164,6 +149,7 @@ export const Expectation = Schema.Struct({
     Schema.Struct({
       reason: Schema.Union([Reason, Schema.Struct({ $oneOf: Schema.Array(Reason) })]),
       status: Schema.optionalKey(Pattern),
+      code: Schema.optionalKey(Pattern).annotateKey({ description: "The server's word or code for the error, as a text" }),
       retryable: Schema.optionalKey(Schema.Boolean),
       stage: Schema.optionalKey(Pattern),
       phase: Schema.optionalKey(Pattern),

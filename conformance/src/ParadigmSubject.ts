@@ -35,6 +35,7 @@ const toSubjectError = (error: ParadigmError, cause: Cause.Cause<unknown>, inspe
   message: error.message,
   retryable: error.isRetryable,
   status: error.status,
+  code: "code" in error.reason ? error.reason.code : undefined,
   stage: "stage" in error.reason ? error.reason.stage : undefined,
   phase: "phase" in error.reason ? error.reason.phase : undefined,
   requestId: error.requestId,
@@ -77,8 +78,10 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
 export const make = (options: Options): Subject => ({
   name: "paradigm-effect",
   runtime: options.runtime,
-  capabilities: options.capabilities ?? ["abort", "form", "gzip", "multipart", "retry", "timeouts"],
-  open: ({ apiKey, baseUrl, retry, timeouts }) => {
+  capabilities: options.capabilities ?? ["abort", "form", "gzip", "keys", "multipart", "retry", "timeouts"],
+  open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts }) => {
+    let asked = 0
+    const apiKey = apiKeys === undefined ? key : () => apiKeys[Math.min(asked++, apiKeys.length - 1)] ?? key
     const policy = retry === undefined ? undefined : { maxAttempts: retry.attempts, baseDelay: retry.baseDelay }
     const runtime = ManagedRuntime.make(options.layer({ apiKey, baseUrl, retry: policy, timeouts }))
     return {

@@ -136,6 +136,7 @@ class Process {
               message: error.message,
               retryable: error.retryable,
               status: error.status ?? undefined,
+              code: error.code ?? undefined,
               stage: error.stage ?? undefined,
               phase: error.phase ?? undefined,
               requestId: error.requestId ?? undefined,

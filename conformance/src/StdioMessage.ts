@@ -44,6 +44,7 @@ const SubjectError = Schema.Struct({
   message: Schema.String,
   retryable: Schema.Boolean,
   status: optional(Schema.Finite),
+  code: optional(Schema.String),
   stage: optional(Schema.String),
   phase: optional(Schema.String),
   requestId: optional(Schema.String),

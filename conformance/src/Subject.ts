@@ -30,6 +30,8 @@ export interface SubjectError {
   readonly message: string
   readonly retryable: boolean
   readonly status?: number | undefined
+  /** The server's word or code for the error. */
+  readonly code?: string | undefined
   readonly stage?: string | undefined
   readonly phase?: string | undefined
   readonly requestId?: string | undefined
@@ -46,7 +48,7 @@ export interface SubjectError {
  * @category models
  * @since 0.1.0
  */
-export interface ClientOptions extends Pick<Client, "retry" | "timeouts"> {
+export interface ClientOptions extends Pick<Client, "apiKeys" | "retry" | "timeouts"> {
   readonly baseUrl: string
   readonly apiKey: string
 }

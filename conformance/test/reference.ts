@@ -3,19 +3,39 @@
  */
 import type { Operation } from "../src/Case.ts"
 import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/Subject.ts"
-import { chunks, describe, Failure, fault, isChunk, isObject, type Json, parse } from "./referenceStream.ts"
+import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, parse } from "./referenceStream.ts"
 
-const fromStatus = (status: number, body: string) => {
+const fromStatus = (status: number, body: string, url: URL, bug: string | undefined) => {
   const value = parse(body)
-  const text = value === undefined ? body.slice(0, 200) : describe(value)
-  const details = { status, retryable: [408, 409, 429, 502, 503, 504].includes(status) }
+  const text = value === undefined ? body.slice(0, 200) : describe(value).slice(0, 1000)
+  const code = bug === "drops-codes" ? undefined : codeOf(value)
+  const details = { status, code, retryable: [408, 409, 429, 502, 503, 504].includes(status) }
   if (status === 401) return new Failure("Unauthorized", text, details)
   if (status === 403) return new Failure("Forbidden", text, details)
-  if (status === 404) return new Failure("ModelNotFound", text, details)
+  if (status === 402 || (status === 429 && code === "insufficient_quota" && bug !== "quota-is-a-rate")) {
+    return new Failure("QuotaExceeded", text, { ...details, retryable: false })
+  }
+  if (status === 404) {
+    const isAboutModel = isObject(value) && /(^|[^/\w])model\b|model_not_found/i.test(text)
+    if (isAboutModel || bug === "every-404-is-the-model") return new Failure("ModelNotFound", text, details)
+    return new Failure("NotFound", `${url.origin}${url.pathname}${bug === "query-in-the-message" ? url.search : ""} ${text}`, details)
+  }
   if (status === 429) return new Failure("RateLimited", text, details)
   if (status < 500) return new Failure("RequestRejected", text, details)
   if (isObject(value) && value["error"] === "service_maintenance") return new Failure("Maintenance", text, { status, retryable: false })
   return new Failure("ServerFault", text, details)
+}
+
+// The keys that were sent, masked in a text: a word only as a credential.
+const mask = (text: string, keys: ReadonlyArray<string>, bug: string | undefined) => {
+  for (const key of keys) {
+    if (!/^[\x21-\x7e]+$/.test(key)) continue
+    if (key.length >= 12 || bug === "masks-words") {
+      const forms = bug === "masks-the-key-alone" ? [key] : [key, encodeURIComponent(key), btoa(key)]
+      for (const form of forms) text = text.replaceAll(form, "…")
+    } else text = text.replaceAll(`Bearer ${key}`, "Bearer …")
+  }
+  return text
 }
 
 const fold = (chunks: ReadonlyArray<unknown>) => {
@@ -44,10 +64,14 @@ const endpoint = (baseUrl: string, bug: string | undefined) => {
   const url = URL.parse(baseUrl)
   if (url === null || !url.protocol.startsWith("http") || url.username !== "") throw new Failure("InvalidConfiguration", "bad base URL")
   const path = url.pathname.replace(/\/+$/, "")
-  url.pathname = `${/\/v\d$/.test(path) && bug !== "always-adds-the-version" ? path : `${path}/api/v3`}/chat/completions`
+  const version = path === "" || bug === "always-adds-the-version" ? "/api/v3" : ""
+  const isWhole = path.endsWith("/chat/completions") && bug !== "always-adds-the-path"
+  url.pathname = isWhole ? path : `${path}${version}/chat/completions`
   if (bug === "drops-the-query") url.search = ""
   return url
 }
+
+const idHeaders = ["x-request-id", "apim-request-id", "x-litellm-call-id"]
 
 const readError = async (response: Response, call: Limits, bug: string | undefined) => {
   if (bug === "reads-errors-to-their-end") return response.text()
@@ -124,7 +148,7 @@ const retryAfter = (headers: Headers, bug: string | undefined) => {
   if (bug === "ignores-retry-after") return undefined
   const exact = headers.get("retry-after-ms")
   if (exact !== null && /^\d+$/.test(exact)) return Number(exact)
-  const value = headers.get("retry-after") ?? ""
+  const value = headers.get("retry-after") ?? headers.get("llm_provider-retry-after") ?? ""
   if (/^\d+$/.test(value)) return Number(value) * 1000
   if (bug === "reads-dates-as-numbers") return value === "" ? undefined : Number.parseInt(value, 10) || undefined
   const date = /^[A-Z][a-z]{2},/.test(value) ? Date.parse(value) : Number.NaN
@@ -134,6 +158,8 @@ const retryAfter = (headers: Headers, bug: string | undefined) => {
 /** Where a call may be told to end: by its user, by its time, or by a stage of one attempt that took too long. */
 interface Limits extends Call, ClientOptions {
   readonly aborter: AbortController
+  /** The keys that the call has sent. */
+  readonly sent: Array<string>
 }
 
 const within = async <A>(
@@ -200,10 +226,10 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     throw new Failure("ConnectionLost", `no answer ${prompt}`, { retryable: true, phase: "headers" })
   })
   const { status } = response
-  const about = { status, requestId: response.headers.get("x-request-id") ?? undefined }
-  const clean = (text: string) => (bug === "repeats-what-the-server-says" ? text : text.replaceAll(call.apiKey, "…"))
+  const about = { status, requestId: idHeaders.map((name) => response.headers.get(name)).find((id) => id !== null) ?? undefined }
+  const clean = (text: string) => (bug === "repeats-what-the-server-says" ? text : mask(text, call.sent, bug))
   if (status >= 400) {
-    const failure = fromStatus(status, clean(await readError(response, call, bug)))
+    const failure = fromStatus(status, clean(await readError(response, call, bug)), url, bug)
     if (bug === "key-in-the-cause") failure.cause = { request: init }
     if (bug === "prompt-in-the-message") failure.message += JSON.stringify(request)
     const wait = retryAfter(response.headers, bug)
@@ -273,10 +299,13 @@ const readAhead = async (body: ReadableStream<Uint8Array>, most: number) => {
   return new Blob(parts)
 }
 
-const repeat = async (operation: Operation, call: ClientOptions & Call, bug: string | undefined, delivered: Array<unknown>) => {
+const repeat = async (operation: Operation, call: Asking, bug: string | undefined, delivered: Array<unknown>) => {
   const total = call.timeouts?.total === undefined || bug === "no-total-timeout" ? undefined : AbortSignal.timeout(call.timeouts.total)
   const most = bug === "never-retries" ? 1 : (call.retry?.attempts ?? 3) + (bug === "retries-once-more" ? 1 : 0)
+  let apiKey = call.ask()
+  let isReplaced = false
   for (let attempt = 1; ; attempt++) {
+    call.sent.push(apiKey)
     const aborter = new AbortController()
     const stop = () => aborter.abort()
     for (const signal of [call.signal, total]) {
@@ -284,9 +313,18 @@ const repeat = async (operation: Operation, call: ClientOptions & Call, bug: str
       signal?.addEventListener("abort", stop)
     }
     try {
-      return await perform(operation, { ...call, aborter }, bug, delivered)
+      return await perform(operation, { ...call, apiKey, aborter }, bug, delivered)
     } catch (error) {
       if (total?.aborted === true && !call.signal.aborted) throw new Failure("Timeout", "the call took too long", { stage: "total" })
+      if (error instanceof Failure && error.reason === "Unauthorized" && call.apiKeys !== undefined && !isReplaced) {
+        const other = bug === "never-asks-again" ? apiKey : call.ask()
+        isReplaced = bug !== "asks-for-ever"
+        if (other !== apiKey || bug === "sends-the-same-key-again") {
+          apiKey = other
+          attempt--
+          continue
+        }
+      }
       const retried =
         error instanceof Failure &&
         (error.details.retryable === true ||
@@ -305,6 +343,7 @@ const repeat = async (operation: Operation, call: ClientOptions & Call, bug: str
       )
       if (bug !== "retries-after-aborts") call.signal.throwIfAborted()
       if (total?.aborted === true) throw new Failure("Timeout", "the call took too long", { stage: "total" })
+      if (bug !== "asks-once") apiKey = call.ask()
     }
   }
 }
@@ -312,7 +351,13 @@ const repeat = async (operation: Operation, call: ClientOptions & Call, bug: str
 const lastUsage = (delivered: ReadonlyArray<unknown>) =>
   (delivered as ReadonlyArray<Json>).findLast((chunk) => isObject(chunk["usage"]))?.["usage"]
 
-const answer = async (operation: Operation, call: Call & ClientOptions, bug: string | undefined): Promise<Outcome> => {
+interface Asking extends Call, ClientOptions {
+  /** Gets a key. */
+  readonly ask: () => string
+  readonly sent: Array<string>
+}
+
+const answer = async (operation: Operation, call: Asking, bug: string | undefined): Promise<Outcome> => {
   const delivered: Array<unknown> = []
   try {
     if (bug !== "ignores-aborts") call.signal.throwIfAborted()
@@ -322,8 +367,12 @@ const answer = async (operation: Operation, call: Call & ClientOptions, bug: str
     return !streams ? { outcome: "completion", chunks: [], completion } : { outcome: "chunks", chunks: delivered }
   } catch (error) {
     if (call.signal.aborted && bug !== "ignores-aborts") return { outcome: "aborted", chunks: delivered }
+    const folded = (keys: ReadonlyArray<string>): unknown => {
+      const partial = fold(delivered)
+      return bug === "masks-the-model" && partial !== undefined ? parse(mask(JSON.stringify(partial), keys, bug)) : partial
+    }
     const failure = error instanceof Failure ? error : new Failure("Unknown", String(error))
-    const message = failure.message.replaceAll(bug === "repeats-what-the-server-says" ? "\0" : call.apiKey, "…")
+    const message = bug === "repeats-what-the-server-says" ? failure.message : mask(failure.message, call.sent, bug)
     return {
       outcome: "error",
       chunks: delivered,
@@ -331,7 +380,7 @@ const answer = async (operation: Operation, call: Call & ClientOptions, bug: str
         reason: failure.reason,
         message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message,
         retryable: false,
-        partial: bug === "forgets-what-had-come" ? undefined : fold(delivered),
+        partial: bug === "forgets-what-had-come" ? undefined : folded(call.sent),
         usage: bug === "forgets-usage" ? undefined : lastUsage(delivered),
         ...failure.details,
         ...(bug === "everything-is-worth-another-try" ? { retryable: true } : {}),
@@ -345,6 +394,10 @@ const answer = async (operation: Operation, call: Call & ClientOptions, bug: str
 export const makeReference = (bug?: string): Subject => ({
   name: bug ?? "reference",
   runtime: "node",
-  capabilities: ["abort", "gzip", "form", "multipart", "retry", "timeouts"],
-  open: (options) => ({ close: async () => undefined, call: (operation, call) => answer(operation, { ...options, ...call }, bug) })
+  capabilities: ["abort", "gzip", "form", "keys", "multipart", "retry", "timeouts"],
+  open: (options) => {
+    let asked = 0
+    const ask = () => options.apiKeys?.[Math.min(asked++, options.apiKeys.length - 1)] ?? options.apiKey
+    return { close: async () => undefined, call: (operation, call) => answer(operation, { ...options, ...call, ask, sent: [] }, bug) }
+  }
 })

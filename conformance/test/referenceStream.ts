@@ -27,6 +27,15 @@ export const parse = (text: string): unknown => {
   }
 }
 
+/** The word or code of an error body: Paradigm's `error` if it is a word, else `code`, nested or not. */
+export const codeOf = (value: unknown): string | undefined => {
+  if (!isObject(value)) return undefined
+  const { code, error } = value
+  if (isObject(error)) return codeOf(error)
+  const word = typeof error === "string" && /^\w+$/.test(error) ? error : code
+  return typeof word === "string" || typeof word === "number" ? String(word) : undefined
+}
+
 export const describe = (value: unknown): string =>
   typeof value === "string"
     ? value
@@ -85,8 +94,9 @@ async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined
 
 export const fault = (value: unknown, data: string, name: string, bug: string | undefined): Failure | undefined => {
   const make = (body: unknown) => {
-    const code = isObject(body) && typeof body["code"] === "number" ? body["code"] : undefined
-    return new Failure("StreamFault", describe(body), code === undefined ? {} : { status: code })
+    const status = isObject(body) && typeof body["code"] === "number" ? body["code"] : undefined
+    const code = bug === "drops-codes" ? undefined : codeOf(body)
+    return new Failure("StreamFault", describe(body), { ...(status === undefined ? {} : { status }), code })
   }
   if (name === "error" && bug !== "ignores-event-names") return make(value ?? data)
   if (!isObject(value)) return undefined

@@ -1,47 +1,58 @@
 /**
- * What a terminal shows of a failure: one line that says what and where, and a hint what to do.
+ * The terminal's lines for a failure: one that says what failed and where, and a hint.
  */
-import { isParadigmError, type ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import { isParadigmError, type ParadigmErrorReason } from "@paradigm-effect/core/ParadigmError"
 
-const hintFor = (error: ParadigmError): string | undefined => {
-  switch (error.reason._tag) {
-    case "InvalidConfiguration":
-      return /^(apiKey|PARADIGM_API_KEY)$/.test(error.reason.option)
-        ? "Put your key into the environment variable PARADIGM_API_KEY."
-        : "The URL comes from --base-url or the environment variable PARADIGM_BASE_URL."
-    case "ConnectFailed":
-    case "TlsFailed":
-    case "RedirectRefused":
-      return "Is the server running, and is --base-url or PARADIGM_BASE_URL its address?"
-    case "Unauthorized":
-      return "Check PARADIGM_API_KEY."
-    case "Forbidden":
-      return "Ask the administrator of the endpoint what this key may do."
-    case "ModelNotFound":
-      return "Choose another with --model, and check --base-url."
-    case "RateLimited":
-    case "Maintenance":
-      return "Try again later."
-    case "UnexpectedResponse":
-      return "Is --base-url or PARADIGM_BASE_URL a Paradigm endpoint?"
-    case "ConnectionLost":
-    case "ServerFault":
-    case "StreamFault":
-    case "StreamTruncated":
-    case "Timeout":
-      return "What is above is all that arrived. Try again."
-    default:
-      return undefined
-  }
+type Tag = ParadigmErrorReason["_tag"]
+
+const address = "Check that the server runs, and that --base-url or PARADIGM_BASE_URL is its address."
+const again = "Any answer above is incomplete. Try again."
+const later = "Try again later."
+
+// Every reason has an entry, so that a new one does not compile without a decision.
+const hints: { readonly [T in Tag]: string | undefined | ((reason: Extract<ParadigmErrorReason, { readonly _tag: T }>) => string) } = {
+  InvalidConfiguration: ({ option }) =>
+    /^(apiKey|.*_API_KEY)$/.test(option)
+      ? "Set the environment variable PARADIGM_API_KEY to your key."
+      : "The URL comes from --base-url or the environment variable PARADIGM_BASE_URL.",
+  InvalidRequest: undefined,
+  ConnectFailed: address,
+  TlsFailed: "Trust the server's certificate: set NODE_EXTRA_CA_CERTS to the file of its certificate authority.",
+  Timeout: again,
+  ConnectionLost: again,
+  TransportFailed: "Set PARADIGM_DEBUG=true to see the exception.",
+  RedirectRefused: "Set --base-url or PARADIGM_BASE_URL to the final address.",
+  Unauthorized: "Check PARADIGM_API_KEY.",
+  Forbidden: "Ask the administrator of the endpoint for the permission.",
+  ModelNotFound: "Choose another model with --model.",
+  NotFound: "Check --base-url or PARADIGM_BASE_URL: a path such as /v1 may be missing or wrong.",
+  QuotaExceeded: "Raise the quota of the account, or use another key.",
+  RequestRejected: undefined,
+  RateLimited: later,
+  Maintenance: later,
+  ServerFault: later,
+  UnexpectedResponse: "Check that --base-url or PARADIGM_BASE_URL is the address of a Paradigm endpoint.",
+  StreamTruncated: again,
+  StreamFault: again,
+  Aborted: again,
+  MalformedChunk: undefined,
+  AnswerMismatch: undefined,
+  Closed: undefined
 }
 
-/** The lines for a failure of any kind. One that nobody foresaw shows no inside. */
+const hintFor = <T extends Tag>(tag: T, reason: Extract<ParadigmErrorReason, { readonly _tag: T }>): string | undefined => {
+  const hint = hints[tag]
+  return typeof hint === "function" ? hint(reason) : hint
+}
+
+/** The lines for any failure. An unexpected one shows no internals. */
 export const errorLine = (error: unknown): string => {
   if (!isParadigmError(error)) {
     const known = typeof error === "object" && error !== null && "_tag" in error && error instanceof Error
-    return known ? error.message : "Something failed that should not. Set PARADIGM_DEBUG=true to see what."
+    return known ? error.message : "Unexpected error. Set PARADIGM_DEBUG=true to see it."
   }
-  const hint = hintFor(error)
-  const id = error.requestId === undefined ? "" : ` (request ${error.requestId})`
-  return `${error.reason.message}${id}${hint === undefined ? "" : `\n${hint}`}`
+  const { reason, requestId } = error
+  const hint = hintFor(reason._tag, reason)
+  const id = requestId === undefined ? "" : ` (request ${requestId})`
+  return `${reason.message}${id}${hint === undefined ? "" : `\n${hint}`}`
 }

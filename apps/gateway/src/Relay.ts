@@ -96,7 +96,7 @@ const upstreamFailure = (forwarded: Forwarded, status: number, headers: Readonly
       cause: `the model server answered ${status} to the gateway's key`
     })
   }
-  return describe(ErrorBody.toReason({ status, headers, body, model: forwarded.model, now: 0 }), status)
+  return describe(ErrorBody.toReason({ status, headers, body, model: forwarded.model, url: forwarded.target.url, now: 0 }), status)
 }
 
 // Bytes are looked at as text, a character of Latin-1 for each: so nothing is decoded, and nothing can be lost.

@@ -132,7 +132,7 @@ const fromCall = (error: APICallError): Told => {
   const { isRetryable: retryable, responseHeaders, statusCode: status } = error
   if (status === undefined) return fromTransport(error, "headers", retryable)
   const requestId = responseHeaders?.["x-request-id"]
-  if (status >= 400) return { reason: reasonOf(status), status, retryable, requestId }
+  if (status >= 400) return { reason: reasonOf(status, `${error.message} ${error.responseBody}`, undefined), status, retryable, requestId }
   if (isBroken(error)) return { ...fromTransport(error, "body", retryable), status, requestId }
   return { reason: "UnexpectedResponse", status, retryable, requestId }
 }

@@ -7,8 +7,10 @@ import { inspect } from "node:util"
 /** The part of a `SubjectError` that a peer's error says. */
 export type Told = Omit<SubjectError, "message" | "printed">
 
-/** The reason an HTTP status stands for. */
-export const reasonOf = (status: number): SubjectError["reason"] => {
+/** The reason that an HTTP status stands for. A 404 is about the model if its text says so, and a 429 about the quota if its code does. */
+export const reasonOf = (status: number, text: string, code: string | undefined): SubjectError["reason"] => {
+  if (status === 402 || (status === 429 && code === "insufficient_quota")) return "QuotaExceeded"
+  if (status === 404 && !/model/i.test(text)) return "NotFound"
   if (status === 401) return "Unauthorized"
   if (status === 403) return "Forbidden"
   if (status === 404) return "ModelNotFound"

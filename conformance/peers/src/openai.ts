@@ -36,10 +36,14 @@ const tell = (error: unknown, streaming: boolean, stage: string | undefined): To
   if (error instanceof APIConnectionError) return fromTransport(error, "headers", true)
   if (error instanceof APIError) {
     const requestId: string | undefined = error.requestID ?? undefined
+    // Servers also send numbers, which the type does not say.
+    const given: unknown = error.code
+    const code = typeof given === "string" || typeof given === "number" ? String(given) : undefined
     if (typeof error.status === "number") {
-      return { reason: reasonOf(error.status), status: error.status, retryable: isRetried(error.status), requestId }
+      const { status } = error
+      return { reason: reasonOf(status, error.message, code), status, code, retryable: isRetried(status), requestId }
     }
-    return { reason: "StreamFault", status: typeof error.code === "number" ? error.code : undefined, retryable: false, requestId }
+    return { reason: "StreamFault", status: typeof error.code === "number" ? error.code : undefined, code, retryable: false, requestId }
   }
   if (error instanceof SyntaxError) return { reason: streaming ? "MalformedChunk" : "UnexpectedResponse", retryable: false }
   if (isBroken(error)) return fromTransport(error, "body", false)

@@ -1,11 +1,10 @@
 /**
- * Paradigm's chat completions in a browser, over fetch: no cookies, no referrer, no header beyond those the endpoint needs.
+ * The Paradigm client for browsers, on `fetch`, without cookies, referrer or headers that the endpoint does not need.
  *
  * @since 0.1.0
  */
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
-import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
 import * as Transport from "@paradigm-effect/core/Transport"
 import * as Effect from "effect/Effect"
@@ -28,15 +27,15 @@ export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 /**
- * How to reach an endpoint from a browser.
+ * Client options in a browser.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options extends ParadigmClient.Options {
   /**
-   * A key in a page can be read by everybody who opens it. Say `true` where that is meant: a key of the user's own, or one that is
-   * short-lived.
+   * Whether the page may hold the key, which everybody who opens the page can read. Set it to `true` for the user's own key or a short-lived
+   * one. Defaults to `false`.
    */
   readonly allowKeyInBrowser?: boolean | undefined
 }
@@ -48,38 +47,71 @@ const transport = /* @__PURE__ */ Transport.fromFetch({
   cache: "no-store"
 })
 
+const runtime: ParadigmClient.Runtime = { options: ["allowKeyInBrowser"] }
+
 const refused = /* @__PURE__ */ new InvalidConfiguration({
   option: "allowKeyInBrowser",
-  detail: "is not set: a key in a page can be read by everybody who opens it; set it to true if that is meant"
+  detail: "is not set: everybody who opens the page can read the key; set it to true if that is intended"
 })
 
 /**
- * The client. Fails with `InvalidConfiguration`, also unless `allowKeyInBrowser` is `true`.
+ * Creates the layer of a client. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown, and unless
+ * `allowKeyInBrowser` is `true`.
+ *
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/browser"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const paradigm = yield* Paradigm.Client
+ *   return yield* paradigm.createChatCompletion({
+ *     model: "alfred-4.2",
+ *     messages: [{ role: "user", content: "Say hello" }]
+ *   })
+ * })
+ *
+ * const layer = Paradigm.layer({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   allowKeyInBrowser: true
+ * })
+ * const completion = await Effect.runPromise(Effect.provide(program, layer))
+ * console.log(completion.choices[0]?.message.content) // => Hello!
+ * ```
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  options.allowKeyInBrowser === true
-    ? ParadigmClient.layerWith(transport, options)
-    : Layer.effect(
-        ParadigmClient.ParadigmClient,
-        Effect.suspend(() => Effect.fail(new ParadigmError({ reason: refused })))
-      )
+  Layer.effect(
+    ParadigmClient.ParadigmClient,
+    Effect.flatMap(ParadigmClient.makeWith(transport, options, runtime), (client) =>
+      options.allowKeyInBrowser === true ? Effect.succeed(client) : Effect.fail(new ParadigmError({ reason: refused }))
+    )
+  )
 
 /**
- * The same from the `ConfigProvider` at hand, with `PARADIGM_API_KEY` and `PARADIGM_BASE_URL`. A page has no environment: whoever
- * provides one means the key to be there.
+ * Creates a client with promises and async iterables.
  *
- * @category layers
- * @since 0.1.0
- */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf((options) =>
-  ParadigmClient.makeWith(transport, options)
-)
-
-/**
- * The client for people without Effect: promises and async iterables.
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/browser"
+ *
+ * await using paradigm = Paradigm.connect({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   allowKeyInBrowser: true
+ * })
+ * const chunks = await paradigm.chat.completions.create({
+ *   model: "alfred-4.2",
+ *   messages: [{ role: "user", content: "Say hello" }],
+ *   stream: true
+ * })
+ * let text = ""
+ * for await (const chunk of chunks) text += chunk.choices[0]?.delta.content ?? ""
+ * console.log(text) // => Hello!
+ * ```
  *
  * @category constructors
  * @since 0.1.0

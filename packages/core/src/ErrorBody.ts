@@ -1,6 +1,6 @@
 /**
- * Every error body that a client of this endpoint meets, as one typed reason. Bodies come from Paradigm's v2 and v3, Django REST
- * framework, vLLM, OpenAI-compatible servers, FastAPI, and from the proxies between.
+ * Decodes error responses into reasons: the bodies of Paradigm's v2 and v3, Django REST framework, vLLM, OpenAI-compatible servers, FastAPI and
+ * proxies.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,9 @@ import {
   Forbidden,
   Maintenance,
   ModelNotFound,
+  NotFound,
   type ParadigmErrorReason,
+  QuotaExceeded,
   RateLimited,
   RequestRejected,
   ServerFault,
@@ -20,20 +22,24 @@ import {
   Unauthorized
 } from "./ParadigmError.ts"
 
+type HeadersByName = Readonly<Record<string, string | undefined>>
+
 /**
- * An answer with an error status.
+ * A response with an error status.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ErrorAnswer {
+export interface RawErrorResponse {
   readonly status: number
-  /** Header names are lower case. */
-  readonly headers: Readonly<Record<string, string | undefined>>
-  /** As much of the body as was read. */
+  /** By lower-case name. */
+  readonly headers: HeadersByName
+  /** The part of the body that was read. */
   readonly body: string
-  /** The model that was asked for. */
+  /** The requested model. */
   readonly model: string
+  /** The URL of the request. Its query is never quoted. */
+  readonly url: URL
   /** Unix milliseconds, to read a `retry-after` that is a date. */
   readonly now: number
 }
@@ -46,8 +52,13 @@ const parse = (text: string): unknown => {
   }
 }
 
-// A server's own words, as many as fit an error's message.
-const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value.slice(0, 500) : undefined)
+const maxText = 500
+
+// Text of the server, bounded for a message.
+const text = (value: unknown): string | undefined => {
+  if (typeof value !== "string" || value === "") return undefined
+  return value.length > maxText ? `${value.slice(0, maxText - 1)}…` : value
+}
 
 // Problems as servers list them: texts, or `{error, detail}` each.
 const problemOf = (value: unknown): string | undefined =>
@@ -88,22 +99,24 @@ const locationOf = (item: Record<PropertyKey, unknown>): string => {
   return location.filter(isKey).reduce<string>(join, "")
 }
 
-interface Reading {
-  readonly detail: string | undefined
-  readonly fields: Readonly<Record<string, ReadonlyArray<string>>>
-  readonly type?: string | undefined
-  readonly code?: number | undefined
-}
+// A word to switch on, not a sentence.
+const word = (value: unknown): string | undefined =>
+  typeof value === "number" ? String(value) : typeof value === "string" && /^[\w.:-]+$/.test(value) ? text(value) : undefined
 
-const readObject = (body: Record<PropertyKey, unknown>): Reading => {
-  const { code, detail, error, message, type } = body
-  if (Predicate.isObject(error)) {
-    return {
-      detail: text(error["message"]) ?? text(error["detail"]),
-      fields: {},
-      type: text(error["type"]),
-      code: statusOf(error["code"])
-    }
+type Body = Readonly<Record<PropertyKey, unknown>>
+
+const wordsOf = ({ detail, error, message }: Body): string | undefined => text(detail) ?? text(message) ?? text(error)
+
+const readObject = (body: Body) => {
+  const { detail, error } = body
+  const inner = Predicate.isObject(error) ? error : Predicate.isObject(detail) && wordsOf(detail) !== undefined ? detail : undefined
+  const { code, doc_url, error: name, param, type } = inner === undefined ? body : { ...body, error: undefined, ...inner }
+  const members = {
+    code: word(name) ?? word(code),
+    type: text(type),
+    param: text(param),
+    docUrl: text(doc_url),
+    status: statusOf(code)
   }
   if (Array.isArray(detail)) {
     const fields = new Map<string, Array<string>>()
@@ -111,25 +124,27 @@ const readObject = (body: Record<PropertyKey, unknown>): Reading => {
       if (Predicate.isObject(item) && "msg" in item) add(fields, locationOf(item), text(item["msg"]) ?? "invalid")
     }
     const words = detail.filter((item) => typeof item === "string")
-    return { detail: text(words.join(" ")), fields: Object.fromEntries(fields) }
+    return { ...members, detail: text(words.join(" ")), fields: Object.fromEntries(fields) }
   }
-  const known = text(detail) ?? text(message) ?? text(error)
-  if (known !== undefined) return { detail: known, fields: fieldsIn(body["fields"]), type: text(type) ?? text(error), code: statusOf(code) }
+  const words = wordsOf(inner ?? body)
+  if (inner !== undefined || words !== undefined) return { ...members, detail: words, fields: fieldsIn((inner ?? body)["fields"]) }
   const { non_field_errors: general, ...fields } = fieldsIn(body)
-  return { detail: text(general?.join(" ")), fields }
+  return { ...members, detail: text(general?.join(" ")), fields }
 }
+
+type Reading = Partial<ReturnType<typeof readObject>> & { readonly detail: string | undefined }
 
 const read = (body: string): Reading => {
   const value = parse(body)
   if (Predicate.isObject(value)) return readObject(value)
-  if (typeof value === "string") return { detail: text(value), fields: {} }
+  if (typeof value === "string") return { detail: text(value) }
   if (Array.isArray(value)) {
     const words = value.map(problemOf).filter((problem) => problem !== undefined)
-    if (words.length > 0) return { detail: text(words.join(" ")), fields: {} }
+    if (words.length > 0) return { detail: text(words.join(" ")) }
   }
   const plain = body.trim()
-  // A proxy's page says nothing that is worth a line: its beginning stays readable in the excerpt.
-  return { detail: plain === "" || plain.startsWith("<") ? undefined : text(plain), fields: {} }
+  // The page of a proxy is not fit for a message. Its beginning is in the excerpt.
+  return { detail: plain.startsWith("<") ? undefined : text(plain) }
 }
 
 // The three forms of an HTTP date. Only the last one does not name the zone, which is always GMT.
@@ -137,15 +152,23 @@ const httpDate =
   /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*(, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT| [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
 
 /**
- * How long the server asks to wait: `retry-after-ms`, or `retry-after` as seconds or as an HTTP date. What is none of these is `undefined`.
+ * Reads how long the server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date, which LiteLLM passes on as
+ * `llm_provider-retry-after`. Returns `undefined` for any other value.
+ *
+ * @example
+ * ```ts
+ * import { ErrorBody } from "@paradigm-effect/core"
+ *
+ * console.log(String(ErrorBody.retryAfter({ "retry-after": "7" }, Date.now()))) // => 7000 millis
+ * ```
  *
  * @category decoding
  * @since 0.1.0
  */
-export const retryAfter = (headers: Readonly<Record<string, string | undefined>>, now: number): Duration.Duration | undefined => {
+export const retryAfter = (headers: HeadersByName, now: number): Duration.Duration | undefined => {
   const exact = headers["retry-after-ms"]
   if (exact !== undefined && /^\d+(\.\d+)?$/.test(exact)) return Duration.millis(Number(exact))
-  const value = headers["retry-after"]
+  const value = headers["retry-after"] ?? headers["llm_provider-retry-after"]
   if (value === undefined) return undefined
   if (/^\d+(\.\d+)?$/.test(value)) return Duration.seconds(Number(value))
   if (!httpDate.test(value)) return undefined
@@ -153,38 +176,75 @@ export const retryAfter = (headers: Readonly<Record<string, string | undefined>>
   return Number.isNaN(date) ? undefined : Duration.millis(Math.max(0, date - now))
 }
 
+const idHeaders = ["x-request-id", "request-id", "apim-request-id", "x-litellm-call-id"]
+
 /**
- * Why the server answered with an error status.
+ * Reads the server's id of a request from the headers of its response: `x-request-id`, `request-id`, `apim-request-id` (Azure) or
+ * `x-litellm-call-id`.
+ *
+ * @example
+ * ```ts
+ * import { ErrorBody } from "@paradigm-effect/core"
+ *
+ * console.log(ErrorBody.requestId({ "x-litellm-call-id": "c-1" })) // => c-1
+ * ```
  *
  * @category decoding
  * @since 0.1.0
  */
-export const toReason = (answer: ErrorAnswer): ParadigmErrorReason => {
-  const { detail, fields } = read(answer.body)
-  const { model, status } = answer
-  const about = { status, detail, excerpt: excerpt(answer.body) }
+export const requestId = (headers: HeadersByName): string | undefined => text(headers[idHeaders.find((name) => headers[name]) ?? ""])
+
+// Whether a 404 is about the model. mlx-lm responds with 404 to anything, and proxies to a path that they do not know: so a word in a path, or
+// in a text that is not JSON, does not count.
+const isAboutModel = ({ code, detail = "", param, type }: Reading, isJson: boolean, model: string): boolean =>
+  /(?<![\w/-])(model|deployment)s?(?![\w/-])|model_not|deploymentnot/i.test(`${code} ${type} ${param} ${isJson ? detail : ""}`) ||
+  (isJson && model.length > 3 && detail.includes(model))
+
+/**
+ * Decodes an error response into the reason of the error.
+ *
+ * @example
+ * ```ts
+ * import { ErrorBody } from "@paradigm-effect/core"
+ *
+ * const reason = ErrorBody.toReason({
+ *   status: 400,
+ *   headers: {},
+ *   body: '{"error":"bad_request","detail":"max_tokens is too large"}',
+ *   model: "alfred-4.2",
+ *   url: new URL("https://paradigm.example.com/api/v3/chat/completions"),
+ *   now: Date.now()
+ * })
+ * console.log(reason.message) // => The server rejected the request (400): max_tokens is too large
+ * ```
+ *
+ * @category decoding
+ * @since 0.1.0
+ */
+export const toReason = ({ body, headers, model, now, status, url }: RawErrorResponse): ParadigmErrorReason => {
+  const { fields = {}, ...reading } = read(body)
+  const { code, detail, type } = reading
+  const about = { ...reading, status, excerpt: excerpt(body) }
   switch (status) {
     case 401:
       return new Unauthorized(about)
+    case 402:
+      return new QuotaExceeded(about)
     case 403:
       return new Forbidden(about)
-    case 404:
-      return new ModelNotFound({ ...about, model })
     case 429:
-      return new RateLimited({ ...about, retryAfter: retryAfter(answer.headers, answer.now) })
+      return /^(insufficient|billing)_| insufficient_/.test(`${code} ${type}`)
+        ? new QuotaExceeded(about)
+        : new RateLimited({ ...about, retryAfter: retryAfter(headers, now) })
   }
+  if (status === 404 ? isAboutModel(reading, /^\s*[{"[]/.test(body), model) : status < 500 && code === "model_not_found") {
+    return new ModelNotFound({ ...about, model: model.slice(0, 200) })
+  }
+  if (status === 404) return new NotFound({ ...about, url: url.origin + url.pathname })
   if (status < 500) return new RequestRejected({ ...about, fields })
-  const value = parse(answer.body)
-  if (Predicate.isObject(value) && "error" in value && value.error === "service_maintenance") {
-    const maintenance = value as Record<string, unknown>
-    return new Maintenance({
-      ...about,
-      detail: text(maintenance["reason"]) ?? detail,
-      mode: text(maintenance["mode"]),
-      startedAt: text(maintenance["started_at"])
-    })
-  }
-  return new ServerFault({ ...about, retryAfter: retryAfter(answer.headers, answer.now) })
+  if (code !== "service_maintenance") return new ServerFault({ ...about, retryAfter: retryAfter(headers, now) })
+  const { mode, reason, started_at } = parse(body) as Body
+  return new Maintenance({ ...about, detail: text(reason) ?? detail, mode: text(mode), startedAt: text(started_at) })
 }
 
 const isGiven = (value: unknown) => value !== undefined && value !== null
@@ -193,31 +253,50 @@ const isFaultyChoice = (choice: unknown): boolean =>
   Predicate.isObject(choice) && (isGiven(choice["error"]) || choice["finish_reason"] === "error")
 
 /**
- * The error that an event of a stream, or an answer with status 200, reports; `undefined` where it reports none.
+ * Decodes the error that an event of a stream, or a response with status 200, reports. Returns `undefined` if it reports none.
  *
  * Known shapes: `{"error": {…}}`, `{"error": "…"}`, the flat `{"object": "error", …}`, any payload of an event named `error`, and a choice
- * that holds an `error` or finished with the reason `error`.
+ * that has an `error` or the finish reason `error`.
+ *
+ * @example
+ * ```ts
+ * import { ErrorBody } from "@paradigm-effect/core"
+ *
+ * const text = '{"error":{"message":"Context length exceeded","code":"CONTEXT_LENGTH_EXCEEDED"}}'
+ * console.log(ErrorBody.fromEvent(JSON.parse(text), text)?.code) // => CONTEXT_LENGTH_EXCEEDED
+ * ```
  *
  * @category decoding
  * @since 0.1.0
  */
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
-  const body: Readonly<Record<PropertyKey, unknown>> = Predicate.isObject(value) ? value : {}
+  const body: Body = Predicate.isObject(value) ? value : {}
   const { choices, error, object } = body
   const isError = isGiven(error) || object === "error" || event === "error"
   const choice: unknown = Array.isArray(choices) ? choices.find(isFaultyChoice) : undefined
   if (!isError && choice === undefined) return undefined
-  const { code, detail, type } = isError ? (Predicate.isObject(value) ? readObject(body) : read(source)) : readObject(choice as typeof body)
+  const reading: Reading = isError ? (Predicate.isObject(value) ? readObject(body) : read(source)) : readObject(choice as Body)
+  const { code, detail, docUrl, param, status, type } = reading
   return new StreamFault({
     detail: detail ?? "the server did not say what",
+    code,
     type,
-    status: code,
+    param,
+    docUrl,
+    status,
     excerpt: excerpt(source)
   })
 }
 
 /**
- * The same for a text that should be JSON.
+ * Decodes the error that a JSON text reports, as `fromEvent` does. Returns `undefined` if it reports none.
+ *
+ * @example
+ * ```ts
+ * import { ErrorBody } from "@paradigm-effect/core"
+ *
+ * console.log(ErrorBody.fromText('{"error":"Unauthorized"}')?.detail) // => Unauthorized
+ * ```
  *
  * @category decoding
  * @since 0.1.0

@@ -16,55 +16,19 @@ import * as Stream from "effect/Stream"
 import type { Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
 import { Call } from "./client/Call.ts"
-import * as Settings from "./client/options.ts"
+import { type CallOptions, type Options, resolveCall, resolveOptions, type Runtime } from "./client/options.ts"
 import { decodeCompletion } from "./contract/decode.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import { describeFields } from "./errors/FieldErrors.ts"
 import { ParadigmError } from "./ParadigmError.ts"
-import type * as RequestEncoding from "./RequestEncoding.ts"
-import type * as RetryPolicy from "./RetryPolicy.ts"
 import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
 import { ChunkReader, type Source } from "./stream/ChunkReader.ts"
 import * as Telemetry from "./Telemetry.ts"
-import type * as Timeouts from "./Timeouts.ts"
 import { readText, unexpected } from "./transport/accept.ts"
 import { type OpenResponse, timed } from "./transport/attempt.ts"
 import * as Transport from "./Transport.ts"
 
-/**
- * What may be said for one call; it wins over what the client was made with.
- *
- * @category options
- * @since 0.1.0
- */
-export interface CallOptions {
-  /** What is tried again, and when. `false` makes one attempt. */
-  readonly retry?: RetryPolicy.RetryPolicy | false | undefined
-  /** How long each stage may take. */
-  readonly timeouts?: Timeouts.Timeouts | undefined
-  /** How requests are written: `RequestEncoding.json` by default, or the forms `urlEncoded` and `multipart`. */
-  readonly encode?: RequestEncoding.Encoder | undefined
-  /** Headers to send, by lower-case name. */
-  readonly headers?: Readonly<Record<string, string>> | undefined
-}
-
-/**
- * How to reach an endpoint.
- *
- * @category options
- * @since 0.1.0
- */
-export interface Options extends CallOptions {
-  /** The API key, sent as a bearer token. It appears in no error, log, span or printed object. */
-  readonly apiKey: string | Redacted.Redacted
-  /**
-   * Where the endpoint is: an origin (`https://paradigm.example.com`), or a URL that ends in its version (`…/api/v3`, `…/api/v2`).
-   * `https://paradigm.lighton.ai` by default.
-   */
-  readonly baseUrl?: string | URL | undefined
-  /** Reports calls to OpenTelemetry. Defaults to `Telemetry.make()`; in a browser and on another transport nothing is reported by default. */
-  readonly telemetry?: Telemetry.Telemetry | undefined
-}
+export type { ApiKey, CallOptions, ConnectOptions, HeadersInput, Options, Runtime } from "./client/options.ts"
 
 /**
  * The head of a response, and what was repaired in its body.
@@ -182,23 +146,25 @@ const readCompletion = (response: OpenResponse, body: string): Effect.Effect<Cha
  */
 export const makeWith = Effect.fnUntraced(function* (
   transport: Transport.Transport,
-  options: Options
+  options: Options,
+  runtime?: Runtime
 ): Effect.fn.Return<Service, ParadigmError> {
-  const settings = yield* Effect.fromResult(Settings.resolve(options))
+  const settings = yield* Effect.fromResult(resolveOptions(options, runtime))
 
   const begin = (request: ChatCompletionRequest, stream: boolean, call: CallOptions | undefined) =>
-    Effect.flatMap(Effect.fromResult(Settings.resolveCall(settings, call)), (settings) => Call.begin(transport, settings, request, stream))
+    Effect.flatMap(Effect.fromResult(resolveCall(settings, call)), (settings) => Call.begin(transport, settings, request, stream))
 
   const createWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, options?: CallOptions) {
     const call = yield* begin(request, false, options)
-    const { limits } = call.settings
-    const attempt = Effect.scoped(
-      Effect.gen(function* () {
-        const response = yield* call.attempt
-        const text = yield* timed(readText(response), "idle", limits.idle)
-        return { completion: yield* readCompletion(response, text), response: responseInfo(response, () => []) }
-      })
-    )
+    const { timeouts: limits } = call.settings
+    const attempt = (key: Redacted.Redacted) =>
+      Effect.scoped(
+        Effect.gen(function* () {
+          const response = yield* call.attempt(key)
+          const text = yield* timed(readText(response), "idle", limits.idle)
+          return { completion: yield* readCompletion(response, text), response: responseInfo(response, () => []) }
+        })
+      )
     return yield* timed(call.retries.run(attempt), "total", limits.total).pipe(
       Effect.mapError((error) => call.toError(error)),
       Effect.onExit((exit) => call.end(exit, Exit.isSuccess(exit) ? exit.value.completion : undefined))
@@ -207,7 +173,7 @@ export const makeWith = Effect.fnUntraced(function* (
 
   const streamWithResponse = Effect.fnUntraced(function* (request: ChatCompletionRequest, options?: CallOptions) {
     const call = yield* begin(request, true, options)
-    const { limits } = call.settings
+    const { timeouts: limits } = call.settings
     const clock = yield* Clock.Clock
     const deadline = clock.currentTimeMillisUnsafe() + limits.total
     const scope = yield* Effect.scope
@@ -224,9 +190,9 @@ export const makeWith = Effect.fnUntraced(function* (
       Effect.onExit((exit) => (Exit.isFailure(exit) ? call.end(exit, undefined) : Effect.void))
     )
     const reader = new ChunkReader(source, {
-      timing: { clock, limits, deadline },
+      timing: { clock, limits, deadline, keepAliveCounts: limits.keepAliveCounts },
       onChunks: call.onChunks,
-      toError: (error) => call.toError(call.retries.fail(error)),
+      toError: (error) => call.toError(error),
       reopen: (error) =>
         Effect.provideService(
           Effect.map(Effect.andThen(call.retries.wait(error), open), ({ source }) => source),
@@ -285,9 +251,7 @@ export const makeWith = Effect.fnUntraced(function* (
  * @since 0.1.0
  */
 export const make = (options: Options): Effect.Effect<Service, ParadigmError, HttpClient.HttpClient> =>
-  Effect.flatMap(HttpClient.HttpClient, (http) =>
-    makeWith(Transport.fromHttpClient(http), { ...options, telemetry: options.telemetry ?? Telemetry.make() })
-  )
+  Effect.flatMap(HttpClient.HttpClient, (http) => makeWith(Transport.fromHttpClient(http), options, { telemetry: Telemetry.make() }))
 
 /**
  * Creates the layer of a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
@@ -350,5 +314,8 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient, ParadigmErr
  * @category layers
  * @since 0.1.0
  */
-export const layerWith = (transport: Transport.Transport, options: Options): Layer.Layer<ParadigmClient, ParadigmError> =>
-  Layer.effect(ParadigmClient, makeWith(transport, options))
+export const layerWith = (
+  transport: Transport.Transport,
+  options: Options,
+  runtime?: Runtime
+): Layer.Layer<ParadigmClient, ParadigmError> => Layer.effect(ParadigmClient, makeWith(transport, options, runtime))

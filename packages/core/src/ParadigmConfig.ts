@@ -1,46 +1,64 @@
 /**
- * The client as the environment configures it.
+ * The client options from the environment, by Effect's `Config`.
  *
- * It asks the `ConfigProvider` itself: `Config` stands on `Schema`, which is more than a page should load to read two texts.
+ * `PARADIGM_API_KEY`, or else `LIGHTON_API_KEY`, is the key. `PARADIGM_BASE_URL` is the base URL. An empty variable counts as absent.
  *
  * @since 0.1.0
  */
-import * as ConfigProvider from "effect/ConfigProvider"
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { invalid } from "./client/options.ts"
+import { invalid, resolveOptions } from "./client/options.ts"
 import * as ParadigmClient from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 
-const names: Readonly<Record<string, string>> = { apiKey: "PARADIGM_API_KEY", baseUrl: "PARADIGM_BASE_URL" }
-
-// Whoever set an environment variable looks for its name in the error.
-const namingVariables = (error: ParadigmError) =>
-  error.reason._tag === "InvalidConfiguration" ? invalid(names[error.reason.option] ?? error.reason.option, error.reason.detail) : error
-
-const read = (name: string): Effect.Effect<string | undefined, ParadigmError> =>
-  Effect.gen(function* () {
-    const provider = yield* ConfigProvider.ConfigProvider
-    return (yield* provider.load([name]))?.value
-  }).pipe(Effect.mapError(() => invalid(name, "cannot be read")))
+const variable = (name: string) =>
+  Effect.map(
+    Effect.mapError(Config.option(Config.String(name)), () => invalid(name, "cannot be read")),
+    (value): [string, string | undefined] => [name, Option.getOrUndefined(value)]
+  )
 
 /**
- * What the environment says: `PARADIGM_API_KEY`, and `PARADIGM_BASE_URL` where it is not the default. Fails with `InvalidConfiguration`.
+ * Reads the client options from the `ConfigProvider`. Fails with `InvalidConfiguration`, which names the variable.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmConfig } from "@paradigm-effect/core"
+ * import { ConfigProvider, Effect } from "effect"
+ *
+ * const provider = ConfigProvider.fromEnvRecord({ LIGHTON_API_KEY: "a-key", PARADIGM_BASE_URL: "http://localhost:8000/v1" })
+ * const options = Effect.runSync(Effect.provideService(ParadigmConfig.options, ConfigProvider.ConfigProvider, provider))
+ * console.log(String(options.apiKey), options.baseUrl) // => <redacted> http://localhost:8000/v1
+ * ```
  *
  * @category options
  * @since 0.1.0
  */
 export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* @__PURE__ */ Effect.gen(function* () {
-  const apiKey = yield* read("PARADIGM_API_KEY")
-  if (apiKey === undefined) return yield* invalid("PARADIGM_API_KEY", "is not set")
-  return { apiKey: Redacted.make(apiKey), baseUrl: yield* read("PARADIGM_BASE_URL") }
+  const variables = new Map(yield* Effect.forEach(["PARADIGM_API_KEY", "LIGHTON_API_KEY", "PARADIGM_BASE_URL"], variable))
+  const { apiKey } = yield* Effect.fromResult(resolveOptions({}, { environment: (name) => variables.get(name) }))
+  return { apiKey: yield* apiKey, baseUrl: variables.get("PARADIGM_BASE_URL") || undefined }
 })
 
 /**
- * The client as a layer, made of what the environment says. Fails with `InvalidConfiguration`, which names the variable.
+ * Makes the client layer of a runtime from the environment. Fails with `InvalidConfiguration`, which names the variable.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, ParadigmConfig } from "@paradigm-effect/core"
+ * import { ConfigProvider, Effect, Layer } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * const layer = ParadigmConfig.layerOf(ParadigmClient.make).pipe(
+ *   Layer.provide(FetchHttpClient.layer),
+ *   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({ PARADIGM_API_KEY: "a-key" })))
+ * )
+ * const program = Effect.as(ParadigmClient.ParadigmClient, "made")
+ * console.log(await Effect.runPromise(Effect.provide(program, layer))) // => made
+ * ```
  *
  * @category layers
  * @since 0.1.0
@@ -48,17 +66,29 @@ export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* 
 export const layerOf = <R>(
   make: (options: ParadigmClient.Options) => Effect.Effect<ParadigmClient.Service, ParadigmError, R>
 ): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, Exclude<R, Scope.Scope>> =>
-  Layer.effect(
-    ParadigmClient.ParadigmClient,
-    Effect.flatMap(options, (options) => Effect.mapError(make(options), namingVariables))
-  )
+  Layer.effect(ParadigmClient.ParadigmClient, Effect.flatMap(options, make))
 
 /**
- * The same on the `HttpClient` at hand.
+ * The client layer on the `HttpClient` service, with options from the environment.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmConfig } from "@paradigm-effect/core"
+ * import { ConfigProvider, Effect, Layer } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * const layer = ParadigmConfig.layerConfig.pipe(
+ *   Layer.provide(FetchHttpClient.layer),
+ *   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({})))
+ * )
+ * const error = await Effect.runPromise(Effect.flip(Effect.scoped(Layer.build(layer))))
+ * console.log(error.message)
+ * // => InvalidConfiguration: PARADIGM_API_KEY is not set; set it or LIGHTON_API_KEY, or give apiKey
+ * ```
  *
  * @category layers
  * @since 0.1.0
  */
-export const layer: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, HttpClient.HttpClient> = /* @__PURE__ */ layerOf(
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, HttpClient.HttpClient> = /* @__PURE__ */ layerOf(
   ParadigmClient.make
 )

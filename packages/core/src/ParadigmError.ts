@@ -1,12 +1,12 @@
 /**
- * The one error of this library. A `ParadigmError` says why in its `reason`, a closed union with one member per point of failure, and
- * carries what is known: the request's id, every attempt, and what had arrived before it failed.
+ * The error of this library. A `ParadigmError` has a `reason`, which is a closed union with one class per kind of failure, and carries what is
+ * known about the call: the request id, every attempt, and what had arrived.
  *
  * ```ts
  * Effect.catchReason("ParadigmError", "RateLimited", (reason) => Effect.sleep(reason.retryAfter ?? "1 second"))
  * ```
  *
- * No member holds the API key, the request's headers, or the request's body. The union is closed, so it stands in one file, long as that is.
+ * No member holds the API key, the request headers or the request body. The file is long because a closed union belongs in one file.
  *
  * @since 0.1.0
  */
@@ -26,7 +26,7 @@ const units = [
   ["ms", 1]
 ] as const
 
-// As in `1m 30s`. `Duration.format` says the same, from four times the code.
+// For example `1m 30s`. `Duration.format` gives the same text with four times the code.
 const spelled = (duration: Duration.Duration): string => {
   let rest = Math.round(Duration.toMillis(duration))
   const parts: Array<string> = []
@@ -39,32 +39,37 @@ const spelled = (duration: Duration.Duration): string => {
 
 const quoted = (detail: string | undefined) => (detail === undefined || detail === "" ? "" : `: ${detail}`)
 
+const inBrackets = (code: string | undefined) => (code === undefined ? "" : ` (${code})`)
+
 /**
- * The client cannot be made: a key, base URL or option is missing or wrong. Nothing was sent. Correct `option`.
+ * An option of the client or of a call is missing, wrong or unknown. Nothing was sent. Correct `option`.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class InvalidConfiguration extends Data.TaggedError("InvalidConfiguration")<{
-  /** The option or environment variable at fault. */
+  /** The path of the option, for example `timeouts.idle`, or the name of the environment variable that was read for it. */
   readonly option: string
+  /** What is wrong with the option. */
   readonly detail: string
+  /** The exception of the function that was given for `apiKey`, without secrets. */
+  readonly cause?: unknown
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `${this.option} ${this.detail}`
+    return this.detail.startsWith("unknown option") ? this.detail : `${this.option} ${this.detail}`
   }
 }
 
 /**
- * The request is not one the endpoint could take. Nothing was sent. Correct what `fields` names.
+ * The request does not have the shape that the endpoint accepts. Nothing was sent. Correct the fields that `fields` names.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
   readonly detail: string
-  /** What is wrong, by the field's path, as in `{ "messages[1].role": ["Missing key"] }`. */
+  /** Problems by the path of the field, for example `{ "messages[1].role": ["Missing key"] }`. Lists at most 20 and counts the others. */
   readonly fields: Fields
 }> {
   readonly isRetryable = false
@@ -74,41 +79,54 @@ export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
 }
 
 /**
- * No connection: refused, unknown host, unreachable, or blocked by a browser's CORS rules. Check the base URL and that the server runs.
+ * No connection was made: it was refused, the host is unknown or unreachable, or a browser's CORS rules blocked the call. Check the base URL
+ * and that the server runs. In a browser, check that the server allows the page's origin.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
-  /** The origin that was tried. */
+  /** The origin of the endpoint. */
   readonly origin: string
-  /** The runtime's code, as in `ECONNREFUSED`, where it gives one. */
+  /** The runtime's error code, for example `ECONNREFUSED`. Browsers and Deno have none. */
   readonly code: string | undefined
 }> {
   readonly isRetryable = true
   override get message(): string {
-    return `Could not connect to ${this.origin}${this.code === undefined ? "" : ` (${this.code})`}`
+    const hint = this.code === undefined ? ": unreachable, or not open to pages of this origin (CORS)" : ""
+    return `Could not connect to ${this.origin}${inBrackets(this.code)}${hint}`
   }
 }
 
 /**
- * The server's certificate is not trusted, or TLS could not be agreed on. Give the runtime the certificate authority.
+ * The server's certificate is not trusted, or the TLS handshake failed. Add the certificate authority to the runtime.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class TlsFailed extends Data.TaggedError("TlsFailed")<{
+  /** The origin of the endpoint. */
   readonly origin: string
+  /** The runtime's error code, for example `CERT_HAS_EXPIRED`. */
   readonly code: string | undefined
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `No trusted TLS connection to ${this.origin}${this.code === undefined ? "" : ` (${this.code})`}`
+    return `No trusted TLS connection to ${this.origin}${inBrackets(this.code)}`
   }
 }
 
+const stages = {
+  connect: "No connection",
+  headers: "No response headers",
+  firstChunk: "No first chunk",
+  idle: "No further chunk",
+  total: "No complete response"
+}
+
 /**
- * A stage took longer than its limit. Only `connect` is retried: later ones may already have cost the server work.
+ * A stage took longer than its limit. Only `connect` is retried, because later stages may have cost the server work. Raise
+ * `timeouts.<stage>` if the server needs more time.
  *
  * @category reasons
  * @since 0.1.0
@@ -119,147 +137,305 @@ export class Timeout extends Data.TaggedError("Timeout")<{
 }> {
   readonly isRetryable: boolean = this.stage === "connect"
   override get message(): string {
-    const what = {
-      connect: "No connection",
-      headers: "No response headers",
-      firstChunk: "No first chunk",
-      idle: "No further chunk",
-      total: "Not finished"
-    }[this.stage]
-    return `${what} within ${spelled(this.limit)}`
+    return `${stages[this.stage]} within ${spelled(this.limit)} (timeouts.${this.stage})`
   }
 }
 
 /**
- * The connection broke: while waiting for `headers` (retried), or in the `body` (not retried, what had arrived is kept).
+ * The connection broke. In the phase `headers` the call is retried. In the phase `body` it is not, and what had arrived is in the error's
+ * `partial`.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly phase: "headers" | "body"
+  /** The runtime's error code, for example `ECONNRESET`. Browsers and Deno have none. */
   readonly code: string | undefined
 }> {
   readonly isRetryable: boolean = this.phase === "headers"
   override get message(): string {
     const when = this.phase === "headers" ? "before the response began" : "in the middle of the response"
-    return `The connection was lost ${when}${this.code === undefined ? "" : ` (${this.code})`}`
+    return `The connection was lost ${when}${inBrackets(this.code)}`
   }
 }
 
 /**
- * The server redirected. It is not followed, since that would send the key and the conversation elsewhere. Use the final URL.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class RedirectRefused extends Data.TaggedError("RedirectRefused")<{
-  /** 301 to 308, or 0 where the runtime (a browser) hides it. */
-  readonly status: number
-  /** The origin it points to, where readable. */
-  readonly origin: string | undefined
-}> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The server redirects${this.origin === undefined ? "" : ` to ${this.origin}`}; redirects are not followed`
-  }
-}
-
-/** What every answer of the server with an error status tells. */
-interface Answer {
-  /** The HTTP status. */
-  readonly status: number
-  /** The server's own words, where it had any. */
-  readonly detail: string | undefined
-  /** The beginning of the body, at most 4096 characters. */
-  readonly excerpt: string
-}
-
-/**
- * 401: the key is missing, unknown or expired.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class Unauthorized extends Data.TaggedError("Unauthorized")<Answer> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The server does not accept the API key (${this.status})${quoted(this.detail)}`
-  }
-}
-
-/**
- * 403: the key is known but may not do this.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class Forbidden extends Data.TaggedError("Forbidden")<Answer> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The API key may not do this (${this.status})${quoted(this.detail)}`
-  }
-}
-
-/**
- * 404 for the model (or the path): no such model, or not for this key.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class ModelNotFound extends Data.TaggedError("ModelNotFound")<Answer & { readonly model: string }> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The server does not know the model "${this.model}" (${this.status})${quoted(this.detail)}`
-  }
-}
-
-/**
- * 404: no such path. The server does not know the URL, or says nothing of a model. Check the base URL.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class NotFound extends Data.TaggedError("NotFound")<Answer & { readonly url: string }> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The server has nothing at ${this.url} (${this.status})${quoted(this.detail)}; check the base URL`
-  }
-}
-
-/**
- * 402, or 429 with `insufficient_quota`: the account's quota is used up. Waiting does not help, so it is not retried.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class QuotaExceeded extends Data.TaggedError("QuotaExceeded")<Answer> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The quota is used up (${this.status})${quoted(this.detail)}`
-  }
-}
-
-/**
- * The transport failed in a way that this library does not know. The platform's exception is in `cause`. It is not retried.
+ * The transport failed with an exception that this library does not know, for example one that a custom `fetch` throws. The exception is in
+ * `cause`, without secrets. It is not retried.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class TransportFailed extends Data.TaggedError("TransportFailed")<{
   readonly phase: "headers" | "body"
-  /** The name of the platform's exception, for example `TypeError`. */
-  readonly name: string
+  /** The name of the exception's class, for example `TypeError`. */
+  readonly exception: string
+  readonly cause?: unknown
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `The transport failed unexpectedly (${this.name})`
+    return `Unknown exception of the transport: ${this.exception}${this.cause instanceof Error ? quoted(this.cause.message) : ""}`
+  }
+}
+
+/**
+ * The server redirected. The client does not follow, because that would send the key and the conversation elsewhere. Set `baseUrl` to the
+ * final URL.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RedirectRefused extends Data.TaggedError("RedirectRefused")<{
+  /** 301 to 308, or 0 if the runtime (a browser) hides it. */
+  readonly status: number
+  /** The origin of the redirect's target, if it is readable. */
+  readonly origin: string | undefined
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The server redirects${this.origin === undefined ? "" : ` to ${this.origin}`}; set baseUrl to the final URL`
+  }
+}
+
+/**
+ * The members of every reason that comes from a response with an error status. A member is `undefined` if the server gave none.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ErrorResponse {
+  /** The HTTP status. */
+  readonly status: number
+  /** The server's description, for people. Its wording may change. At most 500 characters. */
+  readonly detail: string | undefined
+  /** The server's word for the kind of error: Paradigm's `error`, OpenAI's `code`. Use it in a `switch`. Numbers are given as text. */
+  readonly code?: string | undefined
+  /** The server's type of error, for example `BadRequestError`. */
+  readonly type?: string | undefined
+  /** The request field that the server names, for example `temperature`. */
+  readonly param?: string | undefined
+  /** The address of the server's documentation of the error. */
+  readonly docUrl?: string | undefined
+  /** The beginning of the body, at most 4096 characters. */
+  readonly excerpt: string
+}
+
+const answered = (what: string, { detail, status }: ErrorResponse) => `${what} (${status})${quoted(detail)}`
+
+/**
+ * 401: the key is missing, unknown or expired. A function given for `apiKey` is asked once more before a call fails with this reason.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Unauthorized extends Data.TaggedError("Unauthorized")<ErrorResponse> {
+  readonly isRetryable = false
+  override get message(): string {
+    return answered("The server does not accept the API key", this)
+  }
+}
+
+/**
+ * 403: the server knows the key but does not allow the request. Ask the operator for the permission.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Forbidden extends Data.TaggedError("Forbidden")<ErrorResponse> {
+  readonly isRetryable = false
+  override get message(): string {
+    return answered("The API key does not permit this request", this)
+  }
+}
+
+/**
+ * The server says that it does not know the model, or not for this key. Choose another `model`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ModelNotFound extends Data.TaggedError("ModelNotFound")<ErrorResponse & { readonly model: string }> {
+  readonly isRetryable = false
+  override get message(): string {
+    return answered(`The server does not know the model "${this.model}"`, this)
+  }
+}
+
+/**
+ * 404 without a word about the model: mostly a wrong base URL or a proxy without a route. Check `baseUrl`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class NotFound extends Data.TaggedError("NotFound")<
+  ErrorResponse & {
+    /** The URL of the request without its query. */
+    readonly url: string
+  }
+> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `${answered(`The server has nothing at ${this.url}`, this)}; check baseUrl and its path`
+  }
+}
+
+/**
+ * 402, or 429 with a code such as `insufficient_quota`: the quota or balance of the account is used up. It is not retried, because waiting
+ * does not help.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class QuotaExceeded extends Data.TaggedError("QuotaExceeded")<ErrorResponse> {
+  readonly isRetryable = false
+  override get message(): string {
+    return answered("The quota of the account is used up", this)
+  }
+}
+
+/**
+ * Another 4xx: the server rejected the request. `fields` names the fields, if the server does. 408 and 409 are retried.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RequestRejected extends Data.TaggedError("RequestRejected")<
+  ErrorResponse & {
+    /** Problems by the path of the field, for example `{ "messages[1].role": ["required"] }`. Lists at most 20 and counts the others. */
+    readonly fields: Fields
+  }
+> {
+  readonly isRetryable: boolean = this.status === 408 || this.status === 409
+  override get message(): string {
+    const { param } = this
+    const named = param === undefined || this.detail?.includes(param) === true ? "" : ` (field ${param})`
+    return `${answered("The server rejected the request", this)}${named}${bracketed(this.fields)}`
+  }
+}
+
+/**
+ * 429: too many requests. Wait for `retryAfter`, or less often if the server gives none.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class RateLimited extends Data.TaggedError("RateLimited")<
+  ErrorResponse & {
+    /** How long the server asks to wait. Browsers can read it only if the server exposes the header. */
+    readonly retryAfter: Duration.Duration | undefined
+  }
+> {
+  readonly isRetryable = true
+  override get message(): string {
+    return `${answered("Too many requests", this)}${this.retryAfter === undefined ? "" : `; retry after ${spelled(this.retryAfter)}`}`
+  }
+}
+
+/**
+ * 503 with `service_maintenance`: the service is under maintenance. It is not retried. Try again later.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class Maintenance extends Data.TaggedError("Maintenance")<
+  ErrorResponse & {
+    /** The kind of maintenance, for example `full_shutdown`. */
+    readonly mode: string | undefined
+    /** The start of the maintenance, as the server writes it. */
+    readonly startedAt: string | undefined
+  }
+> {
+  readonly isRetryable = false
+  override get message(): string {
+    return answered("The service is under maintenance", this)
+  }
+}
+
+/**
+ * 5xx: the server or the model behind it failed. 502, 503 and 504 are retried.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class ServerFault extends Data.TaggedError("ServerFault")<
+  ErrorResponse & {
+    /** How long the server asks to wait. */
+    readonly retryAfter: Duration.Duration | undefined
+  }
+> {
+  readonly isRetryable: boolean = this.status >= 502 && this.status <= 504
+  override get message(): string {
+    return answered("The server failed", this)
+  }
+}
+
+/**
+ * A success status without a chat completion: a proxy's page, an empty body, a body that is not JSON or has another shape. Check that
+ * `baseUrl` is the address of an endpoint.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class UnexpectedResponse extends Data.TaggedError("UnexpectedResponse")<{
+  readonly status: number
+  readonly contentType: string | undefined
+  /** What is wrong with the response, and at which path. */
+  readonly detail: string
+  /** The beginning of the body, at most 4096 characters. */
+  readonly excerpt: string
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The response (${this.status}, ${this.contentType ?? "no content type"}) is not a chat completion: ${this.detail}`
+  }
+}
+
+/**
+ * The stream ended before the completion was finished. What had arrived is in the error's `partial`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
+  /** The number of chunks that had arrived. */
+  readonly chunks: number
+  /** Whether the stream ended with `[DONE]`. */
+  readonly isDone?: boolean | undefined
+  /** The beginning of what arrived instead of a chunk, at most 4096 characters. */
+  readonly excerpt?: string | undefined
+}> {
+  readonly isRetryable = false
+  override get message(): string {
+    if (this.chunks === 0) return "The stream ended before its first chunk"
+    if (this.isDone !== true) return `The stream ended after ${this.chunks} chunks, before the completion was finished`
+    return `The stream ended with [DONE] after ${this.chunks} chunks without a finish reason; see the option acceptUnfinished`
+  }
+}
+
+/**
+ * The server responded with success and then reported an error: in the stream, or instead of the completion. What had arrived is in the
+ * error's `partial`.
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export class StreamFault extends Data.TaggedError("StreamFault")<
+  Omit<ErrorResponse, "status" | "detail"> & {
+    readonly detail: string
+    /** The status that the server would have responded with, if the error names one. */
+    readonly status: number | undefined
+  }
+> {
+  readonly isRetryable = false
+  override get message(): string {
+    return `The server reported an error in its response${quoted(this.detail)}`
   }
 }
 
 /**
  * The model server aborted the generation (`finish_reason: "abort"`), as vLLM does with running requests when it is stopped. The answer is
- * incomplete although the stream ended with `[DONE]`. What had arrived is in the error's `partial`.
+ * incomplete although the response ended well. What had arrived is in the error's `partial`.
  *
  * @category reasons
  * @since 0.1.0
@@ -275,157 +451,36 @@ export class Aborted extends Data.TaggedError("Aborted")<{
 }
 
 /**
- * Another 4xx: the server refused the request. `fields` says what is wrong with which field, where the server tells.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class RequestRejected extends Data.TaggedError("RequestRejected")<
-  Answer & {
-    /** What is wrong, by the field's path, as in `{ "messages[1].role": ["required"] }`. */
-    readonly fields: Fields
-  }
-> {
-  readonly isRetryable: boolean = this.status === 408 || this.status === 409
-  override get message(): string {
-    return `The server refused the request (${this.status})${quoted(this.detail)}${bracketed(this.fields)}`
-  }
-}
-
-/**
- * 429: too many requests. Wait `retryAfter`, where the server tells and the runtime lets it be read.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class RateLimited extends Data.TaggedError("RateLimited")<Answer & { readonly retryAfter: Duration.Duration | undefined }> {
-  readonly isRetryable = true
-  override get message(): string {
-    const wait = this.retryAfter === undefined ? "" : `; retry after ${spelled(this.retryAfter)}`
-    return `Too many requests (${this.status})${quoted(this.detail)}${wait}`
-  }
-}
-
-/**
- * 503 with maintenance: the service was taken down on purpose. It is not retried.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class Maintenance extends Data.TaggedError("Maintenance")<
-  Answer & {
-    readonly mode: string | undefined
-    /** When it began, as the server writes it. */
-    readonly startedAt: string | undefined
-  }
-> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The service is under maintenance (${this.status})${quoted(this.detail)}`
-  }
-}
-
-/**
- * 5xx: the server or the model behind it failed. 502, 503 and 504 are retried.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class ServerFault extends Data.TaggedError("ServerFault")<Answer & { readonly retryAfter: Duration.Duration | undefined }> {
-  readonly isRetryable: boolean = this.status >= 502 && this.status <= 504
-  override get message(): string {
-    return `The server failed (${this.status})${quoted(this.detail)}`
-  }
-}
-
-/**
- * A success status with something else than a completion: a proxy's page, an empty body, JSON that is none or has the wrong shape.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class UnexpectedResponse extends Data.TaggedError("UnexpectedResponse")<{
-  readonly status: number
-  readonly contentType: string | undefined
-  /** What is wrong with it, and where. */
-  readonly detail: string
-  readonly excerpt: string
-}> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The response (${this.status}, ${this.contentType ?? "no content type"}) is not a chat completion: ${this.detail}`
-  }
-}
-
-/**
- * The stream ended without `[DONE]` while choices were unfinished. What had arrived is in the error's `partial`.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
-  /** How many chunks had arrived. */
-  readonly chunks: number
-}> {
-  readonly isRetryable = false
-  override get message(): string {
-    return this.chunks === 0
-      ? "The stream ended before its first chunk"
-      : `The stream ended after ${this.chunks} chunks, before the completion was finished`
-  }
-}
-
-/**
- * The server answered with success and then reported an error: in the stream, or instead of the completion. What had arrived is in the
- * error's `partial`.
- *
- * @category reasons
- * @since 0.1.0
- */
-export class StreamFault extends Data.TaggedError("StreamFault")<{
-  readonly detail: string
-  /** The server's kind of error, as in `BadRequestError`. */
-  readonly type: string | undefined
-  /** The status the server would have answered, where it tells. */
-  readonly status: number | undefined
-  readonly excerpt: string
-}> {
-  readonly isRetryable = false
-  override get message(): string {
-    return `The server reported an error in its answer${quoted(this.detail)}`
-  }
-}
-
-/**
- * An event of the stream is not a chunk: no JSON, the wrong shape, or larger than the limit. What had arrived is in the error's `partial`.
+ * An event of the stream is not a chunk: it is not JSON, has another shape or is larger than the limit. What had arrived is in the error's
+ * `partial`.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class MalformedChunk extends Data.TaggedError("MalformedChunk")<{
-  /** What is wrong with it, and where. */
+  /** What is wrong with the event, and at which path. */
   readonly detail: string
-  /** The event's text, at most 4096 characters. */
+  /** The beginning of the event's text, at most 4096 characters. */
   readonly text: string
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `The stream holds an event that is not a chunk: ${this.detail}`
+    return `The stream has an event that is not a chunk: ${this.detail}`
   }
 }
 
 /**
- * The model answered, but not with what was asked for: its text does not fit the schema, was cut off or is a refusal, or it called a tool
- * that does not exist or with arguments that do not fit. The whole completion is in the error's `partial`. Ask again, give it more tokens, or
- * tell the model what `detail` says.
+ * The model's answer does not fit the request: its text does not fit the schema, was cut off or is a refusal, or it called a tool that does
+ * not exist or with arguments that do not fit. The whole completion is in the error's `partial`. Ask again, raise `max_tokens`, or send
+ * `detail` to the model.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class AnswerMismatch extends Data.TaggedError("AnswerMismatch")<{
-  /** What is wrong with it, and where, as in `city.name: Missing key`. */
+  /** What does not fit, and at which path, for example `city.name: Missing key`. */
   readonly detail: string
-  /** What the model wrote, at most 4096 characters. */
+  /** The beginning of the model's text, at most 4096 characters. */
   readonly text: string
 }> {
   readonly isRetryable = false
@@ -435,7 +490,7 @@ export class AnswerMismatch extends Data.TaggedError("AnswerMismatch")<{
 }
 
 /**
- * The client or the stream was closed before the call had ended, by the program itself.
+ * The client or the stream was closed before the call had ended, by the program itself. It is not retried.
  *
  * @category reasons
  * @since 0.1.0
@@ -450,7 +505,7 @@ export class Closed extends Data.TaggedError("Closed")<{
 }
 
 /**
- * Every way a call can fail.
+ * The union of all reasons.
  *
  * @category reasons
  * @since 0.1.0
@@ -462,14 +517,13 @@ export type ParadigmErrorReason =
   | TlsFailed
   | Timeout
   | ConnectionLost
+  | TransportFailed
   | RedirectRefused
   | Unauthorized
   | Forbidden
   | ModelNotFound
   | NotFound
   | QuotaExceeded
-  | TransportFailed
-  | Aborted
   | RequestRejected
   | RateLimited
   | Maintenance
@@ -477,33 +531,72 @@ export type ParadigmErrorReason =
   | UnexpectedResponse
   | StreamTruncated
   | StreamFault
+  | Aborted
   | MalformedChunk
   | AnswerMismatch
   | Closed
 
 /**
- * One attempt of a call that failed.
+ * The tags of all reasons, for tables that must have an entry for each. The compiler checks that the list is complete.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmError } from "@paradigm-effect/core"
+ *
+ * console.log(ParadigmError.reasons.includes("RateLimited")) // => true
+ * ```
+ *
+ * @category reasons
+ * @since 0.1.0
+ */
+export const reasons = /* @__PURE__ */ Object.keys({
+  InvalidConfiguration: true,
+  InvalidRequest: true,
+  ConnectFailed: true,
+  TlsFailed: true,
+  Timeout: true,
+  ConnectionLost: true,
+  TransportFailed: true,
+  RedirectRefused: true,
+  Unauthorized: true,
+  Forbidden: true,
+  ModelNotFound: true,
+  NotFound: true,
+  QuotaExceeded: true,
+  RequestRejected: true,
+  RateLimited: true,
+  Maintenance: true,
+  ServerFault: true,
+  UnexpectedResponse: true,
+  StreamTruncated: true,
+  StreamFault: true,
+  Aborted: true,
+  MalformedChunk: true,
+  AnswerMismatch: true,
+  Closed: true
+} satisfies { readonly [Tag in ParadigmErrorReason["_tag"]]: true }) as ReadonlyArray<ParadigmErrorReason["_tag"]>
+
+/**
+ * The record of one attempt of a failed call: one request that was sent, or that could not be sent.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Attempt {
-  /** The tag of its reason. */
+export interface AttemptRecord {
+  /** The tag of the reason for which it failed. */
   readonly reason: ParadigmErrorReason["_tag"]
   readonly status: number | undefined
   readonly requestId: string | undefined
   readonly durationMillis: number
-  /** The wait before the next attempt; `undefined` for the last one. */
+  /** The delay before the next attempt. `undefined` for the last attempt. */
   readonly delayMillis: number | undefined
 }
 
-interface Known {
+interface Details {
   readonly reason: ParadigmErrorReason
-  /** The server's id of the request (`x-request-id`), to be quoted to its operator. */
+  /** The server's id of the request (`x-request-id` and similar headers), for its operator. */
   readonly requestId?: string | undefined
-  /** Every attempt of the call, in order. Empty where nothing was sent. */
-  readonly attempts?: ReadonlyArray<Attempt> | undefined
-  /** What of the completion had arrived. */
+  /** What had arrived of the completion. */
   readonly partial?: ChatCompletion | undefined
   /** The last usage that had arrived. */
   readonly usage?: CompletionUsage | undefined
@@ -511,7 +604,12 @@ interface Known {
   readonly anomalies?: ReadonlyArray<Anomaly> | undefined
 }
 
-// A reason without what makes it an error: what is left is JSON, with durations as milliseconds.
+interface Attempts {
+  /** Every attempt of the call, in order. Empty if nothing was sent. */
+  readonly attempts: ReadonlyArray<AttemptRecord>
+}
+
+// The enumerable members of a reason as JSON. Durations are milliseconds.
 const plain = (reason: ParadigmErrorReason): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     Object.entries(reason).flatMap(([name, value]) =>
@@ -519,18 +617,51 @@ const plain = (reason: ParadigmErrorReason): Readonly<Record<string, unknown>> =
     )
   )
 
+const plainCause = (cause: unknown, depth = 0): unknown =>
+  cause instanceof Error && depth < 8
+    ? {
+        name: cause.name,
+        message: cause.message,
+        code: "code" in cause && typeof cause.code === "string" ? cause.code : undefined,
+        cause: plainCause(cause.cause, depth + 1)
+      }
+    : undefined
+
 const TypeId = "~@paradigm-effect/core/ParadigmError"
 
 /**
- * A failed call: its `reason`, and what is known about the call.
+ * A failed call. `reason` is the kind of failure, the other members are what is known about the call.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmError } from "@paradigm-effect/core"
+ *
+ * const reason = new ParadigmError.ConnectFailed({ origin: "http://localhost:8000", code: "ECONNREFUSED" })
+ * const error = new ParadigmError.ParadigmError({ reason })
+ * console.log(error.message) // => ConnectFailed: Could not connect to http://localhost:8000 (ECONNREFUSED)
+ * console.log(error.isRetryable, error.attempts.length) // => true 0
+ * ```
  *
  * @category errors
  * @since 0.1.0
  */
-export class ParadigmError extends Data.TaggedError("ParadigmError")<Known> {
+export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & Attempts> {
   readonly [TypeId] = TypeId
 
-  /** The HTTP status of the answer, where there was one. */
+  constructor(details: Details & Partial<Attempts>) {
+    const { reason } = details
+    const { cause } = reason
+    super({ ...details, attempts: details.attempts ?? [], ...(cause === undefined ? {} : { cause }) })
+    const id = details.requestId === undefined ? "" : ` (request ${details.requestId})`
+    // An own property, because `structuredClone` drops getters.
+    Object.defineProperty(this, "message", {
+      value: `${reason._tag}: ${reason.message}${id}`,
+      configurable: true,
+      writable: true
+    })
+  }
+
+  /** The HTTP status of the response. `undefined` if there was none. */
   get status(): number | undefined {
     return "status" in this.reason ? this.reason.status : undefined
   }
@@ -540,45 +671,56 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Known> {
     return this.reason.isRetryable
   }
 
-  constructor(known: Known) {
-    super(known)
-    const id = known.requestId === undefined ? "" : ` (request ${known.requestId})`
-    // A property of its own, so that it goes along when the error is cloned.
-    Object.defineProperty(this, "message", {
-      value: `${known.reason._tag}: ${known.reason.message}${id}`,
-      configurable: true,
-      writable: true
-    })
-  }
-
-  /** The same error, with more known about it. */
-  with(more: Partial<Known>): ParadigmError {
+  /** Returns the error with other details. */
+  with(more: Partial<Details & Attempts>): ParadigmError {
     const { anomalies, attempts, partial, reason, requestId, usage } = this
     return new ParadigmError({ anomalies, attempts, partial, reason, requestId, usage, ...more })
   }
 
-  /** Everything the error knows, as plain JSON. */
+  /** Returns all details as plain JSON. */
   override toJSON(): unknown {
+    const { _tag, anomalies, attempts, isRetryable, message, partial, reason, requestId, usage } = this
     return {
-      _tag: this._tag,
-      message: this.message,
-      isRetryable: this.isRetryable,
-      requestId: this.requestId,
-      attempts: this.attempts,
-      reason: plain(this.reason),
-      partial: this.partial,
-      usage: this.usage
+      _tag,
+      message,
+      isRetryable,
+      requestId,
+      attempts,
+      reason: plain(reason),
+      cause: plainCause(reason.cause),
+      partial,
+      usage,
+      anomalies
     }
   }
 }
 
 /**
- * Whether a value is a `ParadigmError`, also one of another copy of this library.
+ * Checks whether a value is a `ParadigmError`, including one of another copy of this library.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmError } from "@paradigm-effect/core"
+ *
+ * console.log(ParadigmError.isParadigmError(new Error("other"))) // => false
+ * ```
  *
  * @category guards
  * @since 0.1.0
  */
 export const isParadigmError = (value: unknown): value is ParadigmError => typeof value === "object" && value !== null && TypeId in value
 
-/** The beginning of a text that an error quotes, at most 4096 characters. */
+/**
+ * Cuts a text to the length that errors quote: at most 4096 characters.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmError } from "@paradigm-effect/core"
+ *
+ * console.log(ParadigmError.excerpt("x".repeat(10_000)).length) // => 4096
+ * ```
+ *
+ * @category formatting
+ * @since 0.1.0
+ */
 export const excerpt = (text: string): string => (text.length <= 4096 ? text : `${text.slice(0, 4095)}…`)

@@ -1,29 +1,30 @@
 /**
- * What is tried again, when, and how often.
+ * The policy by which failed attempts are repeated.
  *
- * An attempt is repeated only before the first byte of the response's body: when the connection was refused or lost before the headers, and
- * after the statuses 408, 409, 429, 502, 503 (maintenance excepted) and 504. What has begun to arrive is never asked for twice.
+ * An attempt is repeated only before the first byte of the response body: after a refused connection, after a connection lost before the
+ * headers, and after the statuses 408, 409, 429, 502, 503 (except maintenance) and 504. An aborted generation (`Aborted`) is repeated if
+ * nothing of it was delivered.
  *
  * @since 0.1.0
  */
-import type * as Duration from "effect/Duration"
+import type { DurationInput } from "./Timeouts.ts"
 
 /**
- * How attempts are repeated.
+ * Options for retries. `false` in place of the policy makes one attempt.
  *
  * @category models
  * @since 0.1.0
  */
 export interface RetryPolicy {
-  /** The most attempts, the first included. 3 by default; 1 never repeats. */
+  /** Maximum number of attempts, the first included. Defaults to 3. */
   readonly maxAttempts?: number | undefined
-  /** The wait before the second attempt, doubled for each further one, less up to a half at random. 500 milliseconds by default. */
-  readonly baseDelay?: Duration.Input | undefined
-  /** The longest wait of our own. 8 seconds by default. */
-  readonly maxDelay?: Duration.Input | undefined
+  /** Delay before the second attempt. It doubles for each further attempt, less up to half at random. Defaults to 500 milliseconds. */
+  readonly baseDelay?: DurationInput | undefined
+  /** Maximum backoff delay. Defaults to 8 seconds. */
+  readonly maxDelay?: DurationInput | undefined
   /**
-   * The longest wait that a server may ask for. One that asks for more gets no further attempt: the error says how long. 1 minute by
-   * default.
+   * Maximum delay that a server may ask for with `Retry-After`. The call fails at once if the server asks for more; the error has the delay in
+   * `retryAfter`. Defaults to 1 minute.
    */
-  readonly maxRetryAfter?: Duration.Input | undefined
+  readonly maxRetryAfter?: DurationInput | undefined
 }

@@ -83,6 +83,9 @@ export const responseFormat = (schema: Schema.Constraint, options: Pick<Options,
   }
 })
 
+// The client refuses options that it does not know.
+const callOptions = (options: Options = {}): CallOptions => Object.assign({}, options, { name: undefined })
+
 const withFormat = (request: ChatCompletionRequest, schema: Schema.Constraint, options: Options | undefined) =>
   Effect.suspend(() => {
     if (request.response_format !== undefined) {
@@ -195,7 +198,7 @@ export const createChatCompletion = Effect.fnUntraced(function* <S extends Schem
   options?: Options
 ): Effect.fn.Return<Answer<S["Type"]>, ParadigmError, ParadigmClient | S["DecodingServices"]> {
   const client = yield* ParadigmClient
-  const { completion, response } = yield* client.createWithResponse(yield* withFormat(request, schema, options), options)
+  const { completion, response } = yield* client.createWithResponse(yield* withFormat(request, schema, options), callOptions(options))
   return yield* Effect.mapError(decode(completion, schema), (error) => error.with({ requestId: response.requestId }))
 })
 
@@ -239,7 +242,10 @@ export const streamChatCompletion = <S extends Schema.Constraint>(
   Stream.unwrap(
     Effect.gen(function* () {
       const client = yield* ParadigmClient
-      const { chunks, completion, response } = yield* client.streamWithResponse(yield* withFormat(request, schema, options), options)
+      const { chunks, completion, response } = yield* client.streamWithResponse(
+        yield* withFormat(request, schema, options),
+        callOptions(options)
+      )
       const answer = Effect.flatMap(completion, (whole) =>
         whole === undefined
           ? Effect.fail(new ParadigmError({ reason: new AnswerMismatch({ detail: "the stream has no chunks", text: "" }) }))

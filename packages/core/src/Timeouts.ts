@@ -1,44 +1,74 @@
 /**
- * How long each stage of a call may take.
+ * Time limits for the stages of a call.
  *
  * @since 0.1.0
  */
 import * as Duration from "effect/Duration"
 
 /**
- * Limits by stage; `"Infinity"` is none. A call that exceeds one fails with the reason `Timeout`, which names the stage.
+ * A duration: milliseconds, a text such as `"30 seconds"`, `"30s"`, `"500ms"` or `"2m"`, or an Effect `Duration`. `"Infinity"` is no limit.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type DurationInput =
+  | Duration.Duration
+  | number
+  | `${number} ${Duration.Unit}`
+  | `${number}${"ms" | "s" | "m" | "h" | "d"}`
+  | "Infinity"
+
+/**
+ * Limits by stage. A call that exceeds one fails with the reason `Timeout`, which names the stage.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Timeouts {
-  /** To connect. Node only: elsewhere it is part of `headers`. 10 seconds by default. */
-  readonly connect?: Duration.Input | undefined
-  /** From the request to the response's headers, for each attempt. Without streaming this is the whole generation. 10 minutes by default. */
-  readonly headers?: Duration.Input | undefined
-  /** From a stream's headers to its first chunk. 10 minutes by default. */
-  readonly firstChunk?: Duration.Input | undefined
-  /** From one chunk to the next, while somebody waits for it. Comments that keep the connection alive are no chunks. 2 minutes by default. */
-  readonly idle?: Duration.Input | undefined
-  /** The whole call, with its retries. Unlimited by default. */
-  readonly total?: Duration.Input | undefined
+  /** Time to connect. Node only; other runtimes count it as part of `headers`. Defaults to 10 seconds. */
+  readonly connect?: DurationInput | undefined
+  /**
+   * Time from sending a request to its response headers, for each attempt. Without streaming this is the whole generation. Defaults to 10
+   * minutes.
+   */
+  readonly headers?: DurationInput | undefined
+  /** Time from the response headers of a stream to its first chunk. Defaults to 10 minutes. */
+  readonly firstChunk?: DurationInput | undefined
+  /** Time between two chunks while the stream is being read. Defaults to 2 minutes. */
+  readonly idle?: DurationInput | undefined
+  /** Time for the whole call with its retries. Defaults to no limit. */
+  readonly total?: DurationInput | undefined
+  /**
+   * Whether keep-alive comments restart `firstChunk` and `idle`. Set it for servers that queue calls and send comments meanwhile. Defaults to
+   * `false`.
+   */
+  readonly keepAliveCounts?: boolean | undefined
 }
 
-/** The limits in milliseconds. */
-export type Limits = { readonly [Stage in keyof Required<Timeouts>]: number }
-
-const defaults: Limits = { connect: 10_000, headers: 600_000, firstChunk: 600_000, idle: 120_000, total: Number.POSITIVE_INFINITY }
+const units: Readonly<Record<string, string>> = { ms: "millis", s: "seconds", m: "minutes", h: "hours", d: "days" }
 
 /**
- * The limits that result from several sources, the later ones before the earlier ones, and the defaults for the rest.
+ * Converts a duration to milliseconds. Returns `undefined` for a negative duration and for any other value.
  *
- * @category constructors
+ * @example
+ * ```ts
+ * import { Timeouts } from "@paradigm-effect/core"
+ *
+ * console.log(Timeouts.toMillis("30s"), Timeouts.toMillis("2 minutes"), Timeouts.toMillis("soon")) // => 30000 120000 undefined
+ * ```
+ *
+ * @category converting
  * @since 0.1.0
  */
-export const limits = (...sources: ReadonlyArray<Timeouts | undefined>): Limits => {
-  const of = (stage: keyof Timeouts) => {
-    const given = sources.findLast((source) => source?.[stage] !== undefined)?.[stage]
-    return given === undefined ? defaults[stage] : Duration.toMillis(Duration.fromInputUnsafe(given))
+export const toMillis = (input: unknown): number | undefined => {
+  const text =
+    typeof input === "string" ? input.replace(/^([\d.]+)(ms|[smhd])$/, (_, count, unit: string) => `${count} ${units[unit]}`) : input
+  if (typeof text !== "number" && typeof text !== "string" && !Duration.isDuration(text)) return undefined
+  try {
+    const millis = Duration.toMillis(Duration.fromInputUnsafe(text as Duration.Input))
+    // A comparison, since the duration of NaN is zero.
+    return millis >= 0 && text === text ? millis : undefined
+  } catch {
+    return undefined
   }
-  return { connect: of("connect"), headers: of("headers"), firstChunk: of("firstChunk"), idle: of("idle"), total: of("total") }
 }

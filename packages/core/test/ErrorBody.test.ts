@@ -6,9 +6,10 @@ import * as ErrorBody from "../src/ErrorBody.ts"
 import type { ParadigmErrorReason } from "../src/ParadigmError.ts"
 
 const now = Date.UTC(2030, 0, 1)
+const url = new URL("https://host.example/v1/chat/completions?sig=s3cret")
 
 const reasonOf = (status: number, body: unknown, headers: Record<string, string> = {}): ParadigmErrorReason =>
-  ErrorBody.toReason({ status, headers, body: typeof body === "string" ? body : JSON.stringify(body), model: "alfred", now })
+  ErrorBody.toReason({ status, headers, body: typeof body === "string" ? body : JSON.stringify(body), model: "alfred", url, now })
 
 const json = (value: unknown): Record<string, unknown> => JSON.parse(JSON.stringify(value))
 
@@ -119,7 +120,12 @@ const cases: ReadonlyArray<Case> = [
     { _tag: "Maintenance", detail: "Down", mode: "warning_banner", startedAt: undefined, isRetryable: false }
   ],
   ["v2, error and code", 403, { error: "No access to this model", code: 403 }, { _tag: "Forbidden", detail: "No access to this model" }],
-  ["v2, not found", 404, { code: 404, error: "not_found", detail: "No such path" }, { _tag: "ModelNotFound", detail: "No such path" }],
+  [
+    "v2, not found",
+    404,
+    { code: 404, error: "not_found", detail: "No such path" },
+    { _tag: "NotFound", code: "not_found", detail: "No such path" }
+  ],
   [
     "DRF, authentication",
     401,
@@ -263,7 +269,7 @@ const cases: ReadonlyArray<Case> = [
   ["null", 400, "null", { _tag: "RequestRejected", fields: {} }],
   ["a number", 400, "42", { _tag: "RequestRejected", fields: {} }],
   ["a body that broke off", 400, '{"detail":"Too lo', { _tag: "RequestRejected", excerpt: '{"detail":"Too lo' }],
-  ["payment", 402, { detail: "Pay" }, { _tag: "RequestRejected", status: 402, isRetryable: false }],
+  ["payment", 402, { detail: "Pay" }, { _tag: "QuotaExceeded", status: 402, isRetryable: false }],
   ["request timeout", 408, "", { _tag: "RequestRejected", status: 408, isRetryable: true }],
   ["conflict", 409, "", { _tag: "RequestRejected", status: 409, isRetryable: true }],
   ["too large", 413, "", { _tag: "RequestRejected", status: 413, isRetryable: false }],
@@ -283,28 +289,230 @@ describe("toReason", () => {
     assert.strictEqual("excerpt" in reason ? reason.excerpt : undefined, typeof body === "string" ? body : JSON.stringify(body))
   })
 
-  it("keeps a field named __proto__, and touches no prototype", () => {
+  it("keeps a field named __proto__ and changes no prototype", () => {
     const reason = reasonOf(400, '{"__proto__":["No."],"model":["Bad."]}')
     assert.deepStrictEqual(json(reason)["fields"], JSON.parse('{"__proto__":["No."],"model":["Bad."]}'))
     assert.notProperty({}, "model")
   })
 
-  it("quotes at most 4096 characters of a body, and says little of a long one in a line", () => {
+  it("quotes at most 4096 characters of a body, and at most 500 in the message", () => {
     const long = "x".repeat(60_000)
     for (const body of [long, `<html>${long}`, { a: long }, { detail: long }, { error: { message: long } }, { detail: [long] }]) {
       const reason = reasonOf(500, body)
-      assert.isAtMost("excerpt" in reason ? reason.excerpt.length : Number.NaN, 4096)
+      assert.isAtMost("excerpt" in reason ? (reason.excerpt?.length ?? Number.NaN) : Number.NaN, 4096)
       assert.isAtMost(reason.message.length, 1000)
     }
   })
 
-  it("carries how long to wait where it says so", () => {
+  it("has the delay that the server asks for", () => {
     for (const status of [429, 503]) {
       const reason = reasonOf(status, "", { "retry-after": "7" })
       assert.strictEqual("retryAfter" in reason && reason.retryAfter !== undefined && Duration.toMillis(reason.retryAfter), 7000)
     }
     assert.include(reasonOf(429, "", { "retry-after": "7" }).message, "7s")
     assert.isUndefined(json(reasonOf(429, ""))["retryAfter"])
+  })
+})
+
+const fields = (reason: ParadigmErrorReason) => {
+  const { code, docUrl, param, type } = json(reason)
+  return { code, type, param, docUrl }
+}
+
+describe("code, type, param and docUrl", () => {
+  const none = { code: undefined, type: undefined, param: undefined, docUrl: undefined }
+  const docUrl = "https://docs.example.com/errors#bad_request"
+
+  it.each<[string, unknown, Partial<typeof none> | Record<string, string>]>([
+    ["v3 envelope", { id: null, code: 400, error: "bad_request", detail: "Bad things", doc_url: docUrl }, { code: "bad_request", docUrl }],
+    ["v3 envelope without a word", { code: 400, detail: "Bad things" }, { code: "400" }],
+    ["v3 envelope with null", { code: null, error: null, detail: "Bad things", doc_url: null }, {}],
+    ["v2 with a sentence", { error: "No access to this", code: 403 }, { code: "403" }],
+    ["v2 with a word", { error: "Unauthorized" }, { code: "Unauthorized" }],
+    [
+      "OpenAI",
+      { error: { message: "Too long", type: "invalid_request_error", param: "messages", code: "context_length_exceeded" } },
+      { code: "context_length_exceeded", type: "invalid_request_error", param: "messages" }
+    ],
+    [
+      "vLLM",
+      { error: { message: "Odd", type: "Bad Request", param: "body.temperature", code: 400 } },
+      { code: "400", type: "Bad Request", param: "body.temperature" }
+    ],
+    ["LiteLLM", { error: { message: "Odd", type: null, param: null, code: "400" } }, { code: "400" }],
+    [
+      "vLLM, flat",
+      { object: "error", message: "Odd", type: "BadRequestError", param: null, code: 400 },
+      { code: "400", type: "BadRequestError" }
+    ],
+    ["the members beside a nested error", { error: { message: "Odd" }, code: 7, doc_url: docUrl }, { code: "7", docUrl }],
+    ["FastAPI with an object", { detail: { error: "quota_low", message: "Odd", code: "Q1" } }, { code: "quota_low" }],
+    ["members of other types", { error: { message: "Odd", type: 1, param: ["x"], code: {} }, doc_url: 5 }, {}],
+    ["DRF", { detail: "Odd" }, {}],
+    ["no JSON", "Odd", {}]
+  ])("%s", (_, body, expected) => {
+    for (const status of [400, 401, 402, 403, 404, 418, 429, 500, 503]) {
+      assert.deepStrictEqual(fields(reasonOf(status, body)), { ...none, ...expected })
+    }
+    if (typeof body === "string") return
+    const fault = ErrorBody.fromEvent(body, "", "error")
+    assert(fault !== undefined)
+    assert.deepStrictEqual(fields(fault), { ...none, ...expected })
+  })
+
+  it("are in a maintenance", () => {
+    const body = { detail: "Down", error: "service_maintenance", doc_url: docUrl }
+    assert.deepStrictEqual(fields(reasonOf(503, body)), { ...none, code: "service_maintenance", docUrl })
+  })
+
+  it("are in the error of a choice", () => {
+    const choice = { index: 0, delta: {}, error: { message: "boom", code: "E1", type: "t", param: "p" } }
+    const fault = ErrorBody.fromEvent({ choices: [choice] }, "")
+    assert(fault !== undefined)
+    assert.deepStrictEqual(fields(fault), { ...none, code: "E1", type: "t", param: "p" })
+  })
+})
+
+describe("404", () => {
+  it.each<[string, unknown]>([
+    ["vLLM", { error: { message: "The model `nope` does not exist.", type: "NotFoundError", param: "model", code: 404 } }],
+    ["vLLM, without param", { error: { message: "The model `nope` does not exist.", type: "NotFoundError", param: null, code: 404 } }],
+    ["vLLM, flat", { object: "error", message: "The model `nope` does not exist.", type: "NotFoundError", param: null, code: 404 }],
+    ["Ollama", { error: { message: "model 'nope' not found", type: "not_found_error", param: null, code: null } }],
+    ["OpenAI", { error: { message: "It is gone", type: "invalid_request_error", param: null, code: "model_not_found" } }],
+    ["Azure", { error: { code: "DeploymentNotFound", message: "The API deployment for this resource does not exist." } }],
+    ["OpenRouter, which names it", { error: { message: "No endpoints found for alfred.", code: 404 } }],
+    ["Paradigm v3", { code: 404, error: "not_found", detail: "Model not found." }],
+    ["param alone", { error: { message: "Unknown value", param: "body.model" } }],
+    ["a JSON string", '"no such model"']
+  ])("is about the model: %s", (_, body) => {
+    assertMatches(reasonOf(404, body), { _tag: "ModelNotFound", model: "alfred" })
+  })
+
+  it.each<[string, unknown]>([
+    ["FastAPI", { detail: "Not Found" }],
+    ["DRF", { detail: "Not found." }],
+    ["Paradigm, another path", { code: 404, error: "not_found", detail: "No such path" }],
+    ["llama.cpp", { error: { message: "File Not Found", type: "not_found_error", code: 404 } }],
+    ["Ollama, a path", "404 page not found"],
+    ["nginx", "<html><head><title>404 Not Found</title></head><body>The model</body></html>"],
+    ["OpenAI, a path", { error: { message: "Invalid URL (POST /v1/models/chat)", code: "unknown_url", param: null } }],
+    ["text about models", "no route to the model server"],
+    ["mlx-lm, an image", { error: "Only 'text' content type is supported." }],
+    ["mlx-lm, no message", { error: "Cannot apply chat template to an empty conversation. Provide at least one message." }],
+    ["a path with the word", { detail: "No route /models/chat/completions" }],
+    ["empty", ""],
+    ["empty object", {}],
+    ["null", "null"]
+  ])("is about the URL: %s", (_, body) => {
+    const reason = reasonOf(404, body)
+    assertMatches(reason, { _tag: "NotFound", url: "https://host.example/v1/chat/completions" })
+    assert.match(reason.message, /https:\/\/host\.example\/v1\/chat\/completions \(404\).*check baseUrl/)
+    assert.notInclude(JSON.stringify(reason), "s3cret")
+  })
+
+  it("with model_not_found under another status is about the model, except for the key's errors", () => {
+    const body = { error: { message: "Nope", code: "model_not_found" } }
+    assert.strictEqual(reasonOf(400, body)._tag, "ModelNotFound")
+    for (const [status, tag] of [
+      [401, "Unauthorized"],
+      [403, "Forbidden"],
+      [429, "RateLimited"],
+      [503, "ServerFault"]
+    ] as const) {
+      assert.strictEqual(reasonOf(status, body)._tag, tag)
+    }
+  })
+
+  it("quotes at most 200 characters of the model", () => {
+    const reason = ErrorBody.toReason({ status: 404, headers: {}, body: '{"detail":"no model"}', model: "m".repeat(9999), url, now })
+    assert.isAtMost(reason.message.length, 400)
+  })
+})
+
+describe("a used-up quota", () => {
+  it.each<[number, unknown]>([
+    [402, ""],
+    [402, { error: { message: "Insufficient Balance", code: "invalid_request_error" } }],
+    [429, { error: { message: "You exceeded your current quota", type: "insufficient_quota", param: null, code: "insufficient_quota" } }],
+    [429, { error: { message: "No", type: "insufficient_quota", code: null } }],
+    [429, { error: { message: "No", type: "x", code: "billing_hard_limit_reached" } }],
+    [429, { error: "insufficient_quota", detail: "No" }]
+  ])("is not retried: %i %j", (status, body) => {
+    assertMatches(reasonOf(status, body, { "retry-after": "1" }), { _tag: "QuotaExceeded", status, isRetryable: false })
+  })
+
+  it.each([{ error: { message: "insufficient_quota", code: "rate_limit_exceeded" } }, { detail: "insufficient_quota" }, ""])(
+    "needs a code or type: %j",
+    (body) => {
+      assert.strictEqual(reasonOf(429, body)._tag, "RateLimited")
+    }
+  )
+})
+
+describe("requestId", () => {
+  it.each<[Record<string, string>, string | undefined]>([
+    [{}, undefined],
+    [{ "x-request-id": "a" }, "a"],
+    [{ "request-id": "a" }, "a"],
+    [{ "apim-request-id": "a" }, "a"],
+    [{ "x-litellm-call-id": "a" }, "a"],
+    [{ "x-litellm-call-id": "b", "x-request-id": "a" }, "a"],
+    [{ "x-litellm-call-id": "b", "x-request-id": "" }, "b"]
+  ])("of %j", (headers, id) => {
+    assert.strictEqual(ErrorBody.requestId(headers), id)
+  })
+
+  it("has at most 500 characters", () => {
+    assert.strictEqual(ErrorBody.requestId({ "x-request-id": "a".repeat(9999) })?.length, 500)
+  })
+})
+
+// A path repeated by thousands of members: 56 KB froze the process for a minute, since V8 hashes long strings by their length alone.
+describe("a body of long paths and many problems", () => {
+  const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i}`)
+  const members = (count: number) => Object.fromEntries(names(count).map((name) => [name, "x"]))
+  const nested = (depth: number, leaf: unknown): unknown => (depth === 0 ? leaf : { ["k".repeat(1000)]: nested(depth - 1, leaf) })
+  const long = "k".repeat(16_400)
+
+  const kinds: ReadonlyArray<readonly [string, (count: number) => unknown]> = [
+    ["a long name", (count) => ({ [long]: members(count) })],
+    ["a long name in a v3 envelope", (count) => ({ error: "validation_error", detail: "x", fields: { [long]: members(count) } })],
+    ["a long name in a nested error", (count) => ({ error: { message: "x", fields: { [long]: members(count) } } })],
+    ["long names inside one another", (count) => nested(14, members(count))],
+    ["a list of problems", (count) => ({ [long]: names(count) })],
+    ["lists of objects", (count) => ({ [long]: names(count).map((name) => ({ [name]: ["x"] })) })],
+    ["FastAPI", (count) => ({ detail: names(count).map((name) => ({ loc: ["body", long, name], msg: "x" })) })],
+    ["FastAPI with long messages", (count) => ({ detail: names(count).map((name) => ({ loc: ["body", name], msg: long })) })],
+    ["many short names", (count) => members(count)]
+  ]
+
+  it.each(kinds)("lists at most 20 of them, by paths of at most 200 characters, and counts the rest: %s", (_, body) => {
+    const reason = reasonOf(422, body(4000))
+    assert(reason._tag === "RequestRejected")
+    const { "…": rest, ...listed } = reason.fields
+    assert.strictEqual(Object.values(listed).flat().length, 20)
+    assert.deepStrictEqual(rest, ["3980 more"])
+    for (const [path, problems] of Object.entries(listed)) {
+      assert.isAtMost(path.length, 200)
+      for (const problem of problems) assert.isAtMost(problem.length, 300)
+    }
+    assert.isAtMost(reason.message.length, 20 * 520)
+  })
+
+  it.each(kinds)("takes time in proportion to their number: %s", (_, body) => {
+    const millis = (count: number) => {
+      const text = JSON.stringify(body(count))
+      const times = Array.from({ length: 5 }, () => {
+        const start = performance.now()
+        reasonOf(422, text)
+        return performance.now() - start
+      })
+      return Math.min(...times)
+    }
+    millis(100)
+    // Eight times as many would take 64 times as long if each was compared with each.
+    assert.isBelow(millis(4000), Math.max(millis(500), 0.2) * 30)
   })
 })
 
@@ -320,6 +528,9 @@ describe("retryAfter", () => {
     ["date in the second old form", { "retry-after": "Tuesday, 01-Jan-30 00:01:00 GMT" }, minute],
     ["date in the third old form", { "retry-after": "Tue Jan  1 00:01:00 2030" }, minute],
     ["milliseconds", { "retry-after-ms": "250" }, 250],
+    ["seconds of the provider, from LiteLLM", { "llm_provider-retry-after": "7" }, 7000],
+    ["seconds of the provider and of the proxy", { "llm_provider-retry-after": "7", "retry-after": "9" }, 9000],
+    ["word of the provider", { "llm_provider-retry-after": "soon" }, undefined],
     ["fraction of a millisecond", { "retry-after-ms": "2.5" }, 2.5],
     ["milliseconds and seconds", { "retry-after-ms": "250", "retry-after": "9" }, 250],
     ["broken milliseconds and seconds", { "retry-after-ms": "soon", "retry-after": "9" }, 9000],
@@ -340,7 +551,7 @@ describe("retryAfter", () => {
     assert.strictEqual(wait === undefined ? undefined : Duration.toMillis(wait), expected)
   })
 
-  it("reads a date as Greenwich's in any time zone", () => {
+  it("reads a date as GMT in any time zone", () => {
     const zone = process.env["TZ"]
     process.env["TZ"] = "America/New_York"
     try {
@@ -380,7 +591,7 @@ describe("fromEvent", () => {
       "v3 envelope",
       '{"id":null,"code":429,"error":"rate_limited","detail":"Slow"}',
       undefined,
-      { detail: "Slow", type: "rate_limited", status: 429 }
+      { detail: "Slow", code: "rate_limited", type: undefined, status: 429 }
     ],
     ["beside a chunk's fields", JSON.stringify({ ...chunk, error: { message: "boom" } }), undefined, { detail: "boom" }],
     ["named event", '{"message":"boom","code":503}', "error", { detail: "boom", status: 503 }],

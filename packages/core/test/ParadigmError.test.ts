@@ -21,6 +21,11 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
       reason: new Errors.InvalidConfiguration({ option: "apiKey", detail: "is missing" }),
       message: "apiKey is missing",
       isRetryable: false
+    },
+    {
+      reason: new Errors.InvalidConfiguration({ option: "baseURL", detail: "unknown option baseURL: did you mean baseUrl?" }),
+      message: "unknown option baseURL: did you mean baseUrl?",
+      isRetryable: false
     }
   ],
   InvalidRequest: [
@@ -43,7 +48,7 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     },
     {
       reason: new Errors.ConnectFailed({ origin: "http://host", code: undefined }),
-      message: "Could not connect to http://host",
+      message: "Could not connect to http://host: unreachable, or not open to pages of this origin (CORS)",
       isRetryable: true
     }
   ],
@@ -59,10 +64,10 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     ["headers", "No response headers", false],
     ["firstChunk", "No first chunk", false],
     ["idle", "No further chunk", false],
-    ["total", "Not finished", false]
+    ["total", "No complete response", false]
   ].map(([stage, what, isRetryable]) => ({
     reason: new Errors.Timeout({ stage: stage as Errors.Timeout["stage"], limit: Duration.seconds(90) }),
-    message: `${what} within 1m 30s`,
+    message: `${what} within 1m 30s (timeouts.${stage})`,
     isRetryable: isRetryable === true
   })),
   ConnectionLost: [
@@ -80,12 +85,12 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
   RedirectRefused: [
     {
       reason: new Errors.RedirectRefused({ status: 307, origin: "https://other" }),
-      message: "The server redirects to https://other; redirects are not followed",
+      message: "The server redirects to https://other; set baseUrl to the final URL",
       isRetryable: false
     },
     {
       reason: new Errors.RedirectRefused({ status: 0, origin: undefined }),
-      message: "The server redirects; redirects are not followed",
+      message: "The server redirects; set baseUrl to the final URL",
       isRetryable: false
     }
   ],
@@ -97,7 +102,11 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     }
   ],
   Forbidden: [
-    { reason: new Errors.Forbidden({ ...answer, status: 403 }), message: "The API key may not do this (403): why", isRetryable: false }
+    {
+      reason: new Errors.Forbidden({ ...answer, status: 403 }),
+      message: "The API key does not permit this request (403): why",
+      isRetryable: false
+    }
   ],
   ModelNotFound: [
     {
@@ -106,15 +115,58 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
       isRetryable: false
     }
   ],
+  NotFound: [
+    {
+      reason: new Errors.NotFound({ ...answer, status: 404, url: "https://host/v1/chat/completions" }),
+      message: "The server has nothing at https://host/v1/chat/completions (404): why; check baseUrl and its path",
+      isRetryable: false
+    }
+  ],
+  QuotaExceeded: [
+    {
+      reason: new Errors.QuotaExceeded({ ...answer, status: 402 }),
+      message: "The quota of the account is used up (402): why",
+      isRetryable: false
+    }
+  ],
+  TransportFailed: [
+    {
+      reason: new Errors.TransportFailed({ phase: "headers", exception: "TypeError", cause: new TypeError("boom") }),
+      message: "Unknown exception of the transport: TypeError: boom",
+      isRetryable: false
+    },
+    {
+      reason: new Errors.TransportFailed({ phase: "body", exception: "TypeError" }),
+      message: "Unknown exception of the transport: TypeError",
+      isRetryable: false
+    }
+  ],
+  Aborted: [
+    {
+      reason: new Errors.Aborted({ choices: [0] }),
+      message: "The model server aborted the generation (finish_reason abort); the answer is incomplete",
+      isRetryable: true
+    }
+  ],
   RequestRejected: [
     {
       reason: new Errors.RequestRejected({ ...answer, status: 422, fields: { n: ["Odd"] } }),
-      message: "The server refused the request (422): why [n: Odd]",
+      message: "The server rejected the request (422): why [n: Odd]",
       isRetryable: false
     },
-    ...[400, 402, 405, 406, 408, 409, 413, 415, 418, 499].map((status) => ({
+    {
+      reason: new Errors.RequestRejected({ ...answer, status: 400, param: "n", fields: {} }),
+      message: "The server rejected the request (400): why (field n)",
+      isRetryable: false
+    },
+    {
+      reason: new Errors.RequestRejected({ ...answer, status: 400, detail: "n is odd", param: "n", fields: {} }),
+      message: "The server rejected the request (400): n is odd",
+      isRetryable: false
+    },
+    ...[400, 405, 406, 408, 409, 413, 415, 418, 499].map((status) => ({
       reason: new Errors.RequestRejected({ status, detail: undefined, excerpt: "", fields: {} }),
-      message: `The server refused the request (${status})`,
+      message: `The server rejected the request (${status})`,
       isRetryable: status === 408 || status === 409
     }))
   ],
@@ -160,19 +212,31 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
       reason: new Errors.StreamTruncated({ chunks: 3 }),
       message: "The stream ended after 3 chunks, before the completion was finished",
       isRetryable: false
+    },
+    {
+      reason: new Errors.StreamTruncated({ chunks: 3, isDone: true }),
+      message: "The stream ended with [DONE] after 3 chunks without a finish reason; see the option acceptUnfinished",
+      isRetryable: false
     }
   ],
   StreamFault: [
     {
       reason: new Errors.StreamFault({ detail: "boom", type: "InternalServerError", status: 500, excerpt: "{}" }),
-      message: "The server reported an error in its answer: boom",
+      message: "The server reported an error in its response: boom",
       isRetryable: false
     }
   ],
   MalformedChunk: [
     {
       reason: new Errors.MalformedChunk({ detail: "it is not JSON", text: "nonsense" }),
-      message: "The stream holds an event that is not a chunk: it is not JSON",
+      message: "The stream has an event that is not a chunk: it is not JSON",
+      isRetryable: false
+    }
+  ],
+  Closed: [
+    {
+      reason: new Errors.Closed({ what: "client" }),
+      message: "The client was closed before the call had ended",
       isRetryable: false
     }
   ],
@@ -192,7 +256,7 @@ const partial = {
   object: "chat.completion",
   created: 1,
   model: "m",
-  choices: [{ index: 0, message: { role: "assistant", content: "Hel" }, finish_reason: null }]
+  choices: [{ index: 0, message: { role: "assistant" as const, content: "Hel" }, finish_reason: null }]
 }
 const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
 const attempts = [{ reason: "ServerFault", status: 503, requestId: "r-0", durationMillis: 5, delayMillis: 500 }] as const
@@ -200,7 +264,7 @@ const attempts = [{ reason: "ServerFault", status: 503, requestId: "r-0", durati
 const full = (reason: ParadigmErrorReason) => new ParadigmError({ reason, requestId: "r-1", partial, usage, attempts })
 
 describe("a reason", () => {
-  it.each(all)("says: $message", ({ isRetryable, message, reason }) => {
+  it.each(all)("has the message: $message", ({ isRetryable, message, reason }) => {
     assert.strictEqual(reason.message, message)
     assert.strictEqual(reason.isRetryable, isRetryable)
     assert.instanceOf(reason, Error)
@@ -208,7 +272,7 @@ describe("a reason", () => {
 })
 
 describe("ParadigmError", () => {
-  it.each(all)("tells of its reason: $reason._tag, $message", ({ isRetryable, message, reason }) => {
+  it.each(all)("has the message, status and retryability of its reason: $reason._tag, $message", ({ isRetryable, message, reason }) => {
     const error = new ParadigmError({ reason })
     assert.strictEqual(error.message, `${reason._tag}: ${message}`)
     assert.strictEqual(full(reason).message, `${reason._tag}: ${message} (request r-1)`)
@@ -220,7 +284,7 @@ describe("ParadigmError", () => {
     assert.include(String(error), message)
   })
 
-  it.each(all)("can be shown, cloned and written: $reason._tag, $message", ({ message, reason }) => {
+  it.each(all)("is inspected, cloned and serialized with its reason: $reason._tag, $message", ({ message, reason }) => {
     for (const error of [new ParadigmError({ reason }), full(reason)]) {
       for (const options of [{}, { depth: 10 }, { depth: 10, showHidden: true }, { customInspect: false }]) {
         assert.include(inspect(error, options), reason._tag)
@@ -235,11 +299,11 @@ describe("ParadigmError", () => {
     }
   })
 
-  it("as JSON holds all that it knows, and nothing else", () => {
+  it("serializes all its details to JSON, and nothing else", () => {
     const error = full(new Errors.MalformedChunk({ detail: "it is not JSON", text: "nonsense" }))
     assert.deepStrictEqual(JSON.parse(JSON.stringify(error)), {
       _tag: "ParadigmError",
-      message: "MalformedChunk: The stream holds an event that is not a chunk: it is not JSON (request r-1)",
+      message: "MalformedChunk: The stream has an event that is not a chunk: it is not JSON (request r-1)",
       isRetryable: false,
       requestId: "r-1",
       attempts,
@@ -250,7 +314,7 @@ describe("ParadigmError", () => {
     assert.notProperty(JSON.parse(JSON.stringify(new ParadigmError({ reason: error.reason }))), "partial")
   })
 
-  it("as JSON is plain, all the way down", () => {
+  it("serializes to plain JSON at every depth", () => {
     const visit = (value: unknown) => {
       if (typeof value !== "object" || value === null) return assert.notInclude(["function", "symbol", "bigint"], typeof value)
       if (!Array.isArray(value)) assert.isTrue(Object.getPrototypeOf(value) === Object.prototype)
@@ -259,11 +323,46 @@ describe("ParadigmError", () => {
     for (const { reason } of all) visit(full(reason).toJSON())
   })
 
-  it("keeps its message when it is cloned", () => {
+  it("has an empty list of attempts when nothing was sent, in JSON too", () => {
+    const error = new ParadigmError({ reason: new Errors.InvalidConfiguration({ option: "apiKey", detail: "is missing" }) })
+    assert.deepStrictEqual(error.attempts, [])
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(error)).attempts, [])
+    assert.deepStrictEqual(error.with({ requestId: "r" }).attempts, [])
+  })
+
+  it("has the chain of causes of its reason: as cause, in JSON, inspected and cloned", () => {
+    const cause = Object.assign(new TypeError("fetch failed", { cause: new RangeError("bad port") }), { code: "E_PORT" })
+    const reason = new Errors.TransportFailed({ phase: "headers", exception: "TypeError", cause })
+    for (const error of [new ParadigmError({ reason }), new ParadigmError({ reason }).with({ requestId: "r" })]) {
+      assert.strictEqual(error.cause, cause)
+      assert.notInclude(Object.keys(error), "cause")
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(error)).cause, {
+        name: "TypeError",
+        message: "fetch failed",
+        code: "E_PORT",
+        cause: { name: "RangeError", message: "bad port" }
+      })
+      assert.match(inspect(error), /fetch failed[^]*bad port/)
+      assert.match(inspect(structuredClone(error)), /fetch failed[^]*bad port/)
+    }
+    assert.notProperty(JSON.parse(JSON.stringify(new ParadigmError({ reason: new Errors.Aborted({ choices: [0] }) }))), "cause")
+  })
+
+  it("serializes anomalies", () => {
+    const anomalies = [{ repair: "usage-counts", path: "usage", expected: "object", raw: "{}" }]
+    const error = new ParadigmError({ reason: new Errors.Aborted({ choices: [0] }), anomalies })
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(error)).anomalies, anomalies)
+  })
+
+  it("has a list of all tags", () => {
+    assert.deepStrictEqual(Errors.reasons.toSorted(), Object.keys(examples).toSorted())
+  })
+
+  it("keeps its message when cloned", () => {
     for (const { reason } of all) assert.strictEqual(structuredClone(full(reason)).message, full(reason).message)
   })
 
-  it("with more known keeps the rest", () => {
+  it("keeps the other details when it gets more", () => {
     const reason = new Errors.StreamTruncated({ chunks: 1 })
     const error = full(reason).with({ requestId: "r-2" })
     assert.instanceOf(error, ParadigmError)
@@ -273,7 +372,7 @@ describe("ParadigmError", () => {
     )
   })
 
-  it("is known as one", () => {
+  it("is recognized by isParadigmError", () => {
     const error = new ParadigmError({ reason: new Errors.StreamTruncated({ chunks: 0 }) })
     assert.isTrue(Errors.isParadigmError(error))
     for (const other of [new Error("x"), error.reason, null, undefined, "ParadigmError", { _tag: "ParadigmError" }]) {
@@ -281,7 +380,7 @@ describe("ParadigmError", () => {
     }
   })
 
-  it("quotes the beginning of a long text", () => {
+  it("quotes at most 4096 characters of a text", () => {
     assert.strictEqual(Errors.excerpt("short"), "short")
     assert.strictEqual(Errors.excerpt("x".repeat(4096)), "x".repeat(4096))
     assert.strictEqual(Errors.excerpt("x".repeat(4097)), `${"x".repeat(4095)}…`)
@@ -328,6 +427,10 @@ const handlingAll = (reason: ParadigmErrorReason) =>
       Unauthorized: tell,
       Forbidden: tell,
       ModelNotFound: tell,
+      NotFound: tell,
+      QuotaExceeded: tell,
+      TransportFailed: tell,
+      Aborted: tell,
       RequestRejected: tell,
       RateLimited: tell,
       Maintenance: tell,
@@ -336,7 +439,8 @@ const handlingAll = (reason: ParadigmErrorReason) =>
       StreamTruncated: tell,
       StreamFault: tell,
       MalformedChunk: tell,
-      AnswerMismatch: tell
+      AnswerMismatch: tell,
+      Closed: tell
     },
     (none) => {
       expectTypeOf(none).toEqualTypeOf<never>()
@@ -348,7 +452,7 @@ describe("handling", () => {
   const limited = new Errors.RateLimited({ ...answer, status: 429, retryAfter: Duration.seconds(3) })
   const refused = new Errors.ConnectFailed({ origin: "http://host", code: undefined })
 
-  it.effect("one reason, with its fields, leaves the others", () =>
+  it.effect("catches one reason with its members, and not the others", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* handlingOne(limited), Duration.seconds(3))
       const error = yield* Effect.flip(handlingOne(refused))
@@ -357,7 +461,7 @@ describe("handling", () => {
     })
   )
 
-  it.effect("several reasons, and the rest as one", () =>
+  it.effect("catches several reasons, and the others together", () =>
     Effect.gen(function* () {
       expectTypeOf(handlingSome(limited)).toEqualTypeOf<
         Effect.Effect<number | Array<string> | "done" | Exclude<Tag, "RateLimited" | "ConnectFailed">>
@@ -368,14 +472,14 @@ describe("handling", () => {
     })
   )
 
-  it.effect("every reason leaves no other", () =>
+  it.effect("leaves no reason after catching all", () =>
     Effect.gen(function* () {
       expectTypeOf(handlingAll(limited)).toEqualTypeOf<Effect.Effect<Tag | "done">>()
       for (const { reason } of all) assert.strictEqual(yield* handlingAll(reason), reason._tag)
     })
   )
 
-  it.effect("by the error's tag, as any other", () =>
+  it.effect("is caught by its tag", () =>
     Effect.gen(function* () {
       const reason = yield* failing(refused).pipe(Effect.catchTag("ParadigmError", (error) => Effect.succeed(error.reason)))
       assert.strictEqual(reason, refused)

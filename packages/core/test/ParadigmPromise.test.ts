@@ -144,7 +144,7 @@ describe("create", () => {
 describe("an error", () => {
   it.each([
     [401, { detail: "no" }, "Unauthorized"],
-    [404, { detail: "no" }, "ModelNotFound"],
+    [404, { detail: "no" }, "NotFound"],
     [422, { detail: "no" }, "RequestRejected"],
     [500, "no", "ServerFault"]
   ] as const)("of the server is thrown as it is (%i)", (status, body, tag) =>

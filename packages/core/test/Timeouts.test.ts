@@ -12,6 +12,7 @@ import { TestClock } from "effect/testing"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ConnectionLost, type ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
 import { ChunkDecoder } from "../src/stream/ChunkDecoder.ts"
+import { resolveOptions } from "../src/client/options.ts"
 import { ChunkReader } from "../src/stream/ChunkReader.ts"
 import * as Timeouts from "../src/Timeouts.ts"
 
@@ -29,7 +30,7 @@ const open = Effect.fnUntraced(function* (
   onChunk: Effect.Effect<void> = Effect.void,
   keepAliveCounts = false
 ) {
-  const limits = Timeouts.limits(timeouts)
+  const { timeouts: limits } = yield* Effect.fromResult(resolveOptions({ apiKey: "a-key", timeouts }))
   const reads = yield* Queue.unbounded<Uint8Array>()
   const closed = yield* Deferred.make<never, ParadigmErrorReason>()
   const isClosed = { value: false }
@@ -195,14 +196,54 @@ describe("the stages of a call", () => {
   )
 })
 
-describe("Timeouts.limits", () => {
-  it("takes the last source that sets a stage, and defaults for the others", () => {
-    assert.deepStrictEqual(Timeouts.limits({ idle: "1 second", total: "Infinity" }, undefined, { idle: 5 }), {
-      connect: 10_000,
-      headers: 600_000,
-      firstChunk: 600_000,
-      idle: 5,
-      total: Number.POSITIVE_INFINITY
-    })
+describe("Timeouts.toMillis", () => {
+  it.each<[unknown, number]>([
+    [0, 0],
+    [1500, 1500],
+    [0.5, 0.5],
+    ["30 seconds", 30_000],
+    ["1 second", 1000],
+    ["30s", 30_000],
+    ["1.5s", 1500],
+    ["500ms", 500],
+    ["500 millis", 500],
+    ["2m", 120_000],
+    ["2 minutes", 120_000],
+    ["1h", 3_600_000],
+    ["1d", 86_400_000],
+    [Duration.seconds(3), 3000],
+    ["Infinity", Infinity],
+    [Infinity, Infinity],
+    [Duration.infinity, Infinity]
+  ])("converts %s to %s ms", (input, millis) => {
+    assert.strictEqual(Timeouts.toMillis(input), millis)
+  })
+
+  it.each([
+    [Number.NaN],
+    [-1],
+    [-Infinity],
+    ["-1 seconds"],
+    ["-Infinity"],
+    [Duration.negativeInfinity],
+    [Duration.millis(-1)],
+    ["soon"],
+    [""],
+    ["30"],
+    ["30 parsecs"],
+    ["s"],
+    [".s"],
+    ["1.2.3s"],
+    ["NaN"],
+    [null],
+    [undefined],
+    [true],
+    [10n],
+    [[1, 2]],
+    [{ seconds: 1 }],
+    [{}],
+    [new Date()]
+  ])("refuses %s", (input) => {
+    assert.isUndefined(Timeouts.toMillis(input))
   })
 })

@@ -12,7 +12,9 @@ const exempt: Readonly<Record<string, string>> = {}
 
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 
-const modules = ["core", "node", "browser", "deno"].flatMap((name) =>
+const names = ["core", "node", "browser", "deno"]
+
+const modules = names.flatMap((name) =>
   readdirSync(`${packages}${name}/src`)
     .filter((file) => file.endsWith(".ts") && file !== "index.ts")
     .map((file) => `${name}/src/${file}`)

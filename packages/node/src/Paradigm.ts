@@ -1,5 +1,5 @@
 /**
- * Paradigm's chat completions in Node, over undici.
+ * The Paradigm client for Node, on undici.
  *
  * @since 0.1.0
  */
@@ -40,13 +40,50 @@ export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-ef
  */
 export interface Options extends ParadigmClient.Options, ConnectionOptions {}
 
-const make = Effect.fnUntraced(function* (options: Options) {
-  const transport = UndiciTransport.make(yield* Dispatcher.make(options, Timeouts.limits(options.timeouts).connect))
-  return yield* ParadigmClient.makeWith(transport, { ...options, telemetry: options.telemetry ?? Telemetry.make() })
+/**
+ * Client options of which the key may come from the environment.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ConnectOptions extends ParadigmClient.ConnectOptions, ConnectionOptions {}
+
+const runtime: ParadigmClient.Runtime = {
+  product: `node/${process.versions.node}`,
+  options: Dispatcher.optionNames,
+  telemetry: /* @__PURE__ */ Telemetry.make()
+}
+
+const make = Effect.fnUntraced(function* (options: Options, environment?: ParadigmClient.Runtime["environment"]) {
+  // The client refuses a wrong limit.
+  const connectTimeout = Timeouts.toMillis(options?.timeouts?.connect) ?? 10_000
+  const transport = UndiciTransport.make(yield* Dispatcher.make(options ?? {}, connectTimeout))
+  return yield* ParadigmClient.makeWith(transport, options, { ...runtime, environment })
 })
 
 /**
- * The client, with a connection pool of its own. Fails with `InvalidConfiguration`.
+ * Creates the layer of a client with its own connection pool. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
+ *
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/node"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const paradigm = yield* Paradigm.Client
+ *   return yield* paradigm.createChatCompletion({
+ *     model: "alfred-4.2",
+ *     messages: [{ role: "user", content: "Say hello" }]
+ *   })
+ * })
+ *
+ * const layer = Paradigm.layer({
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * })
+ * const completion = await Effect.runPromise(Effect.provide(program, layer))
+ * console.log(completion.choices[0]?.message.content) // => Hello!
+ * ```
  *
  * @category layers
  * @since 0.1.0
@@ -55,17 +92,43 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
   Layer.effect(ParadigmClient.ParadigmClient, make(options))
 
 /**
- * The same from the environment: `PARADIGM_API_KEY`, `PARADIGM_BASE_URL`.
+ * The layer of a client with options from Effect's `Config`: `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and `PARADIGM_BASE_URL`. Fails with
+ * `InvalidConfiguration`, which names the variable.
  *
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf(make)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf((options) =>
+  make(options)
+)
 
 /**
- * The client for people without Effect: promises and async iterables.
+ * Creates a client with promises and async iterables. The environment variables `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and
+ * `PARADIGM_BASE_URL` count for the options that are not given.
+ *
+ * @example
+ * ```ts
+ * import { Paradigm } from "@paradigm-effect/node"
+ *
+ * await using paradigm = Paradigm.connect()
+ * const chunks = await paradigm.chat.completions.create({
+ *   model: "alfred-4.2",
+ *   messages: [{ role: "user", content: "Say hello" }],
+ *   stream: true
+ * })
+ * let text = ""
+ * for await (const chunk of chunks) text += chunk.choices[0]?.delta.content ?? ""
+ * console.log(text) // => Hello!
+ * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(layer(options))
+export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
+  ParadigmPromise.make(
+    Layer.effect(
+      ParadigmClient.ParadigmClient,
+      // The environment may have the key.
+      make(options as Options, (name) => process.env[name])
+    )
+  )

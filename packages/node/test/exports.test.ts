@@ -10,8 +10,13 @@ describe("the runtime packages", () => {
     for (const runtime of [Node, Browser, Deno]) assert.deepStrictEqual(Object.keys(runtime).toSorted(), names)
   })
 
-  it("give Paradigm the same names", () => {
+  it("give Paradigm the same names, except for the environment in a browser", () => {
     const names = ["Client", "Error", "connect", "isError", "layer", "layerConfig"]
-    for (const { Paradigm } of [Node, Browser, Deno]) assert.deepStrictEqual(Object.keys(Paradigm).toSorted(), names)
+    for (const { Paradigm } of [Node, Deno]) assert.deepStrictEqual(Object.keys(Paradigm).toSorted(), names)
+    // A page has no environment.
+    assert.deepStrictEqual(
+      Object.keys(Browser.Paradigm).toSorted(),
+      names.filter((name) => name !== "layerConfig")
+    )
   })
 })

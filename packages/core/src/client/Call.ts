@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
@@ -11,13 +12,13 @@ import type { Observation } from "../Telemetry.ts"
 import { accept } from "../transport/accept.ts"
 import { type OpenResponse, send } from "../transport/attempt.ts"
 import type { Transport } from "../Transport.ts"
-import type { CallSettings } from "./options.ts"
+import type { Settings } from "./options.ts"
 import { Retries } from "./Retries.ts"
 
 const encode = (
   request: ChatCompletionRequest,
   stream: boolean,
-  { encode, extraBody }: CallSettings
+  { encode, extraBody }: Settings
 ): Result.Result<Encoded, ParadigmError> => {
   // JavaScript callers may pass no request at all, which the encoder refuses.
   const contradicts = (request?.stream ?? stream) !== stream
@@ -33,7 +34,7 @@ const encode = (
 }
 
 export class Call {
-  readonly settings: CallSettings
+  readonly settings: Settings
   readonly retries: Retries
   readonly #transport: Transport
   readonly #body: Encoded
@@ -43,7 +44,7 @@ export class Call {
 
   private constructor(
     transport: Transport,
-    settings: CallSettings,
+    settings: Settings,
     body: Encoded,
     request: ChatCompletionRequest,
     stream: boolean,
@@ -56,18 +57,18 @@ export class Call {
     this.#model = request.model
     this.#stream = stream
     this.#observation = observation
-    this.retries = new Retries(clock, settings.retry)
+    this.retries = new Retries(clock, settings.retry, settings.apiKey)
   }
 
   /** Encodes the request and begins to observe the call. Fails with `InvalidRequest`. */
   static readonly begin = Effect.fnUntraced(function* (
     transport: Transport,
-    settings: CallSettings,
+    settings: Settings,
     request: ChatCompletionRequest,
     stream: boolean
   ): Effect.fn.Return<Call, ParadigmError> {
     const body = yield* Effect.fromResult(encode(request, stream, settings))
-    const observation = yield* settings.telemetry.observe(request, settings.url, stream)
+    const observation = yield* settings.telemetry.observe(request, settings.baseUrl, stream)
     return new Call(transport, settings, body, request, stream, observation, yield* Clock.Clock)
   })
 
@@ -75,27 +76,28 @@ export class Call {
   readonly onChunks = (chunks: ReadonlyArray<ChatCompletionChunk>): void => this.#observation.chunks(chunks)
 
   /** Sends the request once and succeeds with the accepted response. */
-  readonly attempt: Effect.Effect<OpenResponse, ParadigmError, Scope.Scope> = Effect.suspend(() => {
-    const { headers, limits, telemetry, url } = this.settings
+  readonly attempt = (key: Redacted.Redacted): Effect.Effect<OpenResponse, ParadigmError, Scope.Scope> => {
+    const { baseUrl: url, headers } = this.settings
     const request = {
       url,
       headers: {
         ...headers,
+        authorization: `Bearer ${Redacted.value(key)}`,
         // A server that negotiates refuses to accept event streams alone, since its errors are JSON.
         accept: this.#stream ? "application/json, text/event-stream" : "application/json",
         "content-type": this.#body.contentType
       },
       body: this.#body.body
     }
-    return send(this.#transport, request, limits, telemetry).pipe(
+    return send(this.#transport, request, this.settings).pipe(
       Effect.flatMap((response) => accept(response, { url, model: this.#model, stream: this.#stream })),
       (attempt) => this.#observation.run(attempt)
     )
-  })
+  }
 
   /** The error as the call fails with it: without secrets, and with the record of all attempts. */
   toError(error: ParadigmError): ParadigmError {
-    return this.settings.redact((error.attempts ?? []).length === 0 ? this.retries.withAttempts(error) : error)
+    return this.settings.redact(this.retries.settle(error))
   }
 
   /** Ends the observation. Only the first end counts. */

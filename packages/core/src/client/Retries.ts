@@ -1,9 +1,10 @@
-// The attempts of one call: when the next one starts, and the record of those that failed.
+// The attempts of one call: when the next one starts, with which key, and the record of those that failed.
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import type { Attempt, ParadigmError } from "../ParadigmError.ts"
+import * as Redacted from "effect/Redacted"
+import type { AttemptRecord, ParadigmError } from "../ParadigmError.ts"
 
 /** The retry policy with every default filled in, in milliseconds. */
 export interface RetrySettings {
@@ -16,57 +17,77 @@ export interface RetrySettings {
 export class Retries {
   readonly #clock: Clock.Clock
   readonly #settings: RetrySettings
-  readonly #failed: Array<Attempt> = []
-  #startedAt = 0
+  readonly #apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>
+  readonly #failed: Array<AttemptRecord> = []
+  // When the attempt that runs now was started.
+  #startedAt: number | undefined
+  #key = Redacted.make("")
+  // The key that replaces one that was refused. A call replaces its key once.
+  #otherKey: Redacted.Redacted | undefined
+  #hasOtherKey = false
 
-  constructor(clock: Clock.Clock, settings: RetrySettings) {
+  /** `apiKey` is asked for the key of each attempt, and once more after a 401. */
+  constructor(clock: Clock.Clock, settings: RetrySettings, apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>) {
     this.#clock = clock
     this.#settings = settings
+    this.#apiKey = apiKey
   }
 
   /** Runs an attempt, and runs it again after each failure that the policy retries. */
-  run<A, R>(attempt: Effect.Effect<A, ParadigmError, R>): Effect.Effect<A, ParadigmError, R> {
-    const next: Effect.Effect<A, ParadigmError, R> = Effect.suspend(() => {
-      this.#startedAt = this.#clock.currentTimeMillisUnsafe()
-      return Effect.catch(attempt, (error) => Effect.flatMap(this.wait(error), () => next))
-    })
+  run<A, R>(attempt: (key: Redacted.Redacted) => Effect.Effect<A, ParadigmError, R>): Effect.Effect<A, ParadigmError, R> {
+    const next: Effect.Effect<A, ParadigmError, R> = Effect.suspend(() =>
+      Effect.flatMap(this.#otherKey === undefined ? this.#apiKey : Effect.succeed(this.#otherKey), (key) => {
+        this.#key = key
+        this.#otherKey = undefined
+        this.#startedAt = this.#clock.currentTimeMillisUnsafe()
+        return Effect.catch(attempt(key), (error) => Effect.flatMap(this.wait(error), () => next))
+      })
+    )
     return next
   }
 
   /** Waits until the next attempt may start. Fails with the error if no further attempt is made. */
   wait(error: ParadigmError): Effect.Effect<void, ParadigmError> {
-    return Effect.flatMap(Random.next, (random) => {
-      const delay = this.#delayAfter(error, random)
-      this.#record(error, delay)
-      return delay === undefined ? Effect.fail(this.withAttempts(error)) : Effect.sleep(delay)
-    })
+    const now = this.#clock.currentTimeMillisUnsafe()
+    return Effect.flatMap(Random.next, (random) =>
+      Effect.flatMap(this.#replaceKey(error), (isReplaced) => {
+        const delay = isReplaced ? 0 : this.#delayAfter(error, random)
+        this.#record(error, delay, now)
+        return delay === undefined ? Effect.fail(this.settle(error)) : Effect.sleep(delay)
+      })
+    )
   }
 
-  /** The error of an attempt that failed after its response began, with the record of all attempts. */
-  fail(error: ParadigmError): ParadigmError {
-    this.#record(error, undefined)
-    return this.withAttempts(error)
-  }
-
-  /** The error with the record of the attempts so far. */
-  withAttempts(error: ParadigmError): ParadigmError {
+  /** The error with the record of all attempts. It ends the attempt that runs now. */
+  settle(error: ParadigmError): ParadigmError {
+    if (error.attempts.length > 0) return error
+    if (this.#startedAt !== undefined) this.#record(error, undefined, this.#clock.currentTimeMillisUnsafe())
     return error.with({ attempts: [...this.#failed] })
   }
 
-  #record(error: ParadigmError, delayMillis: number | undefined) {
-    this.#failed.push({
-      reason: error.reason._tag,
-      status: error.status,
-      requestId: error.requestId,
-      durationMillis: this.#clock.currentTimeMillisUnsafe() - this.#startedAt,
-      delayMillis
+  // Whether the next attempt has another key, because the server refused the key of this one.
+  #replaceKey(error: ParadigmError): Effect.Effect<boolean> {
+    if (error.reason._tag !== "Unauthorized" || this.#hasOtherKey) return Effect.succeed(false)
+    return Effect.match(this.#apiKey, {
+      onFailure: () => false,
+      onSuccess: (key) => {
+        if (Redacted.value(key) === Redacted.value(this.#key)) return false
+        this.#otherKey = key
+        return (this.#hasOtherKey = true)
+      }
     })
+  }
+
+  #record({ reason, requestId, status }: ParadigmError, delayMillis: number | undefined, now: number) {
+    this.#failed.push({ reason: reason._tag, status, requestId, durationMillis: now - (this.#startedAt ?? now), delayMillis })
+    this.#startedAt = undefined
   }
 
   // In milliseconds; `undefined` if no further attempt is made.
   #delayAfter(error: ParadigmError, random: number): number | undefined {
     const { baseDelay, maxAttempts, maxDelay, maxRetryAfter } = this.#settings
-    const attempt = this.#failed.length + 1
+    // An attempt with another key is one more than the policy allows.
+    const attempt = this.#failed.length + (this.#hasOtherKey ? 0 : 1)
     if (!error.isRetryable || attempt >= maxAttempts) return undefined
     const backoff = Math.min(maxDelay, baseDelay * 2 ** (attempt - 1)) * (1 - random / 2)
     const { reason } = error

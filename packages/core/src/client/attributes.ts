@@ -24,7 +24,8 @@ export const requestAttributes = (request: ChatCompletionRequest, isStream: bool
     ...(recordContent === true && {
       "gen_ai.input.messages": JSON.stringify(request.messages.map(toMessage)),
       "gen_ai.tool.definitions":
-        request.tools && JSON.stringify(request.tools.map((tool) => ({ type: tool.type, name: "function" in tool ? tool.function.name : tool.custom.name })))
+        request.tools &&
+        JSON.stringify(request.tools.map((tool) => ({ type: tool.type, name: "function" in tool ? tool.function.name : tool.custom.name })))
     })
   }
 }

@@ -1,113 +1,346 @@
-// Where requests go and what they carry, from options that may be wrong. No error quotes the key: the platforms' own errors for a header
-// that cannot be sent quote it whole.
-import * as Duration from "effect/Duration"
+// Every option of the client and of a call, resolved in one place. A wrong value and an unknown name fail at once with the reason
+// `InvalidConfiguration`, which never quotes a value: the platforms' own errors quote the key.
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import { InvalidConfiguration, ParadigmError } from "../ParadigmError.ts"
-import * as Redaction from "../errors/redaction.ts"
-import type { CallOptions, Options } from "../ParadigmClient.ts"
+import { Secrets } from "../errors/redaction.ts"
+import { InvalidConfiguration, isParadigmError, ParadigmError } from "../ParadigmError.ts"
 import * as RequestEncoding from "../RequestEncoding.ts"
 import type { RetryPolicy } from "../RetryPolicy.ts"
 import type { Telemetry } from "../Telemetry.ts"
-import * as Timeouts from "../Timeouts.ts"
-import { noTelemetry } from "./noTelemetry.ts"
+import { type Timeouts, toMillis } from "../Timeouts.ts"
 import type { RetrySettings } from "./Retries.ts"
+import { noTelemetry } from "./noTelemetry.ts"
+import { version } from "./version.ts"
 
-export const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
+/**
+ * An API key, or a function that returns one.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type ApiKey = string | Redacted.Redacted | (() => string | Redacted.Redacted | Promise<string | Redacted.Redacted>)
 
-const readKey = (apiKey: string | Redacted.Redacted): Result.Result<Redacted.Redacted, ParadigmError> => {
-  const key = Redacted.isRedacted(apiKey) ? Redacted.value(apiKey) : apiKey
-  if (typeof key !== "string" || key === "") return Result.fail(invalid("apiKey", "is missing"))
-  if (!/^[\x21-\x7e]+$/.test(key)) {
-    return Result.fail(invalid("apiKey", "holds a space, a line end or another character that a bearer token cannot have"))
-  }
-  return Result.succeed(Redacted.make(key))
+/**
+ * Headers in any form that `fetch` accepts: a `Headers`, entries, or an object.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type HeadersInput = Iterable<readonly [name: string, value: string]> | { readonly [name: string]: string | undefined }
+
+/**
+ * Per-request options. Override the client options: headers, timeouts and the retry policy member by member.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface CallOptions {
+  /**
+   * The API key, sent as a bearer token. It appears in no error, log, span or printed object. A function is called for every attempt, and once
+   * more after a 401: if it then returns another key, the request is sent once more.
+   */
+  readonly apiKey?: ApiKey | undefined
+  /** Headers to send. The headers that the client or the connection sets cannot be given. */
+  readonly headers?: HeadersInput | undefined
+  /** The retry policy. `false` makes one attempt. */
+  readonly retry?: RetryPolicy | false | undefined
+  /** Time limits for the stages of a call. */
+  readonly timeouts?: Timeouts | undefined
+  /** The encoder of requests: `RequestEncoding.json`, `urlEncoded` or `multipart`. Defaults to JSON. */
+  readonly encode?: RequestEncoding.Encoder | undefined
+  /** Reports calls to OpenTelemetry. Defaults to `Telemetry.make()`; in a browser and on another transport nothing is reported by default. */
+  readonly telemetry?: Telemetry | undefined
+  /** Whether a stream without any finish reason counts as complete if it ends with `[DONE]`. Defaults to `false`. */
+  readonly acceptUnfinished?: boolean | undefined
+  /** Top-level request fields that the types do not know. They override the fields of the request. */
+  readonly extraBody?: { readonly [field: string]: unknown } | undefined
 }
 
-const readBaseUrl = (baseUrl: string | URL): Result.Result<URL, ParadigmError> => {
-  const url = URL.parse(baseUrl)
-  if (url === null) return Result.fail(invalid("baseUrl", "is not a URL; it looks like https://paradigm.example.com"))
-  if (url.protocol !== "http:" && url.protocol !== "https:") return Result.fail(invalid("baseUrl", "must begin with http:// or https://"))
-  if (url.username !== "" || url.password !== "") return Result.fail(invalid("baseUrl", "must not hold a user name or password"))
-  const path = url.pathname.replace(/\/+$/, "")
-  url.pathname = `${/\/v\d+$/.test(path) ? path : `${path}/api/v3`}/chat/completions`
-  url.hash = ""
-  return Result.succeed(url)
+/**
+ * Client options of which the key may come from the environment.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ConnectOptions extends CallOptions {
+  /**
+   * The address of the endpoint. An origin (`https://paradigm.example.com`) gets the path `/api/v3/chat/completions`. A URL with a path
+   * (`…/api/v2`, `…/v1`, `…/openai/deployments/d?api-version=v`) gets `/chat/completions` after its path, unless it ends with it. A query is
+   * kept. Defaults to `https://paradigm.lighton.ai`.
+   */
+  readonly baseUrl?: string | URL | undefined
 }
 
-/** Headers that HTTP allows, by lower-case name, or the option that holds one it does not. */
-export const readHeaders = (
-  headers: Readonly<Record<string, string>> | undefined
-): Result.Result<Readonly<Record<string, string>>, ParadigmError> => {
-  for (const [name, value] of Object.entries(headers ?? {})) {
-    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) return Result.fail(invalid("headers", "holds a name that HTTP does not allow"))
-    if (!/^[\t\x20-\x7e]*$/.test(value)) return Result.fail(invalid(`headers["${name}"]`, "holds a character that HTTP does not allow"))
-  }
-  return Result.succeed(Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])))
+/**
+ * Client options.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends ConnectOptions {
+  readonly apiKey: ApiKey
 }
 
-/** An endpoint that can be asked. */
-export interface Endpoint {
-  readonly url: URL
-  /** What every request carries, the key included. */
+/**
+ * What a runtime package adds to the options of its users.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Runtime {
+  /** The product of the runtime for the header `user-agent`, for example `node/24.11.1`. Absent if the runtime does not let it be set. */
+  readonly product?: string | undefined
+  /** The names of further client options, which the package itself reads. */
+  readonly options?: ReadonlyArray<string> | undefined
+  /** The default of the option `telemetry`. */
+  readonly telemetry?: Telemetry | undefined
+  /** Reads an environment variable, for options that are not given. */
+  readonly environment?: ((name: string) => string | undefined) | undefined
+}
+
+/** Resolved timeouts in milliseconds. */
+export type Limits = { readonly [Stage in Exclude<keyof Timeouts, "keepAliveCounts">]-?: number } & { readonly keepAliveCounts: boolean }
+
+/** Resolved options of one call. */
+export interface Settings {
+  /** Gets the key for an attempt. */
+  readonly apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>
+  /** The URL that requests are sent to. */
+  readonly baseUrl: URL
+  /** By lower-case name, without the key. */
   readonly headers: Readonly<Record<string, string>>
-  /** An error without the key. */
+  readonly retry: RetrySettings
+  readonly timeouts: Limits
+  readonly encode: RequestEncoding.Encoder
+  readonly telemetry: Telemetry
+  readonly acceptUnfinished: boolean
+  readonly extraBody: { readonly [field: string]: unknown }
+  readonly secrets: Secrets
+  /** Removes the keys from an error. */
   readonly redact: (error: ParadigmError) => ParadigmError
 }
 
-export const make = (options: {
-  readonly apiKey: string | Redacted.Redacted
-  readonly baseUrl?: string | URL | undefined
-  readonly headers?: Readonly<Record<string, string>> | undefined
-}): Result.Result<Endpoint, ParadigmError> =>
-  Result.gen(function* () {
-    const apiKey = yield* readKey(options.apiKey)
-    const url = yield* readBaseUrl(options.baseUrl ?? "https://paradigm.lighton.ai")
-    const headers = yield* readHeaders(options.headers)
-    const authorization = `Bearer ${Redacted.value(apiKey)}`
-    return { url, headers: { ...headers, authorization }, redact: Redaction.make(apiKey) }
+export const invalid = (option: string, detail: string, cause?: unknown) =>
+  new ParadigmError({ reason: new InvalidConfiguration({ option, detail, ...(cause === undefined ? {} : { cause }) }) })
+
+const refuse = (option: string, detail: string): never => {
+  throw invalid(option, detail)
+}
+
+// Reads the value of an option. `base` is the value that it overrides.
+type Reader<A> = (value: unknown, option: string, base: A) => A
+
+// Names that other clients have for an option.
+const aliases: Readonly<Record<string, string>> = {
+  timeout: "timeouts.total",
+  maxretries: "retry.maxAttempts",
+  retries: "retry.maxAttempts",
+  dangerouslyallowbrowser: "allowKeyInBrowser"
+}
+
+const normalized = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "")
+
+// Whether one text becomes the other with so many insertions, deletions and replacements.
+const isNear = (a: string, b: string, edits: number): boolean => {
+  if (a === b || edits === 0) return a === b
+  let i = 0
+  while (a[i] === b[i]) i++
+  const [c, d] = [a.slice(i + 1), b.slice(i + 1)]
+  return isNear(c, d, edits - 1) || isNear(c, b.slice(i), edits - 1) || isNear(a.slice(i), d, edits - 1)
+}
+
+// The option that was meant, if one is near.
+const suggestion = (name: string, known: ReadonlyArray<string>): string | undefined => {
+  const given = normalized(name)
+  const alias = Object.hasOwn(aliases, given) ? (aliases[given] ?? "") : ""
+  if (known.includes(alias.replace(/\..*/, ""))) return alias
+  for (const edits of [0, 1, 2]) {
+    const near = known.find((other) => isNear(given, normalized(other), edits))
+    if (near !== undefined) return near
+  }
+  return known.find((other) => given.includes(normalized(other)) || normalized(other).includes(given))
+}
+
+const unknownOption = (path: string, name: string, known: ReadonlyArray<string>): never => {
+  const option = path + name.slice(0, 80)
+  const meant = suggestion(name.slice(0, 80), known)
+  const hint = meant === undefined ? `the options are ${known.join(", ")}` : `did you mean ${path}${meant}?`
+  return refuse(option, `unknown option ${option}: ${hint}`)
+}
+
+const group =
+  <A extends object>(readers: { readonly [Name in keyof A]: Reader<A[Name]> }): Reader<A> =>
+  (value, path, base) => {
+    if (!Predicate.isObject(value)) return refuse(path || "options", "must be an object")
+    const prefix = path === "" ? "" : `${path}.`
+    const known = readers as unknown as Readonly<Record<string, Reader<unknown>>>
+    const result: Record<string, unknown> = Object.fromEntries(Object.entries(base))
+    for (const [name, given] of Object.entries(value)) {
+      if (given === undefined) continue
+      const read = Object.hasOwn(known, name) ? known[name] : undefined
+      if (read === undefined) return unknownOption(prefix, name, Object.keys(known))
+      if (given === null) return refuse(prefix + name, "must not be null")
+      result[name] = read(given, prefix + name, result[name])
+    }
+    return result as A
+  }
+
+const flag: Reader<boolean> = (value, option) => (typeof value === "boolean" ? value : refuse(option, "must be true or false"))
+
+const duration: Reader<number> = (value, option) => toMillis(value) ?? refuse(option, 'is not a duration such as 500 or "30s"')
+
+const timeouts = /* @__PURE__ */ group<Limits>({
+  connect: duration,
+  headers: duration,
+  firstChunk: duration,
+  idle: duration,
+  total: duration,
+  keepAliveCounts: flag
+})
+
+const policy = /* @__PURE__ */ group<RetrySettings>({
+  maxAttempts: (value, option) =>
+    typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? value : refuse(option, "must be an integer of at least 1"),
+  baseDelay: duration,
+  maxDelay: duration,
+  maxRetryAfter: duration
+})
+
+const path = "/chat/completions"
+
+// Names of headers and query parameters whose values no error quotes.
+const secretName = /key|token|secret|auth|cookie|sig/i
+
+const baseUrl =
+  (secrets: Secrets): Reader<URL> =>
+  (value, option) => {
+    const url = typeof value === "string" || value instanceof URL ? URL.parse(value) : null
+    if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute http or https URL")
+    if (url.username !== "" || url.password !== "") return refuse(option, "must not have a user name or password")
+    for (const [name, text] of url.searchParams) if (secretName.test(name)) secrets.add(text)
+    const base = url.pathname.replace(/\/+$/, "")
+    url.pathname = base.endsWith(path) ? base : `${base || "/api/v3"}${path}`
+    url.hash = ""
+    return url
+  }
+
+const checkedKey = (value: unknown, option: string, secrets: Secrets): Redacted.Redacted => {
+  const key: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : value
+  if (typeof key !== "string") return refuse(option, "must be a string, a Redacted or a function")
+  if (key === "") return refuse(option, "is empty")
+  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a space, line end or other character that no key has")
+  secrets.add(key)
+  return Redacted.make(key)
+}
+
+const apiKey =
+  (secrets: Secrets): Reader<Settings["apiKey"]> =>
+  (value, option) => {
+    if (typeof value !== "function") return Effect.succeed(checkedKey(value, option, secrets))
+    return Effect.tryPromise({
+      try: async () => checkedKey(await value(), option, secrets),
+      catch: (cause) => (isParadigmError(cause) ? cause : invalid(option, "is a function that failed", secrets.cause(cause)))
+    })
+  }
+
+const reserved =
+  /^(accept|authorization|connection|content-(length|type)|expect|host|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade)$/
+
+const headers =
+  (secrets: Secrets): Reader<Settings["headers"]> =>
+  (value, option, base) => {
+    if (!Predicate.isObjectOrArray(value)) return refuse(option, "must be an object")
+    const result: Record<string, string> = { ...base }
+    const entries: Iterable<unknown> = Symbol.iterator in value ? (value as unknown as Iterable<unknown>) : Object.entries(value)
+    for (const entry of entries) {
+      const [given, text]: ReadonlyArray<unknown> = Array.isArray(entry) ? entry : []
+      const name = typeof given === "string" ? given.toLowerCase() : ""
+      if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return refuse(option, "has a name that HTTP does not allow")
+      if (text === undefined) continue
+      const member = `${option}["${name}"]`
+      if (typeof text !== "string" || /[^\t\x20-\x7e]/.test(text)) return refuse(member, "is not a text that HTTP allows")
+      if (reserved.test(name)) return refuse(member, "is set by the client; a key is given as apiKey")
+      if (secretName.test(name)) secrets.add(text)
+      result[name] = text
+    }
+    return result
+  }
+
+type CallSettings = Omit<Settings, "baseUrl" | "secrets" | "redact">
+
+// The options that a call has too.
+const callReaders = (secrets: Secrets): { readonly [Name in keyof CallSettings]: Reader<CallSettings[Name]> } => ({
+  apiKey: apiKey(secrets),
+  headers: headers(secrets),
+  retry: (value, option, base) => (value === false ? { ...base, maxAttempts: 1 } : policy(value, option, base)),
+  timeouts,
+  encode: (value, option) => (typeof value === "function" ? (value as RequestEncoding.Encoder) : refuse(option, "must be a function")),
+  telemetry: (value, option) =>
+    Predicate.isObject(value) && typeof value["observe"] === "function"
+      ? (value as unknown as Telemetry)
+      : refuse(option, "must be a value of Telemetry.make"),
+  acceptUnfinished: flag,
+  extraBody: (value, option, base) => (Predicate.isObject(value) ? { ...base, ...value } : refuse(option, "must be an object"))
+})
+
+const attempt = (resolve: () => Settings): Result.Result<Settings, ParadigmError> => {
+  try {
+    return Result.succeed(resolve())
+  } catch (error) {
+    if (isParadigmError(error)) return Result.fail(error)
+    throw error
+  }
+}
+
+const keyVariables = ["PARADIGM_API_KEY", "LIGHTON_API_KEY"]
+
+const missingKey = ({ environment }: Runtime) =>
+  environment === undefined
+    ? invalid("apiKey", "is missing")
+    : invalid("PARADIGM_API_KEY", "is not set; set it or LIGHTON_API_KEY, or give apiKey")
+
+/** Resolves client options. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown. */
+export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.Result<Settings, ParadigmError> =>
+  attempt(() => {
+    const secrets = new Secrets()
+    const readers = { ...callReaders(secrets), baseUrl: baseUrl(secrets) }
+    // The environment counts for an option that is not given. An empty variable counts as absent.
+    const inherited = <Name extends "apiKey" | "baseUrl">(
+      name: Name,
+      read: Reader<Settings[Name]>,
+      base: Settings[Name],
+      variables: ReadonlyArray<string>
+    ) => {
+      if (Predicate.isObject(options) && options[name] !== undefined) return base
+      const variable = variables.find((variable) => runtime.environment?.(variable))
+      return variable === undefined ? base : read(runtime.environment?.(variable), variable, base)
+    }
+    const noKey: Settings["apiKey"] = Effect.suspend(() => Effect.fail(missingKey(runtime)))
+    const defaults: CallSettings & { readonly baseUrl: URL } = {
+      apiKey: inherited("apiKey", readers.apiKey, noKey, keyVariables),
+      baseUrl: inherited("baseUrl", readers.baseUrl, new URL(`https://paradigm.lighton.ai/api/v3${path}`), ["PARADIGM_BASE_URL"]),
+      headers: runtime.product === undefined ? {} : { "user-agent": `paradigm-effect/${version} ${runtime.product}` },
+      retry: { maxAttempts: 3, baseDelay: 500, maxDelay: 8000, maxRetryAfter: 60_000 },
+      timeouts: { connect: 10_000, headers: 600_000, firstChunk: 600_000, idle: 120_000, total: Infinity, keepAliveCounts: false },
+      encode: RequestEncoding.json,
+      telemetry: runtime.telemetry ?? noTelemetry,
+      acceptUnfinished: false,
+      extraBody: {}
+    }
+    const others = Object.fromEntries((runtime.options ?? []).map((name): [string, Reader<unknown>] => [name, (value) => value]))
+    const settings = group<typeof defaults>({ ...others, ...readers })(options, "", defaults)
+    if (settings.apiKey === noKey) throw missingKey(runtime)
+    return { ...settings, secrets, redact: secrets.error }
   })
 
-export interface CallSettings {
-  readonly url: URL
-  readonly headers: Readonly<Record<string, string>>
-  readonly redact: (error: ParadigmError) => ParadigmError
-  readonly encode: RequestEncoding.Encoder
-  readonly extraBody: Readonly<Record<string, unknown>> | undefined
-  readonly limits: Timeouts.Limits
-  readonly retry: RetrySettings
-  readonly telemetry: Telemetry
-}
-
-const millis = (input: Duration.Input | undefined, otherwise: number) =>
-  input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
-
-const retrySettings = (policy: RetryPolicy | false | undefined): RetrySettings => {
-  const { baseDelay, maxAttempts, maxDelay, maxRetryAfter } = policy === false ? ({ maxAttempts: 1 } as RetryPolicy) : (policy ?? {})
-  return {
-    maxAttempts: maxAttempts ?? 3,
-    baseDelay: millis(baseDelay, 500),
-    maxDelay: millis(maxDelay, 8000),
-    maxRetryAfter: millis(maxRetryAfter, 60_000)
-  }
-}
-
-export interface Settings {
-  readonly options: Options
-  readonly endpoint: Endpoint
-}
-
-export const resolve = (options: Options): Result.Result<Settings, ParadigmError> =>
-  Result.map(make(options), (endpoint) => ({ options, endpoint }))
-
-export const resolveCall = ({ endpoint, options }: Settings, call: CallOptions = {}): Result.Result<CallSettings, ParadigmError> =>
-  Result.map(readHeaders(call.headers), (headers) => ({
-    url: endpoint.url,
-    headers: { ...endpoint.headers, ...headers },
-    redact: endpoint.redact,
-    encode: call.encode ?? options.encode ?? RequestEncoding.json,
-    extraBody: undefined,
-    limits: Timeouts.limits(options.timeouts, call.timeouts),
-    retry: retrySettings(call.retry ?? options.retry),
-    telemetry: options.telemetry ?? noTelemetry
-  }))
+/** Resolves the options of one call. They override the client's. */
+export const resolveCall = (settings: Settings, options: unknown): Result.Result<Settings, ParadigmError> =>
+  options === undefined
+    ? Result.succeed(settings)
+    : attempt(() => {
+        const secrets = new Secrets(settings.secrets)
+        const call = group<CallSettings>(callReaders(secrets))(options, "", settings)
+        return { ...settings, ...call, secrets, redact: secrets.error }
+      })

@@ -1,60 +1,117 @@
-// The key in what an error tells. A server may answer with what it was sent: in a body, in a header, escaped in JSON, or in what the model
-// writes. So the finished error is searched, not the text it was made from.
+// Keeps API keys out of errors. A server may send back what it was sent: in a body, in a header, escaped or encoded. Errors are searched when they
+// are finished, not the texts they are made of.
 import * as Redacted from "effect/Redacted"
-import type { ChatCompletion, CompletionUsage } from "../ChatCompletion.ts"
-import type { ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
+import type { Anomaly } from "../Anomaly.ts"
+import type { AttemptRecord, ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
 
 const mask = "<redacted>"
 
-// A text that was cut short may end with the beginning of the key. Fewer characters than this tell nothing of it.
-const minPrefix = 6
+// Shorter values are words, for example the `EMPTY`, `token` or `ollama` that local servers are given. They are masked only as a credential.
+const minSecret = 12
 
-const withoutPrefix = (text: string, key: string): string => {
-  const end = text.endsWith("…") ? text.length - 1 : text.length
-  for (let length = Math.min(key.length - 1, end); length >= minPrefix; length--) {
-    if (text.endsWith(key.slice(0, length), end)) return text.slice(0, end - length) + mask
-  }
-  return text
-}
+// The length from which a part of a key at a cut is masked.
+const minPart = 6
 
-// A character of the key as it is, or as JSON may write it: a letter in hexadecimal, a slash or quote after a backslash.
-const spellings = (character: string) => {
-  const literal = character.replace(/[^\w]/, "\\$&")
-  const escaped = /["\\/]/.test(character) ? `\\\\${literal}|` : ""
-  return `(?:${escaped}${literal}|\\\\u00${character.charCodeAt(0).toString(16).padStart(2, "0")})`
-}
+// Keys of one client that are kept, for a function that gives a new one for every attempt.
+const maxKeys = 16
 
-// Deeper than anything an error is made from; what is below could be anything.
 const maxDepth = 64
 
-type Clean = <A>(value: A) => A
+const literal = (character: string) => character.replace(/[^\w]/, "\\$&")
 
-const deeply = (cleanText: (text: string) => string): Clean => {
-  const clean = (value: unknown, depth: number): unknown => {
-    if (typeof value === "string") return cleanText(value)
-    if (depth > maxDepth) return mask
-    if (Array.isArray(value)) return value.map((child) => clean(child, depth + 1))
-    if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
-    return Object.fromEntries(Object.entries(value).map(([name, child]) => [cleanText(name), clean(child, depth + 1)]))
-  }
-  return (value) => clean(value, 0) as typeof value
+// A character as it is, or as JSON, a URL or an escaped text writes it.
+const spellings = (character: string) => {
+  const code = character.charCodeAt(0).toString(16).padStart(2, "0")
+  const escape = /["/]/.test(character) ? "\\\\{0,3}" : character === "\\" ? "(?:\\\\)?" : ""
+  return `(?:${escape}${literal(character)}|\\\\{1,3}u00${code}|%${code})`
 }
 
-/** An error as it was, but for the key. */
-export const make = (apiKey: Redacted.Redacted): ((error: ParadigmError) => ParadigmError) => {
-  const key = Redacted.value(apiKey)
-  // A URL's host is written in lower case.
-  const pattern = new RegExp(Array.from(key, spellings).join(""), "gi")
-  const clean = deeply((text) => withoutPrefix(text.replaceAll(pattern, mask), key))
-  return (error) => {
-    const { reason } = error
-    const Reason = reason.constructor as new (fields: object) => ParadigmErrorReason
-    return error.with({
-      reason: new Reason(clean(Object.fromEntries(Object.entries(reason)))),
-      requestId: clean(error.requestId),
-      attempts: clean(error.attempts),
-      partial: clean<ChatCompletion | undefined>(error.partial),
-      usage: clean<CompletionUsage | undefined>(error.usage)
+// The characters of the base64 text that depend on the key alone, when it follows `offset` other bytes.
+const base64 = (key: string, offset: number) => {
+  const text = btoa("0".repeat(offset) + key)
+  const inner = text.slice(offset === 0 ? 0 : offset + 1, Math.floor(((key.length + offset) * 8) / 6))
+  return Array.from(inner, (character) => (character === "+" ? "[+-]" : character === "/" ? "\\\\?[/_]" : character)).join("")
+}
+
+const patternOf = (key: string): string => {
+  const text = Array.from(key, spellings).join("")
+  // A URL's host is written in lower case, so the pattern ignores the case.
+  if (key.length >= minSecret) return [text, ...[0, 1, 2].map((offset) => base64(key, offset))].join("|")
+  return `(?<=\\bbearer(?:\\s|\\+|%20)+|\\bauthorization\\W{1,12})${text}(?![\\w-])`
+}
+
+// A text that was cut may end with the beginning of the key, or go on with its end.
+const withoutPart = (text: string, key: string): string =>
+  text
+    .split("…")
+    .map((piece, i) => {
+      for (let length = Math.min(key.length - 1, piece.length); length >= minPart; length--) {
+        if (piece.endsWith(key.slice(0, length))) piece = piece.slice(0, -length) + mask
+        if (i > 0 && piece.startsWith(key.slice(-length))) piece = mask + piece.slice(length)
+      }
+      return piece
     })
+    .join("…")
+
+/** The keys that were sent. */
+export class Secrets {
+  #keys: Array<string> = []
+  #pattern: RegExp | undefined
+  readonly #others: Secrets | undefined
+
+  /** Masks the keys of `others` too. */
+  constructor(others?: Secrets) {
+    this.#others = others
+  }
+
+  add(key: Redacted.Redacted | string): void {
+    const value = Redacted.isRedacted(key) ? Redacted.value(key) : key
+    if (value === "" || this.#keys.includes(value)) return
+    this.#keys = [...this.#keys, value].slice(-maxKeys)
+    this.#pattern = undefined
+  }
+
+  /** A text without the keys. */
+  readonly text = (text: string): string => {
+    if (this.#keys.length > 0) {
+      this.#pattern ??= new RegExp(this.#keys.map(patternOf).join("|"), "gi")
+      text = text.replaceAll(this.#pattern, mask)
+      for (const key of this.#keys) if (key.length >= minSecret) text = withoutPart(text, key)
+    }
+    return this.#others?.text(text) ?? text
+  }
+
+  /** What is known of an exception: its name, message, code and stack, without the keys. */
+  readonly cause = (cause: unknown, depth = 0): Error => {
+    const clean = (text: unknown) => this.text(String(text))
+    if (!(cause instanceof Error)) return new Error(clean(typeof cause === "object" ? "an object" : cause))
+    const inner = cause.cause === undefined || depth > 7 ? undefined : { cause: this.cause(cause.cause, depth + 1) }
+    const copy = Object.assign(new Error(clean(cause.message), inner), "code" in cause ? { code: clean(cause.code) } : {})
+    // Not enumerable, as in the original.
+    for (const name of ["name", "stack"] as const) Object.defineProperty(copy, name, { value: clean(cause[name]) })
+    return copy
+  }
+
+  /** An error without the keys. The model's text and the usage stay as they are. */
+  readonly error = (error: ParadigmError): ParadigmError => {
+    const { anomalies, attempts, reason, requestId } = error
+    const Reason = reason.constructor as new (fields: object) => ParadigmErrorReason
+    const cause = reason.cause === undefined ? {} : { cause: this.cause(reason.cause) }
+    const members = Object.entries(reason).map(([name, value]) => [name, this.#deep(value, 0)])
+    return error.with({
+      reason: new Reason({ ...Object.fromEntries(members), ...cause }),
+      requestId: this.#deep(requestId, 0) as string | undefined,
+      attempts: this.#deep(attempts, 0) as ReadonlyArray<AttemptRecord>,
+      anomalies: this.#deep(anomalies, 0) as ReadonlyArray<Anomaly> | undefined
+    })
+  }
+
+  // The names of `fields` are the server's words too.
+  #deep(value: unknown, depth: number): unknown {
+    if (typeof value === "string") return this.text(value)
+    if (depth > maxDepth) return mask
+    if (Array.isArray(value)) return value.map((child) => this.#deep(child, depth + 1))
+    if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
+    return Object.fromEntries(Object.entries(value).map(([name, child]) => [this.text(name), this.#deep(child, depth + 1)]))
   }
 }

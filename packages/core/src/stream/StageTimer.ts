@@ -3,7 +3,7 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { Timeout } from "../ParadigmError.ts"
-import type { Limits } from "../Timeouts.ts"
+import type { Limits } from "../client/options.ts"
 
 /** What a timer enforces. */
 export interface Timing {

@@ -50,7 +50,7 @@ const refuse = Effect.fnUntraced(function* (response: OpenResponse, { model, url
   }
   if (status < 400) return yield* unexpected(response, "its status is not 200", body)
   const now = yield* Clock.currentTimeMillis
-  return yield* new ParadigmError({ reason: ErrorBody.toReason({ status, headers, body, model, now }), requestId })
+  return yield* new ParadigmError({ reason: ErrorBody.toReason({ status, headers, body, model, url, now }), requestId })
 })
 
 // The first line of an event stream: a field that servers send, or a comment.

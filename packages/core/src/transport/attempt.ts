@@ -8,11 +8,11 @@ import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { Settings } from "../client/options.ts"
+import * as ErrorBody from "../ErrorBody.ts"
 import { ParadigmError, type ParadigmErrorReason, Timeout } from "../ParadigmError.ts"
-import type { Telemetry } from "../Telemetry.ts"
-import type { Limits } from "../Timeouts.ts"
 import type { Transport, TransportRequest } from "../Transport.ts"
-import { fromTransport } from "./mapError.ts"
+import { type Failing, fromTransport } from "./mapError.ts"
 
 /** The bytes of a body, one network read after the other. */
 export type Reads = Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, ParadigmErrorReason>
@@ -32,17 +32,17 @@ export interface OpenResponse {
 export const send = Effect.fnUntraced(function* (
   transport: Transport,
   request: TransportRequest,
-  limits: Limits,
-  telemetry: Telemetry
+  { secrets, telemetry, timeouts: limits }: Settings
 ): Effect.fn.Return<OpenResponse, ParadigmError, Scope.Scope> {
   const scope = yield* Scope.fork(yield* Effect.scope)
   const close = Scope.close(scope, Exit.void)
   const { headers, url } = request
+  const failing: Failing = { origin: url.origin, limits, secrets }
   const answered = telemetry.httpSpan(url, (trace) =>
     transport({ ...request, headers: { ...headers, ...trace } }).pipe(
       Effect.provideService(Scope.Scope, scope),
       // Inside the span, which must not record what a platform's exception quotes.
-      Effect.mapError((error) => new ParadigmError({ reason: fromTransport(error, "headers", url.origin, limits) }))
+      Effect.mapError((error) => new ParadigmError({ reason: fromTransport(error, "headers", failing) }))
     )
   )
   const response = yield* timed(answered, "headers", limits.headers).pipe(Effect.onError(() => close))
@@ -50,12 +50,12 @@ export const send = Effect.fnUntraced(function* (
   return {
     status: response.status,
     headers: response.headers,
-    requestId: response.headers["x-request-id"],
+    requestId: ErrorBody.requestId(response.headers),
     close,
     reads: Effect.catch(pull, (error): Reads => {
       // Effect fails for a response that has no body, for example a 204.
       if (Cause.isDone(error) || error.reason._tag === "EmptyBodyError") return Cause.done()
-      return Effect.fail(fromTransport(error, "body", url.origin, limits))
+      return Effect.fail(fromTransport(error, "body", failing))
     })
   }
 })

@@ -1,7 +1,8 @@
-// Every failure of a runtime's transport as a reason. Runtimes differ in how they tell: Node by a code somewhere along the chain of causes,
-// Deno by words in the message, browsers not at all. Messages are matched, never passed on: some quote the header that carries the key.
+// Maps the exceptions of the runtimes' transports to reasons. Node has a code somewhere in the chain of causes, Bun and Deno have words in the
+// message, browsers have little. Messages are matched but not passed on, because some quote the header that carries the key.
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
+import type { Secrets } from "../errors/redaction.ts"
 import {
   ConnectFailed,
   ConnectionLost,
@@ -9,9 +10,10 @@ import {
   InvalidRequest,
   type ParadigmErrorReason,
   Timeout,
-  TlsFailed
+  TlsFailed,
+  TransportFailed
 } from "../ParadigmError.ts"
-import type { Limits } from "../Timeouts.ts"
+import type { Limits } from "../client/options.ts"
 
 const causes = (error: unknown): ReadonlyArray<object> => {
   const chain: Array<object> = []
@@ -28,39 +30,53 @@ const causes = (error: unknown): ReadonlyArray<object> => {
   return chain
 }
 
-const codeOf = (chain: ReadonlyArray<object>): string | undefined => {
-  for (const link of chain) if ("code" in link && typeof link.code === "string" && /^[A-Z0-9_]+$/.test(link.code)) return link.code
-  return undefined
+const member = (link: object, name: string): string => {
+  const value: unknown = Reflect.get(link, name)
+  return typeof value === "string" ? value : ""
 }
 
-const connectCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL"])
+const tls = /CERT|TLS|SSL|UNABLE_TO_|certificate/
+const connect =
+  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH|EADDRNOTAVAIL|PROXY_|ConnectionRefused|OpenSocket|\(Connect\)|Unable to connect|Failed to fetch|NetworkError|Load failed/
+// Codes of Node, undici, the HTTP parser and zlib; then words of undici, Deno, Bun, Chromium, Firefox and Safari.
+const lost =
+  /ECONN|EPIPE|ETIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTPParser|terminated|hang up|SendRequest|connection|UnexpectedEof|BrokenPipe|HTTPResponse|network error|(input|body) stream/i
 
-const isTls = (code: string | undefined, message: string) =>
-  (code !== undefined && /CERT|TLS|SSL|UNABLE_TO_|SELF_SIGNED/.test(code)) || /peer certificate|UnknownIssuer|certificate/i.test(message)
-
-const isConnect = (code: string | undefined, message: string) =>
-  code === undefined ? /\(Connect\)|tcp connect|dns error|Failed to fetch|NetworkError|Load failed/i.test(message) : connectCodes.has(code)
-
-/** What is read of an `HttpClientError`. */
+/** The members of an `HttpClientError` that are read. */
 export interface TransportFailure {
   readonly reason: { readonly _tag: string; readonly cause?: unknown }
 }
 
-export const fromTransport = (error: TransportFailure, phase: "headers" | "body", origin: string, limits: Limits): ParadigmErrorReason => {
-  const { reason } = error
+/** What the reason of a failure needs besides the failure. */
+export interface Failing {
+  /** The origin of the endpoint. */
+  readonly origin: string
+  readonly limits: Limits
+  readonly secrets: Secrets
+}
+
+export const fromTransport = (
+  { reason }: TransportFailure,
+  phase: "headers" | "body",
+  { limits, origin, secrets }: Failing
+): ParadigmErrorReason => {
   if (reason._tag === "InvalidUrlError")
     return new InvalidConfiguration({ option: "baseUrl", detail: "is not a URL that can be requested" })
   if (reason._tag === "EncodeError") return new InvalidRequest({ detail: "its body could not be written", fields: {} })
   const chain = causes(reason.cause)
-  if (chain.some((link) => "name" in link && (link.name === "NotCapable" || link.name === "PermissionDenied"))) {
-    return new InvalidConfiguration({ option: "baseUrl", detail: "is not a host that this program may reach; Deno asks for --allow-net" })
+  if (chain.some((link) => /^(NotCapable|PermissionDenied)$/.test(member(link, "name")))) {
+    return new InvalidConfiguration({ option: "baseUrl", detail: "is a host that this program may not reach; run Deno with --allow-net" })
   }
-  const code = codeOf(chain)
-  const message = chain.map((link) => ("message" in link ? String(link.message) : "")).join("\n")
-  if (phase === "body") return new ConnectionLost({ phase, code })
-  if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") {
-    return new Timeout({ stage: "connect", limit: Duration.millis(limits.connect) })
+  const code = chain.map((link) => member(link, "code")).find((code) => /^\w+$/.test(code))
+  const words = [code ?? "", ...chain.flatMap((link) => [member(link, "name"), member(link, "message")])].join("\n")
+  if (phase === "headers") {
+    if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") {
+      return new Timeout({ stage: "connect", limit: Duration.millis(limits.connect) })
+    }
+    if (tls.test(words)) return new TlsFailed({ origin, code })
+    if (connect.test(words)) return new ConnectFailed({ origin, code })
   }
-  if (isTls(code, message)) return new TlsFailed({ origin, code })
-  return isConnect(code, message) ? new ConnectFailed({ origin, code }) : new ConnectionLost({ phase, code })
+  if (lost.test(words) || connect.test(words)) return new ConnectionLost({ phase, code })
+  const cause = secrets.cause(reason.cause)
+  return new TransportFailed({ phase, exception: cause.name, cause })
 }

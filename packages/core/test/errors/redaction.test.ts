@@ -6,8 +6,17 @@ import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
-import * as Redaction from "../../src/errors/redaction.ts"
-import { excerpt, MalformedChunk, ParadigmError, RateLimited, RedirectRefused, RequestRejected } from "../../src/ParadigmError.ts"
+import { Secrets } from "../../src/errors/redaction.ts"
+import {
+  Aborted,
+  excerpt,
+  MalformedChunk,
+  ParadigmError,
+  RateLimited,
+  RedirectRefused,
+  RequestRejected,
+  TransportFailed
+} from "../../src/ParadigmError.ts"
 import {
   type Answer,
   breakOff,
@@ -21,6 +30,7 @@ import {
   key,
   nowhere,
   request,
+  serve,
   serveBytes,
   sse,
   stream
@@ -55,17 +65,20 @@ describe("the key", () => {
     ["an event that is no JSON", sse(chunk("a"), `Bad key ${key}`)],
     ["an event that is no chunk", sse(chunk("a"), { key, [key]: [key] })],
     ["a named event", json(`event: error\n${event(`Bad key ${key}`)}`, 200, { "content-type": "text/event-stream" })],
-    ["a chunk before an error", sse(chunk(`Your key is ${key}.`), { error: "boom" })],
-    ["two chunks before an error", sse(chunk(`Your key is ${key.slice(0, 9)}`), chunk(key.slice(9)), { error: "boom" })],
-    ["a chunk before the end", sse(chunk(`Your key is ${key}.`))]
-  ])("is in no error when the server tells it: %s", ([, answer]) =>
+    ["an error's message, percent-encoded", json({ detail: `Bad key ${encodeURIComponent(key)}` }, 401)],
+    ["an error's message, percent-encoded in lower case", json({ detail: encodeURIComponent(key).toLowerCase() }, 401)],
+    ["an error's message, in base64", json({ detail: `Bad key ${btoa(key)}` }, 401)],
+    ["an error's page, as basic credentials", json(`<html>Basic ${btoa(`me:${key}`)}</html>`, 502, { "content-type": "text/html" })],
+    ["an error's code, type, param and address", json({ error: key, code: key, type: key, param: key, doc_url: `https://x/${key}` }, 418)],
+    ["a request id of LiteLLM", json({ detail: "no" }, 400, { "x-litellm-call-id": key })]
+  ])("is in no error when the server sends it: %s", ([, answer]) =>
     Effect.gen(function* () {
       assertSecret(yield* Effect.flip(create(answer)), key)
       assertSecret(yield* Effect.flip(stream(answer)), key)
     })
   )
 
-  it.live("is in no error when the server tells it and stops in the middle of it", () =>
+  it.live("is in no error when the response breaks off inside it", () =>
     Effect.gen(function* () {
       const most = key.slice(0, -2)
       const cut = breakOff(401, { "content-length": "1000" }, `Bad key ${most}`)
@@ -85,7 +98,7 @@ describe("the key", () => {
     })
   )
 
-  it.live("is in no span and in no log", () =>
+  it.live("is in no span and no log", () =>
     Effect.gen(function* () {
       const spans: Array<Tracer.NativeSpan> = []
       const tracer = Tracer.make({
@@ -116,11 +129,151 @@ describe("the key", () => {
     })
   )
 
-  it.live("is in nothing that a client shows of itself", () =>
+  it.live("is in no printed form of a client", () =>
     Effect.gen(function* () {
       assertSecret(yield* clientOf(), key)
     })
   )
+})
+
+const redactOf = (key: string) => {
+  const secrets = new Secrets()
+  secrets.add(Redacted.make(key))
+  return secrets.error
+}
+
+describe("the model's text", () => {
+  it.live("stays as it is, also with the key", () =>
+    Effect.gen(function* () {
+      for (const answer of [sse(chunk(`Your key is ${key}.`), { error: "boom" }), sse(chunk(`Your key is ${key}.`))]) {
+        const error = yield* Effect.flip(stream(answer))
+        assert.strictEqual(error.partial?.choices[0]?.message.content, `Your key is ${key}.`)
+        assertSecret(error.with({ partial: undefined }), key)
+      }
+    })
+  )
+})
+
+describe("a word for a key", () => {
+  it.live.each(["token", "EMPTY", "ollama", "test", "chat", "11-letters-"])("rewrites no text and no name: %s", (apiKey) =>
+    Effect.gen(function* () {
+      const words = `The ${apiKey} of total_tokens, prompt_tokens: ${apiKey}.`
+      const usage = { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4, [apiKey]: 1 }
+      const error = yield* Effect.flip(stream(sse({ ...chunk("Hel"), usage }, { error: { message: words } }), { apiKey }))
+      assert.deepStrictEqual<unknown>(error.usage, usage)
+      assert.include(error.message, words)
+      const rejected = yield* failure(create(json({ detail: words, fields: { [apiKey]: ["Odd"] } }, 400), { apiKey }), "RequestRejected")
+      assert.strictEqual(rejected.reason.detail, words)
+      assert.deepStrictEqual(rejected.reason.fields, { [apiKey]: ["Odd"] })
+    })
+  )
+
+  it.live.each([
+    ["Bearer token", "Bearer <redacted>"],
+    ["bearer  token.", "bearer  <redacted>."],
+    ["Bearer%20token", "Bearer%20<redacted>"],
+    ['{"authorization":"token"}', '{"authorization":"<redacted>"}'],
+    ['{\\"Authorization\\": \\"token\\"}', '{\\"Authorization\\": \\"<redacted>\\"}'],
+    ["Authorization: Bearer token", "Authorization: Bearer <redacted>"],
+    ["authorization=token", "authorization=<redacted>"]
+  ])("is masked as a credential: %s", ([text = "", masked = ""]) =>
+    Effect.gen(function* () {
+      const { reason } = yield* failure(create(json(text, 400, { "content-type": "text/plain" }), { apiKey: "token" }), "RequestRejected")
+      assert.strictEqual(reason.excerpt, masked)
+    })
+  )
+
+  it.live.each(["Bearer tokens are needed", "bearer of token", "authorization: tokenless", "The token: bearer"])(
+    "is not masked in other words: %s",
+    (text) =>
+      Effect.gen(function* () {
+        const { reason } = yield* failure(create(json(text, 400, { "content-type": "text/plain" }), { apiKey: "token" }), "RequestRejected")
+        assert.strictEqual(reason.excerpt, text)
+      })
+  )
+})
+
+describe("several keys", () => {
+  it.live("are masked: of the client, of the call, and of every attempt", () =>
+    Effect.gen(function* () {
+      const keys = ["first-long-key-1", "second-long-key-2", "third-long-key-3"]
+      const { baseUrl } = yield* serve(json(`no: ${keys.join(" ")}`, 401, { "content-type": "text/plain" }))
+      let asked = 0
+      const apiKey = () => keys[asked++] ?? "none"
+      const client = yield* clientOf({ baseUrl, apiKey: keys[2] ?? "" })
+      const { error, reason } = yield* failure(client.createChatCompletion(request, { apiKey }), "Unauthorized")
+      assert.strictEqual(reason.excerpt, "no: <redacted> <redacted> <redacted>")
+      for (const key of keys) assertSecret(error, key)
+    })
+  )
+
+  it("of a call are masked in its errors alone", () => {
+    const client = new Secrets()
+    client.add("first-long-key-1")
+    const call = new Secrets(client)
+    call.add("second-long-key-2")
+    assert.strictEqual(call.text("first-long-key-1 second-long-key-2"), "<redacted> <redacted>")
+    assert.strictEqual(client.text("first-long-key-1 second-long-key-2"), "<redacted> second-long-key-2")
+  })
+
+  it("are the last 16, so that a client with a new key for each attempt stays small", () => {
+    const secrets = new Secrets()
+    for (let i = 0; i < 40; i++) secrets.add(`a-long-key-number-${i}.`)
+    assert.strictEqual(secrets.text("a-long-key-number-39."), "<redacted>")
+    assert.strictEqual(secrets.text("a-long-key-number-24."), "<redacted>")
+    assert.strictEqual(secrets.text("of key-number-23."), "of key-number-23.")
+  })
+
+  it.live("include the secret parameters of the base URL", () =>
+    Effect.gen(function* () {
+      const query = "sig=a-long-signature-1&api-version=2026-01-01-preview"
+      const echo = json(`no ${query}`, 400, { "content-type": "text/plain" })
+      const { baseUrl } = yield* serve(echo)
+      const client = yield* clientOf({ baseUrl: `${baseUrl}/v1?${query}` })
+      const { reason } = yield* failure(client.createChatCompletion(request), "RequestRejected")
+      assert.strictEqual(reason.excerpt, "no sig=<redacted>&api-version=2026-01-01-preview")
+    })
+  )
+
+  it.live("include the values of secret headers", () =>
+    Effect.gen(function* () {
+      const headers = { "api-key": "an-azure-api-key-1", "x-tenant": "an-ordinary-tenant" }
+      const echo = "an-azure-api-key-1 an-ordinary-tenant"
+      const { reason } = yield* failure(create(json(echo, 400, { "content-type": "text/plain" }), { headers }), "RequestRejected")
+      assert.strictEqual(reason.excerpt, "<redacted> an-ordinary-tenant")
+    })
+  )
+})
+
+describe("an exception", () => {
+  const secrets = new Secrets()
+  secrets.add(key)
+
+  it("is copied without the key, with its name, code, stack and causes", () => {
+    const inner = Object.assign(new RangeError(`inner ${key}`), { headers: { authorization: `Bearer ${key}` } })
+    const outer = Object.assign(new TypeError(`outer ${key}`, { cause: inner }), { code: "E_X", request: { key } })
+    const copy = secrets.cause(outer)
+    assertSecret(copy, key)
+    assert.deepStrictEqual([copy.name, copy.message, Reflect.get(copy, "code")], ["TypeError", "outer <redacted>", "E_X"])
+    assert.match(copy.stack ?? "", /^TypeError: outer <redacted>\n\s+at /)
+    assert.strictEqual((copy.cause as Error).message, "inner <redacted>")
+  })
+
+  it.each<[unknown, string]>([
+    ["a text", "a text"],
+    [undefined, "undefined"],
+    [null, "an object"],
+    [{ toString: "x" }, "an object"],
+    [Symbol("x"), "Symbol(x)"]
+  ])("may be any value: %s", (value, message) => {
+    assert.strictEqual(secrets.cause(value).message, message)
+  })
+
+  it("has a bounded chain of causes", () => {
+    const looping = new Error("loop")
+    looping.cause = looping
+    assert.strictEqual(secrets.cause(looping).message, "loop")
+  })
 })
 
 describe("an error without the key", () => {
@@ -128,9 +281,9 @@ describe("an error without the key", () => {
   const partial = { ...completion, choices: [{ index: 0, message: { role: "assistant" as const, content: "Hel" }, finish_reason: null }] }
   const limited = (detail: string) =>
     new RateLimited({ status: 429, detail, excerpt: `{"detail":"${detail}"}`, retryAfter: Duration.seconds(3) })
-  const redact = Redaction.make(Redacted.make(key))
+  const redact = redactOf(key)
 
-  it("is as it was", () => {
+  it("equals the error if the key is not in it", () => {
     const error = new ParadigmError({ reason: limited("Slow"), requestId: "r-1", attempts, partial, usage: completion.usage })
     const redacted = redact(error)
     assert.deepStrictEqual(JSON.stringify(redacted), JSON.stringify(error))
@@ -140,7 +293,7 @@ describe("an error without the key", () => {
     assert.isTrue(redacted.isRetryable)
   })
 
-  it("is as it was, but for the key", () => {
+  it("has the key masked in every member of its reason", () => {
     const fields = { [`a.${key}`]: ["Odd", `${key}!`], b: ["Bad"] }
     const rejected = new RequestRejected({ status: 422, detail: `It is ${key}.`, excerpt: `<${key}|${key}>`, fields })
     const { reason } = redact(new ParadigmError({ reason: rejected }))
@@ -152,20 +305,40 @@ describe("an error without the key", () => {
     })
   })
 
-  it("is without it in what nobody modelled, and in another case", () => {
+  it("masks the key in another case, and leaves usage and completion as they are", () => {
     const extended = { ...completion.usage, billed: [{ to: key }] }
     const refused = new RedirectRefused({ status: 307, origin: `https://${key.toUpperCase()}.example.com` })
     const error = redact(new ParadigmError({ reason: refused, usage: extended, partial: Object.assign({}, partial, { account: { key } }) }))
-    assertSecret(error, key)
     assert.include(error.message, "https://<redacted>.example.com")
-    assert.deepStrictEqual<unknown>(error.usage, { ...completion.usage, billed: [{ to: "<redacted>" }] })
+    assert.strictEqual(error.usage, extended)
+    assert.deepStrictEqual<unknown>(error.partial, { ...partial, account: { key } })
   })
 
-  it("may end with a few of its letters", () => {
+  it("masks a key of which the middle was cut out", () => {
+    for (let length = 6; length < key.length - 6; length++) {
+      const path = `headers.${key.slice(0, length)}…${key.slice(-length)}.x`
+      const rejected = new RequestRejected({ status: 422, detail: path, excerpt: "", fields: { [path]: ["Odd"] } })
+      const { reason } = redact(new ParadigmError({ reason: rejected }))
+      assert.deepStrictEqual(JSON.parse(JSON.stringify(reason)).fields, { "headers.<redacted>…<redacted>.x": ["Odd"] })
+    }
+  })
+
+  it("keeps the cause, cleaned, and the anomalies, cleaned", () => {
+    const cause = new TypeError(`bad ${key}`)
+    const failed = new TransportFailed({ phase: "headers", exception: "TypeError", cause })
+    const anomalies = [{ repair: "x", path: key, expected: "object", raw: `"${key}"` }]
+    const error = redact(new ParadigmError({ reason: failed, anomalies }))
+    assertSecret(error, key)
+    assert.strictEqual((error.cause as Error).message, "bad <redacted>")
+    assert.include(error.message, "TypeError: bad <redacted>")
+    assert.deepStrictEqual(error.anomalies, [{ repair: "x", path: "<redacted>", expected: "object", raw: '"<redacted>"' }])
+  })
+
+  it("may end with a few letters of the key", () => {
     assert.include(redact(new ParadigmError({ reason: limited("Keys begin with sk-") })).message, "begin with sk-")
   })
 
-  it("ends before the most of its letters, wherever it was cut", () => {
+  it("masks the beginning of a key at the end of a text, wherever it was cut", () => {
     for (let length = 6; length < key.length; length++) {
       const cut = key.slice(0, length)
       const text = `Bad key ${cut}`
@@ -177,20 +350,21 @@ describe("an error without the key", () => {
     }
   })
 
-  it.each(["a.b*c+d?(e)[f]{g}^$|", 'q"u\\o/t', "-]^[-", "$&$1$`", "sk-é".normalize("NFD").replaceAll(/[^!-~]/g, "_"), "(?:", "0"])(
-    "is without any key: %s",
+  it.each(["a.b*c+d?(e)[f]{g}^$|", 'q"u\\o/t-q"u\\o/t', "-]^[-----]^[-", "$&$1$`$&$1$`$", "(?:(?:(?:(?:(?:", "\\\\\\\\\\\\\\\\\\\\\\\\"])(
+    "has no key of special characters: %s",
     (key) => {
-      const error = new ParadigmError({ reason: limited(`<${key}>`), partial: { ...partial, model: JSON.stringify(key) } })
-      const redacted = Redaction.make(Redacted.make(key))(error)
-      if (key.length > 1) assertSecret(redacted, key)
-      assert.include(redacted.message, "<<redacted>>")
+      for (const text of [key, JSON.stringify(key).slice(1, -1), encodeURIComponent(key), btoa(key)]) {
+        const redacted = redactOf(key)(new ParadigmError({ reason: limited(`<${text}>`) }))
+        assertSecret(redacted, text)
+        assert.include(redacted.message, "<<redacted>")
+      }
     }
   )
 
-  it("may nest as deep as it likes", () => {
+  it("may nest at any depth", () => {
     let deep: unknown = key
     for (let depth = 0; depth < 20_000; depth++) deep = [deep]
-    const error = redact(new ParadigmError({ reason: limited("Slow"), usage: Object.assign({}, completion.usage, { deep }) }))
-    assert.strictEqual(error.usage?.total_tokens, 3)
+    const reason = new Aborted({ choices: deep as ReadonlyArray<number> })
+    assert.strictEqual(redact(new ParadigmError({ reason })).reason._tag, "Aborted")
   })
 })
