@@ -11,8 +11,8 @@ import * as Telemetry from "@paradigm-effect/core/Telemetry"
 import * as Timeouts from "@paradigm-effect/core/Timeouts"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { ConnectionOptions } from "./ConnectionOptions.ts"
 import * as Dispatcher from "./internal/dispatcher.ts"
-import type { ConnectionOptions } from "./internal/dispatcher.ts"
 import * as UndiciTransport from "./internal/UndiciTransport.ts"
 
 // The names of every type that a function below returns, for the declaration files of its callers.
@@ -29,7 +29,7 @@ export type {
 export type * from "@paradigm-effect/core/ParadigmError"
 export type { CallPromise, ChunkStream, Completions, ParadigmPromise, PromiseCallOptions } from "@paradigm-effect/core/ParadigmPromise"
 export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
-export type { ConnectionOptions, Pem } from "./internal/dispatcher.ts"
+export type { ConnectionOptions, Pem, UndiciDispatcher } from "./ConnectionOptions.ts"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 /**

@@ -256,3 +256,20 @@ describe("an IPv6 address", () => {
     assert.strictEqual((await paradigm.chat.completions.create(request)).id, "c")
   })
 })
+
+describe("a connection option", () => {
+  it.each([
+    ["proxy", "no url"],
+    ["proxy", "ftp://127.0.0.1:1"],
+    ["proxy", 5],
+    ["proxy", true],
+    ["dispatcher", {}],
+    ["dispatcher", null]
+  ])("that is wrong is refused, and not quoted: %s %j", async (option, value) => {
+    const options = { apiKey: key, baseUrl: "http://127.0.0.1:9", [option]: value }
+    const error = await reasonOf((async () => Paradigm.connect(options).chat.completions.create(request))())
+    assert.strictEqual(error.reason._tag, "InvalidConfiguration")
+    assert.include(error.message, option)
+    assert.notInclude(error.message, "no url")
+  })
+})
