@@ -192,7 +192,7 @@ const partial = {
   object: "chat.completion",
   created: 1,
   model: "m",
-  choices: [{ index: 0, message: { role: "assistant", content: "Hel" }, finish_reason: null }]
+  choices: [{ index: 0, message: { role: "assistant" as const, content: "Hel" }, finish_reason: null }]
 }
 const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
 const attempts = [{ reason: "ServerFault", status: 503, requestId: "r-0", durationMillis: 5, delayMillis: 500 }] as const
