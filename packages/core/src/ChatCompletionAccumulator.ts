@@ -277,6 +277,7 @@ export class ChatCompletionAccumulator {
           if (piece.function !== undefined && piece.function !== null) addToCall(call, piece.function)
           break
         case "custom":
+          call.type ??= "custom"
           if (piece.custom !== undefined && piece.custom !== null)
             addToCall(call, { name: piece.custom.name, arguments: piece.custom.input })
           break

@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as Stream from "effect/Stream"
-import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
+import type { Absent, ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
 import { cutOff, decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
 import { type CallOptions, ParadigmClient } from "./ParadigmClient.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
@@ -20,7 +20,7 @@ import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./Paradi
  * @category models
  * @since 0.1.0
  */
-export type Request = ChatCompletionRequest & { readonly response_format?: undefined }
+export type Request = ChatCompletionRequest & { readonly response_format?: Absent }
 
 /**
  * Per-request options.
@@ -88,7 +88,7 @@ const callOptions = (options: Options = {}): CallOptions => Object.assign({}, op
 
 const withFormat = (request: ChatCompletionRequest, schema: Schema.Constraint, options: Options | undefined) =>
   Effect.suspend(() => {
-    if (request.response_format !== undefined) {
+    if (request.response_format !== undefined && request.response_format !== null) {
       const fields = { response_format: ["Expected none, since it is made from the schema"] }
       return Effect.fail(new ParadigmError({ reason: new InvalidRequest({ detail: "the answer has a schema", fields }) }))
     }
