@@ -29,6 +29,8 @@ export interface Options {
   /** Where the chunks are folded; one of its own by default. */
   readonly accumulator?: ChatCompletionAccumulator | undefined
   readonly requestId?: string | undefined
+  /** Accepts a stream that ends with `[DONE]` although no choice has a finish reason. Defaults to false. */
+  readonly acceptUnfinished?: boolean | undefined
   /** The most characters (UTF-16 code units) the data of an event may have. 64 Mi by default. */
   readonly maxEventSize?: number | undefined
   /** Applied to the stream's error, to keep secrets out of it. */

@@ -358,20 +358,26 @@ export class UnexpectedResponse extends Data.TaggedError("UnexpectedResponse")<{
 }
 
 /**
- * The stream ended without `[DONE]` while choices were unfinished. What had arrived is in the error's `partial`.
+ * The stream ended before the completion was finished: without `[DONE]` while a choice had no finish reason, with `[DONE]` while no choice had
+ * one, or without any chunk. What had arrived is in the error's `partial`. Set `acceptUnfinished` for servers that never send a finish reason.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
-  /** How many chunks had arrived. */
+  /** The number of chunks that arrived. */
   readonly chunks: number
+  /** Whether the stream ended with `[DONE]`. */
+  readonly done: boolean
+  /** The beginning of a stream without chunks, at most 4096 characters. Empty when a chunk arrived. */
+  readonly excerpt: string
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return this.chunks === 0
-      ? "The stream ended before its first chunk"
-      : `The stream ended after ${this.chunks} chunks, before the completion was finished`
+    const how = this.done ? " with [DONE]" : ""
+    if (this.chunks > 0) return `The stream ended${how} after ${this.chunks} chunks, before ${this.done ? "any choice" : "every choice"} had a finish reason`
+    const text = this.excerpt.trim()
+    return `The stream ended${how} before its first chunk${text === "" ? "" : `: ${text.length > 200 ? `${text.slice(0, 199)}…` : text}`}`
   }
 }
 

@@ -87,7 +87,7 @@ describe("a completion", () => {
             content: Schema.NullOr(Schema.String),
             reasoning: Schema.optionalKey(Schema.String),
             refusal: Schema.optionalKey(Schema.String),
-            calls: Schema.Array(Schema.Struct({ id: Schema.String, name: Schema.NonEmptyString, arguments: Schema.String })),
+            calls: Schema.Array(Schema.Struct({ id: Schema.NonEmptyString, name: Schema.NonEmptyString, arguments: Schema.String })),
             finishReason: Schema.Literals(["stop", "length", "tool_calls", "another"]),
             stopReason: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Int]))),
             tokens: Schema.Array(Schema.Struct({ token: Schema.String, logprob: Schema.Finite })),
@@ -163,6 +163,12 @@ describe("a completion", () => {
 
   it("counts its chunks", () => {
     assert.strictEqual(accumulate([delta({}), chunkOf([]), finish("stop")]).chunks, 3)
+  })
+
+  it("has the first id, time and model that are not empty", () => {
+    const placeholder = chunkOf([], { id: "", created: 0, model: "" })
+    const completion = completionOf(placeholder, delta({ content: "a" }), chunkOf([], { id: "other", created: 1, model: "other" }))
+    assert.deepStrictEqual([completion.id, completion.created, completion.model], ["chatcmpl-1", 1700000000, "alfred"])
   })
 
   it("has the id, time and model of its first chunk", () => {
@@ -354,8 +360,83 @@ describe("tool calls", () => {
     assert.deepStrictEqual(only({ id: "a" }, ...pieces)?.function, { name: "get_weather", arguments: "012" })
   })
 
-  it("keep their kind, and have no id where none came", () => {
-    assert.deepStrictEqual(only({ type: "custom", name: "f", arguments: "" }), { type: "custom", function: { name: "f", arguments: "" } })
+  it("keep their type, and have no id before the end when none came", () => {
+    assert.deepStrictEqual<unknown>(only({ type: "other", name: "f", arguments: "" }), { type: "other", function: { name: "f", arguments: "" } })
+  })
+
+  it("get an id at the end when none came, in the chunk as in the completion", () => {
+    const accumulator = new ChatCompletionAccumulator()
+    accumulator.add(delta(call(0, { name: "f", arguments: "{}" })))
+    const last = accumulator.add(finish("tool_calls"))
+    const [made] = last.choices[0]?.delta.tool_calls ?? []
+    assert.deepStrictEqual<unknown>(made, { index: 0, id: "call_0_0_chatcmpl-1" })
+    assert.strictEqual(accumulator.completion?.choices[0]?.message.tool_calls?.[0]?.id, made?.id)
+    assert.deepStrictEqual(
+      accumulator.anomalies.list.map(({ path, repair }) => [repair, path]),
+      [["tool-call-id", "choices[0].delta.tool_calls[0].id"]]
+    )
+  })
+
+  it("get different generated ids when the completion has none", () => {
+    const made = [0, 1].map(() => {
+      const { completion } = accumulate([{ ...delta(call(0, { name: "f" })), id: "" }, { ...finish("stop"), id: "" }])
+      return completion?.choices[0]?.message.tool_calls?.[0]?.id
+    })
+    assert.match(made[0] ?? "", /^call_0_0_\w{6,}$/)
+    assert.notStrictEqual(made[0], made[1])
+  })
+
+  const indicesOf = (...chunks: ReadonlyArray<ChatCompletionChunk>) => {
+    const accumulator = new ChatCompletionAccumulator()
+    const added = chunks.map((chunk) => accumulator.add(chunk))
+    return {
+      indices: added.flatMap(({ choices }) => choices.flatMap(({ delta }) => (delta.tool_calls ?? []).map(({ index }) => index))),
+      calls: (accumulator.completion?.choices ?? []).flatMap(({ message }) =>
+        (message.tool_calls ?? []).map((call) => {
+          const { function: called, id } = call as { readonly id?: string; readonly function?: { readonly name: string; readonly arguments: string } }
+          return [id, called?.name, called?.arguments]
+        })
+      ),
+      isSame: added.every((chunk, at) => chunk === chunks[at])
+    }
+  }
+
+  it("are two when another id comes with the same index", () => {
+    const { calls, indices } = indicesOf(
+      delta(call(0, { id: "a", name: "f", arguments: "{}" })),
+      delta(call(0, { id: "b", name: "f", arguments: "[" })),
+      delta(call(0, { arguments: "]" })),
+      delta(call(1, { id: "c", name: "g", arguments: "" })),
+      delta(call(1, { arguments: "1" })),
+      delta(call(0, { id: "a", arguments: " " }))
+    )
+    assert.deepStrictEqual(indices, [0, 1, 1, 2, 2, 0])
+    assert.deepStrictEqual(calls, [
+      ["a", "f", "{} "],
+      ["b", "f", "[]"],
+      ["c", "g", "1"]
+    ])
+  })
+
+  it("are one when their id is repeated, and two when equal ids have different indices", () => {
+    const repeated = indicesOf(delta(call(3, { id: "a", name: "f" })), delta(call(3, { id: "a", arguments: "{}" })))
+    assert.deepStrictEqual([repeated.indices, repeated.isSame], [[3, 3], true])
+    const equal = indicesOf(delta(call(0, { id: "0", name: "f" })), delta(call(1, { id: "0", name: "g" })))
+    assert.deepStrictEqual([equal.indices, equal.isSame], [[0, 1], true])
+  })
+
+  it("are two when another name comes with the same index after whole arguments", () => {
+    const { calls } = indicesOf(delta(call(0, { name: "f", arguments: "{}" })), delta(call(0, { name: "g", arguments: '{"a":1}' })))
+    assert.deepStrictEqual(calls, [
+      [undefined, "f", "{}"],
+      [undefined, "g", '{"a":1}']
+    ])
+  })
+
+  it("of different choices do not share their indices", () => {
+    const at = (index: number, id: string) => chunkOf([{ index, delta: call(0, { id, name: "f", arguments: "{}" }) }])
+    const { indices, isSame } = indicesOf(at(0, "a"), at(1, "b"), at(0, "a"), at(1, "b"))
+    assert.deepStrictEqual([indices, isSame], [[0, 0, 0, 0], true])
   })
 
   it("keep the content beside them", () => {
@@ -491,7 +572,7 @@ describe("a field without a rule of its own", () => {
       delta({ tool_calls: [{ index: 0, custom: { input: " 1" } }] })
     )
     const [call] = message?.tool_calls ?? []
-    assert.deepStrictEqual(call?.["custom"], { name: "f", input: "1 + 1" })
+    assert.deepStrictEqual<unknown>(call, { id: "a", type: "custom", custom: { name: "f", input: "1 + 1" } })
   })
 
   it("counts as it was last told beside the deltas", () => {
@@ -510,6 +591,10 @@ describe("a field without a rule of its own", () => {
     const message = messageOf(delta({ ...named, deep: deep(5000) }), delta({ ...named, deep: deep(5000) }))
     assert.deepStrictEqual(Object.keys(message ?? {}).sort(), ["__proto__", "constructor", "content", "deep", "role"])
     assert.notProperty({}, "polluted")
+    // A member that only some fragments have is not read from the prototype of the others.
+    const nested = JSON.parse('{"constructor":"c","toString":"t","__proto__":"p"}') as unknown
+    const { vendor } = (messageOf(delta({ vendor: nested } as ChatCompletionDelta), delta({ vendor: {} } as ChatCompletionDelta)) ?? {}) as Record<string, unknown>
+    assert.strictEqual(JSON.stringify(vendor), '{"constructor":"c","toString":"t","__proto__":"p"}')
   })
 })
 

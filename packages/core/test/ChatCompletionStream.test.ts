@@ -3,6 +3,7 @@ import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ChatCompletionChunk, ChatCompletionDelta } from "../src/ChatCompletion.ts"
+import { ChatCompletionAccumulator } from "../src/ChatCompletionAccumulator.ts"
 import * as ChatCompletionStream from "../src/ChatCompletionStream.ts"
 import { ConnectionLost, ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
 
@@ -102,43 +103,56 @@ describe("a stream that is whole", () => {
     ["without a space", "data:[DONE]\n\n"],
     ["ended by carriage returns", "data: [DONE]\r\r"],
     ["ended by both", "data: [DONE]\r\n\r\n"],
+    ["with white space", "data:  [DONE] \n\n"],
     ["with a name", "event: done\ndata: [DONE]\n\n"],
     ["with an id", "id: 9\ndata: [DONE]\n\n"],
     ["after a comment", ": bye\n\ndata: [DONE]\n\n"],
     ["with a comment", ": bye\ndata: [DONE]\n: bye\n\n"]
   ])("ends at [DONE], %s", ([, marker]) =>
     Effect.gen(function* () {
-      assertComplete(yield* outcomeOf(event(text("a")), marker), [text("a")])
-      assertComplete(yield* outcomeOf(event(text("a")) + marker), [text("a")])
+      assertComplete(yield* outcomeOf(event(finish()), marker), [finish()])
+      assertComplete(yield* outcomeOf(event(finish()) + marker), [finish()])
     })
   )
 
-  it.effect("ends at [DONE] even where a choice is unfinished, or none began", () =>
+  it.effect("ends at [DONE] when one choice of several is finished", () =>
     Effect.gen(function* () {
-      assertComplete(yield* outcomeOf(event(text("a")), done), [text("a")])
-      assertComplete(yield* outcomeOf(done), [])
+      const accumulator = new ChatCompletionAccumulator()
+      const chunks = [text("a"), chunkOf([{ index: 1, delta: { content: "b" } }]), finish()]
+      assertComplete(yield* run(ofText(...chunks.map((chunk) => event(chunk)), done), { accumulator }), chunks)
+      assert.deepStrictEqual(accumulator.anomalies.list, [
+        { repair: "unfinished", path: "choices[1].finish_reason", expected: "string", raw: "", count: 1 }
+      ])
+    })
+  )
+
+  it.effect("ends at [DONE] without a finish reason with acceptUnfinished", () =>
+    Effect.gen(function* () {
+      assertComplete(yield* run(ofText(event(text("a")), done), { acceptUnfinished: true }), [text("a")])
+      assertFails(yield* run(ofText(event(text("a"))), { acceptUnfinished: true }), "StreamTruncated")
+      assertFails(yield* run(ofText(done), { acceptUnfinished: true }), "StreamTruncated")
     })
   )
 
   it.effect("tells nothing after [DONE]", () =>
     Effect.gen(function* () {
       const after = [event(text("b")), event({ error: { message: "late" } }), "data: nonsense\n\n", done].join("")
-      assertComplete(yield* outcomeOf(event(text("a")) + done + after), [text("a")])
-      assertComplete(yield* outcomeOf(event(text("a")) + done, after), [text("a")])
-      assertComplete(yield* run(Stream.fromArray([event(text("a")), done, after].map(utf8))), [text("a")])
+      assertComplete(yield* outcomeOf(event(finish()) + done + after), [finish()])
+      assertComplete(yield* outcomeOf(event(finish()) + done, after), [finish()])
+      assertComplete(yield* run(Stream.fromArray([event(finish()), done, after].map(utf8))), [finish()])
     })
   )
 
   it.effect("does not wait for more after [DONE]", () =>
     Effect.gen(function* () {
-      assertComplete(yield* run(Stream.concat(ofText(event(text("a")), done), Stream.never)), [text("a")])
+      assertComplete(yield* run(Stream.concat(ofText(event(finish()), done), Stream.never)), [finish()])
     })
   )
 
   it.effect("does not mind what happens to the bytes after [DONE]", () =>
     Effect.gen(function* () {
       const lost = Stream.fail(new ConnectionLost({ phase: "body", code: undefined }))
-      assertComplete(yield* run(Stream.concat(ofText(event(text("a")) + done), lost)), [text("a")])
+      assertComplete(yield* run(Stream.concat(ofText(event(finish()) + done), lost)), [finish()])
     })
   )
 
@@ -174,21 +188,21 @@ describe("a stream that is whole", () => {
         Arr.makeBy(100_000, () => utf8(": keep-alive\n\n")),
         { chunkSize: 1 }
       )
-      assertComplete(yield* run(Stream.concat(comments, ofText(event(text("a")), done))), [text("a")])
+      assertComplete(yield* run(Stream.concat(comments, ofText(event(finish()), done))), [finish()])
     })
   )
 
   it.effect("keeps ten thousand chunks in order", () =>
     Effect.gen(function* () {
       const expected = Arr.makeBy(10_000, (number) => text(`${number} `))
-      assertComplete(yield* outcomeOf(expected.map((chunk) => event(chunk)).join("") + done), expected)
+      assertComplete(yield* outcomeOf(expected.map((chunk) => event(chunk)).join("") + event(finish()) + done), [...expected, finish()])
     })
   )
 
   it.effect("keeps what nobody modelled", () =>
     Effect.gen(function* () {
       const chunk = { ...chunkOf([{ index: 0, delta: { content: "a", obfuscation: "xyz" }, token_ids: [1] }]), provider: { name: "p" } }
-      assertComplete(yield* outcomeOf(event(chunk), done), [chunk])
+      assertComplete(yield* outcomeOf(event(chunk), event(finish()), done), [chunk, finish()])
     })
   )
 
@@ -225,7 +239,7 @@ describe("bytes that end without [DONE]", () => {
       const outcome = yield* outcomeOf(...chunks.map((chunk) => event(chunk)))
       assert.deepStrictEqual(outcome.chunks, chunks)
       const { error, reason } = assertFails(outcome, "StreamTruncated")
-      assert.strictEqual(reason.chunks, chunks.length)
+      assert.deepStrictEqual([reason.chunks, reason.done, reason.excerpt], [chunks.length, false, ""])
       assert.isFalse(error.isRetryable)
       if (chunks.length === 0) assert.isUndefined(error.partial)
       else assert.strictEqual(error.partial?.object, "chat.completion")
@@ -254,6 +268,74 @@ describe("bytes that end without [DONE]", () => {
   )
 })
 
+describe("bytes that end with [DONE]", () => {
+  it.effect.each<[string, ReadonlyArray<unknown>]>([
+    ["no choice began", [chunkOf([], { usage })]],
+    ["the choice is unfinished", [text("a")]],
+    ["the finish reason is empty", [text("a"), finish("")]],
+    ["the finish reason is the text null", [text("a"), finish("null")]]
+  ])("are truncated when %s", ([, chunks]) =>
+    Effect.gen(function* () {
+      const { error, reason } = assertFails(yield* outcomeOf(...chunks.map((chunk) => event(chunk)), done), "StreamTruncated")
+      assert.deepStrictEqual([reason.chunks, reason.done, reason.excerpt], [chunks.length, true, ""])
+      assert.include(error.message, "[DONE]")
+    })
+  )
+})
+
+describe("bytes without a chunk", () => {
+  it.effect.each<[string, string, boolean]>([
+    ["[DONE] alone", done, true],
+    ["a page", "<html><body>Bad gateway</body></html>", false],
+    ["comments", ": hello\n\n: hello\n\n", false],
+    ["events of another protocol", event({ type: "content_block_delta", delta: { text: "Hi" } }), false]
+  ])("fail with what came, being %s", ([, source, isDone]) =>
+    Effect.gen(function* () {
+      for (const reads of [[source], Array.from(source)]) {
+        const { error, reason } = assertFails(yield* outcomeOf(...reads), "StreamTruncated")
+        assert.deepStrictEqual([reason.chunks, reason.done, reason.excerpt], [0, isDone, source])
+        assert.include(error.message, source.trim())
+      }
+    })
+  )
+
+  it.effect("fail with the server's words when they are an error without framing", () =>
+    Effect.gen(function* () {
+      const body = JSON.stringify({ error: { code: 400, message: "exceeds the context", type: "invalid_request_error" } }, null, 2)
+      for (const source of [body, `${body}\n`, `${body}\n\n${done}`]) {
+        const { reason } = assertFails(yield* outcomeOf(source), "StreamFault")
+        assert.deepStrictEqual([reason.detail, reason.status], ["exceeds the context", 400])
+      }
+    })
+  )
+
+  it.effect("keep a bounded beginning", () =>
+    Effect.gen(function* () {
+      const { error, reason } = assertFails(yield* outcomeOf("x".repeat(100_000)), "StreamTruncated")
+      assert.strictEqual(reason.excerpt.length, 4096)
+      assert.isBelow(error.message.length, 400)
+    })
+  )
+})
+
+describe("an aborted answer", () => {
+  const other = chunkOf([{ index: 1, delta: {}, finish_reason: "abort" }])
+
+  it.effect.each<[string, ReadonlyArray<string>, ReadonlyArray<number>]>([
+    ["with [DONE]", [event(text("a")), event(finish("abort")), event(chunkOf([], { usage })), done], [0]],
+    ["without [DONE]", [event(text("a")), event(finish("abort"))], [0]],
+    ["whose other choice is finished", [event(text("a")), event(finish()), event(other), done], [1]],
+    ["whose other choice is unfinished", [event(text("a")), event(other)], [1]]
+  ])("fails with what had arrived, %s", ([, reads, choices]) =>
+    Effect.gen(function* () {
+      const { error, reason } = assertFails(yield* outcomeOf(...reads), "Aborted")
+      assert.deepStrictEqual(reason.choices, choices)
+      assert.strictEqual(error.partial?.choices[0]?.message.content, "a")
+      assert.isTrue(error.isRetryable)
+    })
+  )
+})
+
 describe("an error in the stream", () => {
   it.effect.each<[string, string, { detail?: string; type?: string; status?: number }]>([
     [
@@ -271,7 +353,14 @@ describe("an error in the stream", () => {
     ["a named event that is no JSON", "event: error\n" + event("boom"), { detail: "boom" }],
     ["a named event that is a chunk", "event: error\n" + event(text("a")), {}],
     ["in a choice", event(chunkOf([{ index: 0, delta: {}, error: { message: "boom", code: 502 } }])), { detail: "boom", status: 502 }],
-    ["a finish", event(finish("error")), {}]
+    ["a finish", event(finish("error")), {}],
+    ["in a second choice", event(chunkOf([{ index: 0, delta: {} }, { index: 1, delta: {}, error: { message: "boom" } }])), { detail: "boom" }],
+    ["of Groq", event(chunkOf([{ index: 0, delta: {}, finish_reason: "stop" }], { x_groq: { error: "boom" } } as object)), { detail: "boom" }],
+    ["a body without choices", event({ message: "boom", code: "overloaded" }), { detail: "boom" }],
+    ["a detail", event({ detail: "boom" }), { detail: "boom" }],
+    ["a text that is not escaped", `data: {"error": "it said "boom"."}\n\n`, { detail: 'it said "boom".' }],
+    ["a field", 'error: {"code":400,"message":"boom","type":"invalid_request_error"}\n\n', { detail: "boom", status: 400 }],
+    ["a field that is no JSON", "error: boom\n", { detail: "boom" }]
   ])("fails it, with what had arrived, being %s", ([, source, expected]) =>
     Effect.gen(function* () {
       const before = event(text("Hel")) + event(text("lo")) + event(chunkOf([], { usage }))
@@ -306,6 +395,26 @@ describe("an error in the stream", () => {
     })
   )
 
+  it.effect("fails it after the finish reason", () =>
+    Effect.gen(function* () {
+      for (const rest of [[done], []]) {
+        const outcome = yield* outcomeOf(event(text("a")), event(finish()), event({ error: { message: "boom" } }), ...rest)
+        assert.strictEqual(assertFails(outcome, "StreamFault").reason.detail, "boom")
+      }
+    })
+  )
+
+  it.effect.each<[string, unknown]>([
+    ["false", false],
+    ["an empty text", ""],
+    ["zero", 0]
+  ])("is none when the error of a chunk is %s", ([, error]) =>
+    Effect.gen(function* () {
+      const { chunks } = yield* outcomeOf(event({ ...text("a"), error }), event(finish()), done)
+      assert.strictEqual(chunks.length, 2)
+    })
+  )
+
   it.effect("is found between chunks that are alike", () =>
     Effect.gen(function* () {
       const alike = Arr.makeBy(50, (number) => text(String(number)))
@@ -323,24 +432,13 @@ describe("an event that is no chunk", () => {
     ["no JSON", "nonsense", /JSON/],
     ["half a JSON", '{"id":"chatcmpl-1"', /JSON/],
     ["[DONE] and more", "[DONE]x", /JSON/],
-    ["[DONE] and a space", "[DONE] ", /JSON/],
     ["[done]", "[done]", /JSON/],
     ["[DONE] in two lines", "[DONE]\ndata: x", /JSON/],
-    ["empty", "", /JSON/],
     ["a number", "42", /./],
-    ["null", "null", /./],
     ["a list", "[]", /./],
     ["a string", '"[DONE]"', /./],
-    ["an empty object", "{}", /choices/],
-    [
-      "a completion",
-      JSON.stringify({ ...chunkOf([]), choices: [{ index: 0, message: { role: "assistant", content: "a" } }] }),
-      /choices\[0\]\.delta/
-    ],
-    ["a chunk without choices", JSON.stringify({ ...text("a"), choices: undefined }), /choices/],
-    ["a chunk whose text is a number", JSON.stringify(text("a")).replace('"content":"a"', '"content":1'), /choices\[0\]\.delta\.content/],
-    ["a chunk whose index is a text", JSON.stringify(text("a")).replace('"index":0', '"index":"0"'), /choices\[0\]\.index/],
-    ["a chunk whose usage is wrong", JSON.stringify(chunkOf([])).replace("}", ',"usage":{"prompt_tokens":1}}'), /usage\.completion_tokens/]
+    ["a chunk of another endpoint", JSON.stringify({ ...chunkOf([]), choices: [{ index: 0, text: "a" }] }), /choices\[0\]\.delta/],
+    ["a chunk whose text is a number", JSON.stringify(text("a")).replace('"content":"a"', '"content":1'), /choices\[0\]\.delta\.content/]
   ])("fails it, with the event's text and where it is wrong, being %s", ([, source, detail]) =>
     Effect.gen(function* () {
       const outcome = yield* outcomeOf(event(text("a")), event(source), event(text("b")), done)

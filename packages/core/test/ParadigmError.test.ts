@@ -155,9 +155,9 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     }
   ],
   StreamTruncated: [
-    { reason: new Errors.StreamTruncated({ chunks: 0 }), message: "The stream ended before its first chunk", isRetryable: false },
+    { reason: new Errors.StreamTruncated({ chunks: 0, done: false, excerpt: "" }), message: "The stream ended before its first chunk", isRetryable: false },
     {
-      reason: new Errors.StreamTruncated({ chunks: 3 }),
+      reason: new Errors.StreamTruncated({ chunks: 3, done: false, excerpt: "" }),
       message: "The stream ended after 3 chunks, before the completion was finished",
       isRetryable: false
     }
@@ -264,7 +264,7 @@ describe("ParadigmError", () => {
   })
 
   it("with more known keeps the rest", () => {
-    const reason = new Errors.StreamTruncated({ chunks: 1 })
+    const reason = new Errors.StreamTruncated({ chunks: 1, done: false, excerpt: "" })
     const error = full(reason).with({ requestId: "r-2" })
     assert.instanceOf(error, ParadigmError)
     assert.deepStrictEqual(
@@ -274,7 +274,7 @@ describe("ParadigmError", () => {
   })
 
   it("is known as one", () => {
-    const error = new ParadigmError({ reason: new Errors.StreamTruncated({ chunks: 0 }) })
+    const error = new ParadigmError({ reason: new Errors.StreamTruncated({ chunks: 0, done: false, excerpt: "" }) })
     assert.isTrue(Errors.isParadigmError(error))
     for (const other of [new Error("x"), error.reason, null, undefined, "ParadigmError", { _tag: "ParadigmError" }]) {
       assert.isFalse(Errors.isParadigmError(other))
@@ -364,7 +364,7 @@ describe("handling", () => {
       >()
       assert.strictEqual(yield* handlingSome(limited), 429)
       assert.deepStrictEqual(yield* handlingSome(refused), ["http://host"])
-      assert.strictEqual(yield* handlingSome(new Errors.StreamTruncated({ chunks: 0 })), "StreamTruncated")
+      assert.strictEqual(yield* handlingSome(new Errors.StreamTruncated({ chunks: 0, done: false, excerpt: "" })), "StreamTruncated")
     })
   )
 

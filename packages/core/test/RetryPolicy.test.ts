@@ -106,7 +106,7 @@ describe("RetryPolicy.run", () => {
 
   it.effect.each<[string, ParadigmErrorReason]>([
     ["a connection lost in the body", new ConnectionLost({ phase: "body", code: undefined })],
-    ["a truncated stream", new StreamTruncated({ chunks: 1 })],
+    ["a truncated stream", new StreamTruncated({ chunks: 1, done: false, excerpt: "" })],
     ["400", rejected(400)],
     ["401", new Unauthorized(about(401))],
     ["422", rejected(422)],
