@@ -64,7 +64,7 @@ export interface Anomaly {
   readonly repair: Repair
   /** The path of the field, for example `choices[0].delta.tool_calls[0].index`. At most 200 characters. */
   readonly path: string
-  /** The type of the field in the contract, for example `integer of at least 0`. */
+  /** The type that the field has in the contract, for example `integer`, or that the repair gave it. `undefined` when it was taken out. */
   readonly expected: string
   /** The beginning of the JSON text that the server sent, at most 200 characters. Empty when the field was missing. */
   readonly raw: string

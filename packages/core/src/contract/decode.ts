@@ -28,55 +28,48 @@ interface Said {
 }
 
 // Whether a choice that the validator accepts needs no repair.
-const isPlain = (finishReason: unknown, said: Said) =>
-  !isBlank(finishReason) &&
-  said.role !== "" &&
-  (said.reasoning !== said.reasoning_content || said.reasoning === undefined || said.reasoning === null || said.reasoning === "")
+const isPlain = (finishReason: unknown, { reasoning, reasoning_content, role }: Said) =>
+  !isBlank(finishReason) && role !== "" && (reasoning !== reasoning_content || !reasoning)
 
 /**
- * Decodes a chunk of a stream, and repairs it in place when it deviates from the contract. Returns `undefined` for an event that is no chunk
- * and reports nothing. Fails when an essential field is unusable. `soFar` has the chunks before it, and gets the anomalies.
+ * Decodes a chunk of a stream. Repairs it in place when it deviates from the contract. Returns `undefined` for an event that is no chunk and
+ * reports no usage. Fails when an essential field is unusable. `soFar` has the chunks before it, and gets the anomalies.
  */
 export const decodeChunk = (
   value: unknown,
   soFar: ChatCompletionAccumulator = new ChatCompletionAccumulator()
 ): Result.Result<ChatCompletionChunk | undefined, Fields> => {
-  const shape = Shapes.ChatCompletionChunk
-  if (shape.accepts(value)) {
+  const validator = Shapes.ChatCompletionChunk
+  if (validator.accepts(value)) {
     const chunk = value as ChatCompletionChunk
     if (chunk.choices.every((choice) => isPlain(choice.finish_reason, choice.delta))) return Result.succeed(chunk)
   }
-  const repairer = new Repairer(soFar.anomalies)
-  if (value === null) {
-    soFar.anomalies.add("choices", "", "object", value)
-    return Result.succeed(undefined)
+  const { anomalies } = soFar
+  if (value === null || (Predicate.isObject(value) && (value["choices"] ?? undefined) === undefined)) {
+    anomalies.add("choices", "choices", "array", value)
+    if (!Predicate.isObject(value?.["usage"])) return Result.succeed(undefined)
+    value["choices"] = []
   }
-  if (Predicate.isObject(value) && !repairer.chunk(value, soFar)) return Result.succeed(undefined)
-  const problems = repairer.prune(value, shape)
+  const problems = new Repairer(anomalies, soFar).repair(value, validator)
   return problems === undefined ? Result.succeed(value as ChatCompletionChunk) : Result.fail(problems)
 }
 
 /**
- * Decodes a completion, and repairs it in place when it deviates from the contract. Orders its choices by their index. Fails when an essential
+ * Decodes a completion. Repairs it in place when it deviates from the contract. Orders its choices by their index. Fails when an essential
  * field is unusable. `anomalies` gets the anomalies.
  */
 export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anomalies()): Result.Result<ChatCompletion, Fields> => {
-  const shape = Shapes.ChatCompletion
-  const isWhole =
-    shape.accepts(value) &&
+  const validator = Shapes.ChatCompletion
+  const isRight =
+    validator.accepts(value) &&
     (value as ChatCompletion).choices.every(
-      ({ finish_reason, message }) =>
-        isPlain(finish_reason, message) && (message.tool_calls ?? []).every((call) => call.id !== undefined && call.id !== "")
+      ({ finish_reason, message }) => isPlain(finish_reason, message) && (message.tool_calls ?? []).every(({ id }) => id)
     )
-  if (!isWhole) {
-    const repairer = new Repairer(anomalies)
-    if (Predicate.isObject(value)) repairer.completion(value)
-    const problems = repairer.prune(value, shape)
-    if (problems !== undefined) return Result.fail(problems)
-  }
+  const problems = isRight ? undefined : new Repairer(anomalies).repair(value, validator)
+  if (problems !== undefined) return Result.fail(problems)
   const completion = value as ChatCompletion
   for (const [at, { finish_reason }] of completion.choices.entries()) {
-    if (finish_reason === undefined || finish_reason === null) anomalies.add("unfinished", `choices[${at}].finish_reason`, "string", finish_reason)
+    if (!finish_reason) anomalies.add("unfinished", `choices[${at}].finish_reason`, "string", finish_reason)
   }
   const isOrdered = completion.choices.every((choice, at, all) => at === 0 || (all[at - 1]?.index ?? 0) <= choice.index)
   return Result.succeed(isOrdered ? completion : { ...completion, choices: completion.choices.toSorted((a, b) => a.index - b.index) })

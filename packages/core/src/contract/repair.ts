@@ -1,6 +1,6 @@
-// Repairs of responses that the validator refuses, or that it accepts although they deviate. Every field costs only itself: a known deviation is
-// repaired by a rule, any other field that is not essential is taken out, and each is noted as an anomaly. Essential are the text, the calls
-// and which choice they belong to. Values are changed in place: they are JSON that nobody else has.
+// Repairs responses that the validator refuses, or accepts although they deviate from the contract. Every field costs only itself. A known
+// deviation is repaired by name. Any other field that does not fit is taken out, unless it is essential: the text, the calls, and the choice
+// they belong to. Each repair is noted as an anomaly, and has a case in conformance/cases/repair.json. Values are changed in place.
 import * as Predicate from "effect/Predicate"
 import type { Anomalies, Repair } from "../Anomaly.ts"
 import type { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
@@ -15,232 +15,94 @@ interface Validator {
   explain(value: unknown, path: string, problems: Map<string, Array<string>>): void
 }
 
-/** Returns what a field becomes: the value itself when it is right, `undefined` when it is taken out. */
-type Fix = (value: unknown, owner: Json) => unknown
-type Rules = Readonly<Record<string, readonly [repair: Repair, expected: string, fix: Fix]>>
-
 const isObject: (value: unknown) => value is Json = Predicate.isObject
 const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
+const toNumber = (value: unknown) => (isText(value) ? Number(value) : value)
+const toText = (value: unknown) => (typeof value === "number" ? String(value) : typeof value === "string" ? value : "")
+// False, 0 and the empty text mean null.
+const orNothing = (value: unknown) => value || (value === null ? value : undefined)
 // PHP writes an empty object as an empty list.
-const isGiven = (value: unknown) => value !== null && value !== undefined
 const isEmpty = (value: unknown) => !value || (Array.isArray(value) && value.length === 0)
 
-/** Whether a finish reason is a spelling of null. https://github.com/ollama/ollama/issues/4357, conformance: repair/finish-reason-empty. */
+/** Whether a finish reason is a spelling of null, as in https://github.com/ollama/ollama/issues/4357. */
 export const isBlank = (reason: unknown): boolean => reason === "" || reason === "null" || reason === "None"
 
-const toCount = (value: unknown): number | undefined => {
-  const count = isText(value) ? Number(value) : value
-  return typeof count === "number" && Number.isSafeInteger(count) && count >= 0 ? count : undefined
-}
+const counts = ["prompt_tokens", "completion_tokens", "total_tokens"]
 
-const difference = (a: number | undefined, b: number | undefined) => (a === undefined || b === undefined || a < b ? undefined : a - b)
-
-// https://github.com/openai/openai-agents-python/issues/1179, https://github.com/theopenco/llmgateway/issues/2861.
-const usage: Fix = (value) => {
-  if (value === null || value === undefined) return value
-  if (!isObject(value)) return undefined
-  const sent = [value["prompt_tokens"], value["completion_tokens"], value["total_tokens"]]
-  const [prompt, completion, total] = sent.map(toCount)
-  const prompts = prompt ?? difference(total, completion)
-  const completions = completion ?? difference(total, prompt)
-  if (prompts === undefined || completions === undefined) return undefined
-  const counts = [prompts, completions, total ?? prompts + completions]
-  if (counts.every((count, i) => count === sent[i])) return value
-  return { ...value, prompt_tokens: counts[0], completion_tokens: counts[1], total_tokens: counts[2] }
-}
-
-const map = (list: ReadonlyArray<unknown>, fix: (value: unknown) => unknown): ReadonlyArray<unknown> => {
-  const fixed = list.map(fix)
-  return fixed.some((value, i) => value !== list[i]) ? fixed : list
+// https://github.com/openai/openai-agents-python/issues/1179, https://github.com/theopenco/llmgateway/issues/2861
+const toUsage = (usage: unknown) => {
+  if (!isObject(usage)) return usage === null ? usage : undefined
+  const sent = counts.map((name) => toNumber(usage[name]))
+  const [prompt = 0, completion = 0, total = 0] = sent.map((count) => (isCount(count) ? count : Number.NaN))
+  const derived = [total - completion, total - prompt, prompt + completion].map((count, i) => (isCount(sent[i]) ? sent[i] : count))
+  return derived.every(isCount) ? { ...usage, ...Object.fromEntries(counts.map((name, i) => [name, derived[i]])) } : undefined
 }
 
 // mlx-lm omits `token`, SGLang sends null for an infinite `logprob`, llama.cpp sends `prob` and `top_probs`.
-const token = (value: unknown, isTop: boolean): unknown => {
+const toToken = (value: unknown, isTop: boolean): unknown => {
   if (!isObject(value)) return value
-  const { id, logprob, prob, token: text, top_logprobs, top_probs, ...rest } = value
-  const sent = top_logprobs ?? top_probs
-  const top = Array.isArray(sent) && !isTop ? map(sent, (entry) => token(entry, true)) : sent
-  if (typeof text === "string" && Number.isFinite(logprob) && top === top_logprobs) return value
+  const { id, logprob, prob, token } = value
+  const top = value["top_logprobs"] ?? value["top_probs"]
   return {
-    ...rest,
-    ...(id === undefined ? {} : { id }),
-    token: typeof text === "string" ? text : id === undefined ? "" : `token_id:${String(id)}`,
-    logprob: Number.isFinite(logprob) ? logprob : typeof prob === "number" && prob > 0 ? Math.log(prob) : -9999,
-    ...(top === undefined ? {} : { top_logprobs: top })
+    ...value,
+    token: typeof token === "string" ? token : isCount(id) ? `token_id:${id}` : "",
+    logprob: Number.isFinite(logprob) ? logprob : Number(prob) > 0 ? Math.log(Number(prob)) : -9999,
+    ...(Array.isArray(top) && !isTop ? { top_logprobs: top.map((entry) => toToken(entry, true)) } : {})
   }
 }
 
-// Together sends a number: https://github.com/togethercomputer/openapi/issues/27.
-const logprobs: Fix = (value) => {
-  if (value === null || value === undefined) return value
-  if (!isObject(value)) return undefined
-  const { content } = value
-  const fixed = Array.isArray(content) ? map(content, (entry) => token(entry, false)) : content
-  return fixed === content ? value : { ...value, content: fixed }
+// https://github.com/togethercomputer/openapi/issues/27
+const toLogprobs = (logprobs: unknown) => {
+  if (!isObject(logprobs)) return logprobs === null ? logprobs : undefined
+  const { content } = logprobs
+  return Array.isArray(content) ? { ...logprobs, content: content.map((entry) => toToken(entry, false)) } : logprobs
 }
 
-// A part is a text or an object with one, in `text` or a list in `thinking`.
-const textOf = (part: unknown, depth = 0): string => {
-  if (typeof part === "string") return part
-  if (depth > 4) return ""
-  if (Array.isArray(part)) return part.map((item) => textOf(item, depth + 1)).join("")
-  return isObject(part) ? textOf(part["text"] ?? part["thinking"] ?? part["reasoning"] ?? part["content"], depth + 1) : ""
+// Joins the texts of a list of parts. The texts of a thinking part are a list in turn.
+const joinParts = (parts: unknown, name: "text" | "thinking", depth = 0): string => {
+  if (!Array.isArray(parts) || depth > 2) return isText(parts) ? parts : ""
+  return parts.map((part) => (isObject(part) ? joinParts(part[name], "text", depth + 1) : name === "text" ? toText(part) : "")).join("")
 }
 
-const isThinking = (part: unknown) => isObject(part) && (isText(part["type"]) ? /think|reason/.test(part["type"]) : "thinking" in part)
-
-// Mistral's reasoning models: https://github.com/BerriAI/litellm/issues/16272.
-const content: Fix = (value, owner) => {
-  const parts: ReadonlyArray<unknown> = isObject(value) && (isText(value["type"]) || "text" in value) ? [value] : Array.isArray(value) ? value : []
-  if (parts.length === 0) return isEmpty(value) && value !== "" && value !== undefined ? null : value
-  const thinking = parts.filter(isThinking)
-  const texts = parts.filter((part) => !isThinking(part))
-  if (thinking.length > 0) owner["reasoning"] = textOf(owner["reasoning"]) + textOf(thinking)
-  return texts.length === 0 ? null : textOf(texts)
-}
-
-const reasoning: Fix = (value) => (isObject(value) || Array.isArray(value) ? textOf(value) || undefined : value)
-
-const toText: Fix = (value) => (typeof value === "number" ? String(value) : typeof value === "string" ? value : "")
-
-const toTime: Fix = (value) => {
-  const time = Math.floor(Number(value))
-  return Number.isSafeInteger(time) ? time : 0
-}
-
-// False, zero and the empty text mean nothing.
-const orNothing = (value: unknown) => value || (value === null ? null : undefined)
-
-const toCalls: Fix = (value) => {
-  if (isObject(value)) return [value]
-  if (!Array.isArray(value)) return orNothing(value)
-  return value.includes(null) ? value.filter((call) => call !== null) : value
-}
-
-const envelopeRules = (kind: string): Rules => ({
-  id: ["envelope", "string", toText],
-  object: ["envelope", kind, (value) => (typeof value === "string" ? value : kind)],
-  created: ["envelope", "integer", toTime],
-  model: ["envelope", "string", toText],
-  usage: ["usage", "token counts", usage]
-})
-
-const choiceRules = (at: number): Rules => ({
-  index: ["choice-index", "integer of at least 0", (value) => (typeof value === "string" ? (toCount(value) ?? value) : (value ?? at))],
-  finish_reason: ["finish-reason", "string | null", (value) => (isBlank(value) ? null : value)],
-  logprobs: ["logprobs", "log probabilities", logprobs]
-})
-
-const messageRules = (isWhole: boolean): Rules => ({
-  // https://github.com/anomalyco/opencode/issues/28427.
-  role: ["role", "string", (value) => (isText(value) ? value : isWhole ? "assistant" : orNothing(value))],
-  content: ["text-parts", "string | null", content],
-  reasoning: ["text-parts", "string | null", reasoning],
-  // vLLM 0.12 sends both names.
-  reasoning_content: [
-    "reasoning-twice",
-    "reasoning or reasoning_content",
-    (value, owner) => (isText(value) && value === owner["reasoning"] ? undefined : reasoning(value, owner))
-  ],
-  // Text Generation Inference sends one call instead of a list.
-  tool_calls: ["tool-calls", "array", toCalls]
-})
-
-const callRules = (isWhole: boolean, made: string): Rules => ({
-  // https://github.com/openai/openai-python/issues/2806.
-  ...(isWhole
-    ? {}
-    : {
-        index: [
-          "tool-call-index",
-          "integer of at least 0",
-          (value) => (Number.isSafeInteger(value) && Number(value) >= 0 ? value : (toCount(value) ?? unplaced))
-        ]
-      }),
-  // vLLM 0.8.5 sends none.
-  id: ["tool-call-id", "string", (value) => (isText(value) ? value : typeof value === "number" ? String(value) : isWhole ? made : orNothing(value))],
-  type: ["tool-call-type", "string", (value, call) => (isText(value) || !isWhole ? value : isObject(call["custom"]) ? "custom" : "function")]
-})
-
-// https://github.com/ggml-org/llama.cpp/issues/20198.
-const argumentRules = (name: "arguments" | "input", isWhole: boolean): Rules => ({
-  [name]: [
-    "arguments",
-    "JSON text",
-    (value) => {
-      if (typeof value === "string") return value
-      if (value === null || value === undefined) return isWhole ? "{}" : value
-      return jsonText(value) ?? value
-    }
-  ]
-})
-
-// What may not be taken out, without the indices of its path.
-const essential =
-  /^(choices(\.(index|(delta|message)(\.(content|tool_calls(\.(index|(function|custom)(\.\w+)?))?))?))?)?$/
+// The fields that may not be taken out, without the indices of their paths.
+const essential = /^choices(\.(index|(delta|message)(\.(content|tool_calls(\.(index|(function|custom)(\.\w+)?))?))?))?$/
 
 const maxPasses = 64
 
-/** Repairs one value, and notes what it repairs. */
+/** Repairs a value. `soFar` has the chunks before a chunk; a whole completion has none. */
 export class Repairer {
   readonly #anomalies: Anomalies
+  readonly #soFar: ChatCompletionAccumulator | undefined
 
-  constructor(anomalies: Anomalies) {
+  constructor(anomalies: Anomalies, soFar?: ChatCompletionAccumulator) {
     this.#anomalies = anomalies
+    this.#soFar = soFar
   }
 
-  /** Repairs a chunk of a stream. Returns false when the value is none, and nothing in it counts. */
-  chunk(value: Json, soFar: ChatCompletionAccumulator): boolean {
-    if (value["choices"] === null || value["choices"] === undefined) {
-      this.#anomalies.add("choices", "choices", "array", value)
-      this.#apply(envelopeRules("chat.completion.chunk"), value, "")
-      value["choices"] = []
-      return isObject(value["usage"])
-    }
-    this.#apply(envelopeRules("chat.completion.chunk"), value, "")
-    for (const [choice, path] of this.#choices(value)) {
-      if (isEmpty(choice["delta"])) {
-        if (isObject(choice["message"])) this.#frame(choice, choice["message"], path, soFar)
-        else if (!isText(choice["text"])) this.#set(choice, "delta", path, "delta", {})
-      }
-      if (isObject(choice["delta"])) this.#message(choice["delta"], `${path}.delta`, false, () => "")
-    }
-    return true
-  }
-
-  /** Repairs a whole completion. */
-  completion(value: Json): void {
-    this.#apply(envelopeRules("chat.completion"), value, "")
-    for (const [choice, path] of this.#choices(value)) {
-      const { message } = choice
-      if (!isObject(message)) continue
-      this.#message(message, `${path}.message`, true, (call) => callId(String(value["id"]), Number(choice["index"]), call))
-    }
-  }
-
-  /** Takes the fields out that the validator refuses. Returns the problems when one of them is essential. */
-  prune(value: unknown, validator: Validator): Fields | undefined {
-    for (let pass = 0; ; pass++) {
-      if (validator.accepts(value)) return undefined
+  /** Repairs a value in place. Returns its problems when an essential field is unusable. */
+  repair(value: unknown, validator: Validator): Fields | undefined {
+    if (isObject(value)) this.#envelope(value)
+    for (let pass = 0; !validator.accepts(value); pass++) {
       const problems = new Map<string, Array<string>>()
       validator.explain(value, "", problems)
       let removed: string | undefined
       for (const [path, [problem = ""]] of problems) {
         if (removed !== undefined && path.startsWith(removed)) continue
         // At first the innermost field, then the outermost one that may go.
-        removed = pass === maxPasses ? undefined : this.#remove(value, path, problem.replace("Expected ", ""), pass > 2)
+        removed = pass < maxPasses ? this.#remove(value, path, problem.replace("Expected ", ""), pass > 2) : undefined
         if (removed === undefined) return Object.fromEntries(problems)
       }
     }
+    return undefined
   }
 
-  #remove(value: unknown, path: string, expected: string, isOutermost: boolean): string | undefined {
-    let owner: unknown = value
+  #remove(owner: unknown, path: string, expected: string, isOutermost: boolean): string | undefined {
     let names = ""
     let place = ""
     let found: readonly [owner: Json, key: string, place: string] | undefined
-    for (const key of path.split(/[.[\]]+/)) {
-      if (key === "") continue
+    for (const key of path.match(/[^.[\]]+/g) ?? []) {
+      if (isOutermost && found !== undefined) break
       if (Array.isArray(owner)) {
         place += `[${key}]`
         owner = owner[Number(key)]
@@ -250,70 +112,109 @@ export class Repairer {
         if (!essential.test(names)) found = [owner, key, place]
         owner = owner[key]
       } else break
-      if (isOutermost && found !== undefined) break
     }
     if (found === undefined) return undefined
-    const [parent, key, at] = found
-    this.#anomalies.add("removed", at, expected, parent[key])
-    delete parent[key]
-    return at
+    this.#anomalies.add("removed", found[2], expected, found[0][found[1]])
+    delete found[0][found[1]]
+    return found[2]
   }
 
-  #choices({ choices }: Json): ReadonlyArray<readonly [choice: Json, path: string]> {
-    if (!Array.isArray(choices)) return []
-    return choices.filter(isObject).map((choice, at) => {
-      const path = `choices[${at}]`
-      this.#apply(choiceRules(at), choice, path)
-      return [choice, path]
-    })
+  /** Sets a field, and notes the repair when that changes the field. An `undefined` value takes the field out. */
+  #set(owner: Json, path: string, field: string, repair: Repair, value: unknown) {
+    const before = owner[field]
+    if (value === before || (typeof value === "object" && jsonText(value) === jsonText(before))) return
+    this.#anomalies.add(repair, path + field, Array.isArray(value) ? "array" : typeof value, before)
+    if (value === undefined) delete owner[field]
+    else owner[field] = value
   }
 
-  #message(message: Json, path: string, isWhole: boolean, made: (call: number) => string) {
-    this.#apply(messageRules(isWhole), message, path)
-    const { function_call, tool_calls } = message
-    if (isObject(function_call)) this.#apply(argumentRules("arguments", isWhole), function_call, `${path}.function_call`)
-    if (!Array.isArray(tool_calls)) return
-    for (const [at, call] of tool_calls.entries()) {
-      if (!isObject(call)) continue
-      const place = `${path}.tool_calls[${at}]`
-      this.#apply(callRules(isWhole, made(at)), call, place)
-      if (isObject(call["function"])) this.#apply(argumentRules("arguments", isWhole), call["function"], `${place}.function`)
-      if (isObject(call["custom"])) this.#apply(argumentRules("input", isWhole), call["custom"], `${place}.custom`)
+  #envelope(value: Json) {
+    const { choices, created, id, model, object, usage } = value
+    const kind = this.#soFar === undefined ? "chat.completion" : "chat.completion.chunk"
+    const time = Math.floor(Number(created))
+    this.#set(value, "", "id", "envelope", toText(id))
+    this.#set(value, "", "object", "envelope", isText(object) ? object : kind)
+    this.#set(value, "", "created", "envelope", Number.isSafeInteger(time) ? time : 0)
+    this.#set(value, "", "model", "envelope", toText(model))
+    this.#set(value, "", "usage", "usage", toUsage(usage))
+    if (!Array.isArray(choices)) return
+    for (const [at, choice] of choices.entries()) if (isObject(choice)) this.#choice(choice, `choices[${at}].`, at, toText(id))
+  }
+
+  #choice(choice: Json, path: string, at: number, id: string) {
+    const { delta, finish_reason, index, logprobs } = choice
+    this.#set(choice, path, "index", "choice-index", isText(index) ? Number(index) : (index ?? at))
+    this.#set(choice, path, "finish_reason", "finish-reason", isBlank(finish_reason) ? null : finish_reason)
+    this.#set(choice, path, "logprobs", "logprobs", toLogprobs(logprobs))
+    const { message } = choice
+    if (this.#soFar === undefined) {
+      if (isObject(message)) this.#message(message, `${path}message.`, (call) => callId(id, at, call))
+      return
     }
+    if (isEmpty(delta) && !isText(choice["text"])) {
+      const isFrame = isObject(message)
+      this.#set(choice, path, "delta", isFrame ? "message-frame" : "delta", isFrame ? this.#rest(choice, message, this.#soFar) : {})
+    }
+    if (isObject(choice["delta"])) this.#message(choice["delta"], `${path}delta.`)
   }
 
-  // The last frame of MiniMax is a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. What arrived before is not repeated. A
-  // message that goes on with other text, before the end, is a delta by another name.
-  #frame(choice: Json, message: Json, path: string, soFar: ChatCompletionAccumulator) {
+  // MiniMax ends a stream with a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. Returns the part of it that did not arrive
+  // before. Before the end, a message that goes on with another text is a delta.
+  #rest(choice: Json, message: Json, soFar: ChatCompletionAccumulator): Json {
+    this.#message(message, "message.", () => "")
+    delete choice["message"]
     const before = soFar.choice(Number(choice["index"]))
     const isEnd = isText(choice["finish_reason"]) || isText(before?.finish_reason)
-    const delta: Json = {}
-    this.#apply(messageRules(false), message, `${path}.message`)
-    for (const [name, value] of Object.entries(message)) {
-      const old: unknown = before === undefined ? undefined : Reflect.get(before.message, name)
-      if (!isGiven(old)) delta[name] = value
-      else if (typeof old === "string" && typeof value === "string") {
-        if (value.startsWith(old)) delta[name] = value.slice(old.length)
-        else if (!isEnd) delta[name] = value
-      } else if (name === "tool_calls" && !isEnd) delta[name] = value
-    }
-    this.#set(choice, "delta", path, "message-frame", delta)
-    delete choice["message"]
+    const fields = Object.entries(message).map(([name, value]) => {
+      const old: unknown = before !== undefined && Object.hasOwn(before.message, name) ? Reflect.get(before.message, name) : undefined
+      if (isText(old) && isText(value) && value.startsWith(old)) return [name, value.slice(old.length) || undefined]
+      return [name, isEnd && !isEmpty(old) ? undefined : value]
+    })
+    return Object.fromEntries(fields.filter(([, value]) => value !== undefined))
   }
 
-  #set(owner: Json, field: string, path: string, repair: Repair, value: unknown) {
-    this.#anomalies.add(repair, `${path}.${field}`, "object", owner[field])
-    owner[field] = value
+  // `makeId` generates the ids of a whole message. In a stream the end of a choice generates them.
+  #message(message: Json, path: string, makeId?: (call: number) => string) {
+    const { content, reasoning, reasoning_content, role, tool_calls } = message
+    // https://github.com/anomalyco/opencode/issues/28427
+    this.#set(message, path, "role", "role", isText(role) ? role : makeId === undefined ? orNothing(role) : "assistant")
+    // https://github.com/BerriAI/litellm/issues/16272
+    const parts = isObject(content) && "text" in content ? [content] : content
+    if (Array.isArray(parts)) {
+      this.#set(message, path, "content", "text-parts", joinParts(parts, "text") || null)
+      const thinking = joinParts(parts, "thinking")
+      if (thinking !== "") message["reasoning"] = toText(reasoning) + thinking
+    } else if (Array.isArray(reasoning)) this.#set(message, path, "reasoning", "text-parts", joinParts(reasoning, "text"))
+    // vLLM 0.12 sends both.
+    else if (isText(reasoning) && reasoning === reasoning_content) {
+      this.#set(message, path, "reasoning_content", "reasoning-twice", undefined)
+    }
+    this.#arguments(message["function_call"], `${path}function_call.`, "arguments", makeId !== undefined)
+    // Text Generation Inference sends one call instead of a list.
+    const calls: unknown = isObject(tool_calls) ? [tool_calls] : Array.isArray(tool_calls) ? tool_calls.filter((call) => call !== null) : orNothing(tool_calls)
+    this.#set(message, path, "tool_calls", "tool-calls", calls)
+    if (!Array.isArray(calls)) return
+    for (const [at, call] of calls.entries()) if (isObject(call)) this.#call(call, `${path}tool_calls[${at}].`, makeId?.(at))
   }
 
-  #apply(rules: Rules, owner: Json, path: string) {
-    for (const [field, [repair, expected, fix]] of Object.entries(rules)) {
-      const before = owner[field]
-      const after = fix(before, owner)
-      if (after === before) continue
-      this.#anomalies.add(repair, path === "" ? field : `${path}.${field}`, expected, before)
-      if (after === undefined) delete owner[field]
-      else owner[field] = after
-    }
+  #call(call: Json, path: string, madeId: string | undefined) {
+    const { custom, id, type } = call
+    const index = toNumber(call["index"])
+    const isWhole = madeId !== undefined
+    // https://github.com/openai/openai-python/issues/2806
+    if (!isWhole) this.#set(call, path, "index", "tool-call-index", isCount(index) ? index : unplaced)
+    // vLLM 0.8.5 sends none.
+    this.#set(call, path, "id", "tool-call-id", toText(id) || (madeId ?? orNothing(id)))
+    if (isWhole) this.#set(call, path, "type", "tool-call-type", isText(type) ? type : isObject(custom) ? "custom" : "function")
+    this.#arguments(call["function"], `${path}function.`, "arguments", isWhole)
+    this.#arguments(custom, `${path}custom.`, "input", isWhole)
+  }
+
+  // https://github.com/ggml-org/llama.cpp/issues/20198
+  #arguments(call: unknown, path: string, field: string, isWhole: boolean) {
+    if (!isObject(call)) return
+    const value = call[field]
+    const text = typeof value === "string" ? value : value === null || value === undefined ? (isWhole ? "{}" : value) : (jsonText(value) ?? value)
+    this.#set(call, path, field, "arguments", text)
   }
 }

@@ -17,16 +17,6 @@ interface Fragment {
 
 const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
-const isObjectText = (text: string): boolean => {
-  if (!text.startsWith("{")) return false
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
 /** Name and arguments of a call. */
 export class CallText {
   name = ""
@@ -52,14 +42,10 @@ class Call extends CallText {
     this.index = index
   }
 
-  /** Whether a fragment that seems to continue this call begins another one. It has another id, or another name after whole arguments. */
-  isFollowedBy(fragment: ToolCallDelta, isPlaced: boolean): boolean {
-    if (isText(fragment.id) && this.id !== "") return fragment.id !== this.id
-    const text = (fragment.function ?? fragment.custom) as Fragment | undefined
-    if (this.name === "" || !isText(text?.name)) return false
-    const isRenamed = text.name !== this.name
-    if (isRenamed && !isPlaced) return true
-    return (isRenamed || (!isPlaced && isText(text.arguments?.trim()))) && isObjectText(this.arguments)
+  /** Whether a fragment that seems to continue this call begins another one: it has another id, or no index and a name. */
+  isFollowedBy({ custom, function: called, id }: ToolCallDelta, isPlaced: boolean): boolean {
+    if (isText(id) && this.id !== "") return id !== this.id
+    return !isPlaced && this.name !== "" && isText((called ?? (custom as Fragment | undefined))?.name)
   }
 
   addAll(fragment: ToolCallDelta): void {
