@@ -161,11 +161,12 @@ export class Repairer {
   // MiniMax ends a stream with a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. Returns the part of it that did not arrive
   // before. Before the end, a message that goes on with another text is a delta.
   #rest(choice: Json, message: Json, soFar: ChatCompletionAccumulator): Json {
-    this.#message(message, "message.", () => "")
+    const { tool_calls, ...said } = message
+    this.#message(said, "message.")
     delete choice["message"]
     const before = soFar.choice(Number(choice["index"]))
     const isEnd = isText(choice["finish_reason"]) || isText(before?.finish_reason)
-    const fields = Object.entries(message).map(([name, value]) => {
+    const fields = Object.entries({ ...said, tool_calls }).map(([name, value]) => {
       const old: unknown = before !== undefined && Object.hasOwn(before.message, name) ? Reflect.get(before.message, name) : undefined
       if (isText(old) && isText(value) && value.startsWith(old)) return [name, value.slice(old.length) || undefined]
       return [name, isEnd && !isEmpty(old) ? undefined : value]
