@@ -56,6 +56,7 @@ export const Reason = Schema.Literals([
   "Maintenance",
   "ServerFault",
   "UnexpectedResponse",
+  "Aborted",
   "StreamTruncated",
   "StreamFault",
   "MalformedChunk"

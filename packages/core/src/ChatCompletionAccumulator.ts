@@ -108,7 +108,7 @@ class Choice {
       role: this.role || "assistant",
       ...this.texts,
       content: onlyCalls ? null : (content ?? null),
-      ...(this.functionCall === undefined ? {} : { function_call: { ...this.functionCall } }),
+      ...(this.functionCall === undefined ? {} : { function_call: this.functionCall.text }),
       ...(calls.length === 0 ? {} : { tool_calls: calls }),
       ...this.fragments.joined
     }

@@ -21,9 +21,11 @@ import * as ChatCompletionStream from "./ChatCompletionStream.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import * as Endpoint from "./client/options.ts"
 import { type Exchange, type Post, readBeginning, send, timed } from "./transport/attempt.ts"
-import { decodeCompletion } from "./contract/decode.ts"
+import { Anomalies } from "./Anomaly.ts"
+import { abortedChoices, decodeCompletion } from "./contract/decode.ts"
+import { parseJson } from "./json/jsonText.ts"
 import { describeFields } from "./errors/FieldErrors.ts"
-import { excerpt, InvalidRequest, isParadigmError, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
+import { Aborted, excerpt, InvalidRequest, isParadigmError, ParadigmError, UnexpectedResponse } from "./ParadigmError.ts"
 import * as RequestEncoding from "./RequestEncoding.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -160,13 +162,23 @@ const unexpected = ({ requestId, response }: Exchange, detail: string, body: str
 const readCompletion = (from: Exchange, body: string): Effect.Effect<ChatCompletion, ParadigmError> => {
   let value: unknown
   try {
-    value = JSON.parse(body)
+    value = parseJson(body)
   } catch {
     return Effect.fail(unexpected(from, body === "" ? "it is empty" : "it is not JSON", body))
   }
   const fault = ErrorBody.fromEvent(value, body)
   if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId: from.requestId }))
-  return Effect.mapError(Effect.fromResult(decodeCompletion(value)), (fields) => unexpected(from, describeFields(fields), body))
+  const anomalies = new Anomalies()
+  const decoded = decodeCompletion(value, anomalies)
+  if (Result.isFailure(decoded)) return Effect.fail(unexpected(from, describeFields(decoded.failure), body))
+  const completion = decoded.success
+  const choices = abortedChoices(completion.choices.map(({ finish_reason, index }) => [index, finish_reason]))
+  if (choices.length === 0) return Effect.succeed(completion)
+  const reason = new Aborted({ choices })
+  const { usage } = completion
+  return Effect.fail(
+    new ParadigmError({ reason, requestId: from.requestId, partial: completion, usage: usage ?? undefined, anomalies: anomalies.list })
+  )
 }
 
 // Some other page in place of a completion may be endless: its type is known before its body is read.

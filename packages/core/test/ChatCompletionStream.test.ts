@@ -23,6 +23,8 @@ const text = (content: string) => delta({ content })
 const finish = (reason = "stop") => chunkOf([{ index: 0, delta: {}, finish_reason: reason }])
 const usage = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 }
 
+const groqError: object = { x_groq: { error: "boom" } }
+
 const event = (value: unknown, end = "\n") => `data: ${typeof value === "string" ? value : JSON.stringify(value)}${end}${end}`
 const done = "data: [DONE]\n\n"
 
@@ -354,8 +356,17 @@ describe("an error in the stream", () => {
     ["a named event that is a chunk", "event: error\n" + event(text("a")), {}],
     ["in a choice", event(chunkOf([{ index: 0, delta: {}, error: { message: "boom", code: 502 } }])), { detail: "boom", status: 502 }],
     ["a finish", event(finish("error")), {}],
-    ["in a second choice", event(chunkOf([{ index: 0, delta: {} }, { index: 1, delta: {}, error: { message: "boom" } }])), { detail: "boom" }],
-    ["of Groq", event(chunkOf([{ index: 0, delta: {}, finish_reason: "stop" }], { x_groq: { error: "boom" } } as object)), { detail: "boom" }],
+    [
+      "in a second choice",
+      event(
+        chunkOf([
+          { index: 0, delta: {} },
+          { index: 1, delta: {}, error: { message: "boom" } }
+        ])
+      ),
+      { detail: "boom" }
+    ],
+    ["of Groq", event(chunkOf([{ index: 0, delta: {}, finish_reason: "stop" }], groqError)), { detail: "boom" }],
     ["a body without choices", event({ message: "boom", code: "overloaded" }), { detail: "boom" }],
     ["a detail", event({ detail: "boom" }), { detail: "boom" }],
     ["a text that is not escaped", `data: {"error": "it said "boom"."}\n\n`, { detail: 'it said "boom".' }],

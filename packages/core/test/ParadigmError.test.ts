@@ -155,10 +155,14 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     }
   ],
   StreamTruncated: [
-    { reason: new Errors.StreamTruncated({ chunks: 0, done: false, excerpt: "" }), message: "The stream ended before its first chunk", isRetryable: false },
+    {
+      reason: new Errors.StreamTruncated({ chunks: 0, done: false, excerpt: "" }),
+      message: "The stream ended before its first chunk",
+      isRetryable: false
+    },
     {
       reason: new Errors.StreamTruncated({ chunks: 3, done: false, excerpt: "" }),
-      message: "The stream ended after 3 chunks, before the completion was finished",
+      message: "The stream ended after 3 chunks, before every choice had a finish reason",
       isRetryable: false
     }
   ],

@@ -20,7 +20,27 @@ interface Exchange {
   readonly pieces: ReadonlyArray<string>
 }
 
-type Json = Record<string, any>
+// What the fold reads of an event or a body.
+interface Said {
+  readonly content?: string | null
+  readonly reasoning?: string | null
+  readonly reasoning_content?: string | null
+  readonly tool_calls?: ReadonlyArray<{
+    readonly index: number
+    readonly id?: string | null
+    readonly function: { readonly name?: string | null; readonly arguments?: string | null }
+  }> | null
+}
+interface Body {
+  readonly error?: string | { readonly message: string }
+  readonly usage?: unknown
+  readonly choices: ReadonlyArray<{
+    readonly index: number
+    readonly delta: Said
+    readonly message: Said
+    readonly finish_reason?: string | null
+  }>
+}
 
 const exchanges = JSON.parse(
   zlib.brotliDecompressSync(fs.readFileSync(new URL("./data/recordings.json.br", import.meta.url))).toString()
@@ -34,13 +54,7 @@ interface Read {
   error?: string
 }
 
-const wordsOf = (value: Json): string | undefined => {
-  const { error } = value
-  if (typeof error === "string") return error
-  return typeof error === "object" && error !== null ? error.message : undefined
-}
-
-const empty = () => ({ text: "", reasoning: "", calls: [] as Read["choices"][number]["calls"], finish: null as string | null })
+const wordsOf = ({ error }: Body): string => (typeof error === "string" ? error : (error?.message ?? ""))
 
 const foldStream = (body: string): Read => {
   const read: Read = { choices: [], usage: undefined }
@@ -51,11 +65,11 @@ const foldStream = (body: string): Read => {
       .map((line) => line.slice(6))
       .join("\n")
     if (data === "" || data === "[DONE]") continue
-    const value: Json = JSON.parse(data)
-    if (value["error"] !== undefined) return { ...read, error: wordsOf(value) ?? "" }
-    read.usage = value["usage"] ?? read.usage
-    for (const { delta, finish_reason, index } of value["choices"]) {
-      const choice = (read.choices[index] ??= empty())
+    const value = JSON.parse(data) as Body
+    if (value.error !== undefined) return { ...read, error: wordsOf(value) }
+    read.usage = value.usage ?? read.usage
+    for (const { delta, finish_reason, index } of value.choices) {
+      const choice = (read.choices[index] ??= { text: "", reasoning: "", calls: [], finish: null })
       choice.text += delta.content ?? ""
       choice.reasoning += delta.reasoning ?? delta.reasoning_content ?? ""
       choice.finish = finish_reason ?? choice.finish
@@ -70,15 +84,17 @@ const foldStream = (body: string): Read => {
   return read
 }
 
-const foldWhole = (value: Json): Read => {
-  if (value["error"] !== undefined) return { choices: [], usage: undefined, error: wordsOf(value) ?? "" }
-  const choices = value["choices"].map(({ finish_reason, message }: Json) => ({
-    text: message.content ?? "",
-    reasoning: message.reasoning ?? message.reasoning_content ?? "",
-    calls: (message.tool_calls ?? []).map((call: Json) => [call["id"], call["function"].name, call["function"].arguments]),
-    finish: finish_reason
-  }))
-  return { choices, usage: value["usage"] }
+const readChoice = ({ finish_reason, message }: Body["choices"][number]): Read["choices"][number] => ({
+  text: message.content ?? "",
+  reasoning: message.reasoning ?? message.reasoning_content ?? "",
+  calls: (message.tool_calls ?? []).map((call) => [call.id ?? "", call.function.name ?? "", call.function.arguments ?? ""]),
+  finish: finish_reason ?? null
+})
+
+const foldWhole = (body: string): Read => {
+  const value = JSON.parse(body) as Body
+  if (value.error !== undefined) return { choices: [], usage: undefined, error: wordsOf(value) }
+  return { choices: value.choices.map(readChoice), usage: value.usage }
 }
 
 // Our reading.
@@ -90,15 +106,7 @@ interface Ours {
 }
 
 const fromCompletion = (completion: ChatCompletion | undefined): Read => ({
-  choices: (completion?.choices ?? []).map(({ finish_reason, message }) => ({
-    text: message.content ?? "",
-    reasoning: message.reasoning ?? message.reasoning_content ?? "",
-    calls: (message.tool_calls ?? []).map((call) => {
-      const { id, function: called } = call as Json
-      return [id, called.name, called.arguments]
-    }),
-    finish: finish_reason ?? null
-  })),
+  choices: ((completion?.choices ?? []) as unknown as Body["choices"]).map(readChoice),
   usage: completion?.usage ?? undefined
 })
 
@@ -168,7 +176,8 @@ const decisions: Readonly<Record<string, { readonly failure: string | undefined;
 const unreadable: Readonly<Record<string, (read: Read) => void>> = {
   "transformers-5.24.0-more stream-error-quotes": ({ error }) =>
     assert.strictEqual(error, '`sequence_bias` has to be a dict with floats as values, but is {(1,): "it\'s"}.'),
-  "mlx-lm-0.32.2-logprobs whole-logprobs-bias-huge": ({ choices }) => assert.deepStrictEqual([choices.length, choices[0]?.finish], [1, "length"])
+  "mlx-lm-0.32.2-logprobs whole-logprobs-bias-huge": ({ choices }) =>
+    assert.deepStrictEqual([choices.length, choices[0]?.finish], [1, "length"])
 }
 
 const accepted = exchanges.filter(({ status }) => status === 200)
@@ -191,7 +200,7 @@ const check = (exchange: Exchange, { anomalies, failure, read }: Ours) => {
   const body = exchange.pieces.join("")
   if (special !== undefined) special(read)
   else {
-    const fold = normal(isStream(exchange) ? foldStream(body) : foldWhole(JSON.parse(body)))
+    const fold = normal(isStream(exchange) ? foldStream(body) : foldWhole(body))
     const ours = normal(read)
     for (const choice of ours.choices) for (const call of choice.calls) if (call[0].startsWith("call_0_0_")) call[0] = "made"
     assert.deepStrictEqual(ours, fold)
@@ -253,8 +262,9 @@ describe("recorded responses", () => {
       const reason = ErrorBody.toReason(response)
       let words: unknown
       try {
-        const { detail, error, message }: Json = JSON.parse(body)
-        words = error?.message ?? (typeof detail === "string" ? detail : undefined) ?? message ?? error
+        const { detail, error, message } = JSON.parse(body) as Record<string, unknown>
+        const nested = typeof error === "object" && error !== null && "message" in error ? error.message : undefined
+        words = nested ?? (typeof detail === "string" ? detail : undefined) ?? message ?? error
       } catch {
         words = body
       }

@@ -76,5 +76,6 @@ export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anom
 }
 
 /** The indices of the choices that the model server aborted. */
-export const abortedChoices = (reasons: ReadonlyArray<readonly [index: number, reason: string | null | undefined]>): ReadonlyArray<number> =>
-  reasons.filter(([, reason]) => reason === "abort").map(([index]) => index)
+export const abortedChoices = (
+  reasons: ReadonlyArray<readonly [index: number, reason: string | null | undefined]>
+): ReadonlyArray<number> => reasons.filter(([, reason]) => reason === "abort").map(([index]) => index)

@@ -47,7 +47,7 @@ const toToken = (value: unknown, isTop: boolean): unknown => {
   return {
     ...value,
     token: typeof token === "string" ? token : isCount(id) ? `token_id:${id}` : "",
-    logprob: Number.isFinite(logprob) ? logprob : Number(prob) > 0 ? Math.log(Number(prob)) : -9999,
+    logprob: Number.isFinite(logprob) ? logprob : typeof prob === "number" && prob > 0 ? Math.log(prob) : -9999,
     ...(Array.isArray(top) && !isTop ? { top_logprobs: top.map((entry) => toToken(entry, true)) } : {})
   }
 }
@@ -131,7 +131,8 @@ export class Repairer {
   #envelope(value: Json) {
     const { choices, created, id, model, object, usage } = value
     const kind = this.#soFar === undefined ? "chat.completion" : "chat.completion.chunk"
-    const time = Math.floor(Number(created))
+    const sent = toNumber(created)
+    const time = typeof sent === "number" ? Math.floor(sent) : 0
     this.#set(value, "", "id", "envelope", toText(id))
     this.#set(value, "", "object", "envelope", isText(object) ? object : kind)
     this.#set(value, "", "created", "envelope", Number.isSafeInteger(time) ? time : 0)
@@ -164,7 +165,7 @@ export class Repairer {
     const { tool_calls, ...said } = message
     this.#message(said, "message.")
     delete choice["message"]
-    const before = soFar.choice(Number(choice["index"]))
+    const before = soFar.choice(choice["index"] as number)
     const isEnd = isText(choice["finish_reason"]) || isText(before?.finish_reason)
     const fields = Object.entries({ ...said, tool_calls }).map(([name, value]) => {
       const old: unknown = before !== undefined && Object.hasOwn(before.message, name) ? Reflect.get(before.message, name) : undefined
@@ -192,7 +193,11 @@ export class Repairer {
     }
     this.#arguments(message["function_call"], `${path}function_call.`, "arguments", makeId !== undefined)
     // Text Generation Inference sends one call instead of a list.
-    const calls: unknown = isObject(tool_calls) ? [tool_calls] : Array.isArray(tool_calls) ? tool_calls.filter((call) => call !== null) : orNothing(tool_calls)
+    const calls: unknown = isObject(tool_calls)
+      ? [tool_calls]
+      : Array.isArray(tool_calls)
+        ? tool_calls.filter((call) => call !== null)
+        : orNothing(tool_calls)
     this.#set(message, path, "tool_calls", "tool-calls", calls)
     if (!Array.isArray(calls)) return
     for (const [at, call] of calls.entries()) if (isObject(call)) this.#call(call, `${path}tool_calls[${at}].`, makeId?.(at))
@@ -215,7 +220,8 @@ export class Repairer {
   #arguments(call: unknown, path: string, field: string, isWhole: boolean) {
     if (!isObject(call)) return
     const value = call[field]
-    const text = typeof value === "string" ? value : value === null || value === undefined ? (isWhole ? "{}" : value) : (jsonText(value) ?? value)
+    const text =
+      typeof value === "string" ? value : value === null || value === undefined ? (isWhole ? "{}" : value) : (jsonText(value) ?? value)
     this.#set(call, path, field, "arguments", text)
   }
 }

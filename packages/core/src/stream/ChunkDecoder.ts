@@ -234,7 +234,9 @@ export class ChunkDecoder {
   // What came in place of chunks may be an error that is no event.
   #withoutChunk(done: boolean): ParadigmErrorReason {
     const text = new TextDecoder().decode(this.#beginning)
-    return ErrorBody.fromText(text.replace(/\s+data: ?\[DONE\]\s*$/, "")) ?? new StreamTruncated({ chunks: 0, done, excerpt: excerpt(text) })
+    return (
+      ErrorBody.fromText(text.replace(/\s+data: ?\[DONE\]\s*$/, "")) ?? new StreamTruncated({ chunks: 0, done, excerpt: excerpt(text) })
+    )
   }
 
   #match(bytes: Uint8Array, view: DataView, at: number): Match | undefined {

@@ -28,6 +28,10 @@ export class CallText {
     if (typeof name === "string" && name !== this.name) this.name = name.startsWith(this.name) ? name : this.name + name
     this.arguments += fragment.arguments ?? fragment.input ?? ""
   }
+
+  get text(): { readonly name: string; readonly arguments: string } {
+    return { name: this.name, arguments: this.arguments }
+  }
 }
 
 class Call extends CallText {
@@ -73,8 +77,8 @@ class Call extends CallText {
   }
 
   get whole(): ToolCall {
-    const { arguments: text, isCustom, name } = this
-    const call = isCustom ? { custom: { name, input: text } } : { function: { name, arguments: text } }
+    const { isCustom, name } = this
+    const call = isCustom ? { custom: { name, input: this.arguments } } : { function: this.text }
     return {
       ...(this.id === "" ? {} : { id: this.id }),
       type: this.type || (isCustom ? "custom" : "function"),

@@ -94,7 +94,9 @@ describe("decodeCompletion", () => {
       withChoice(completion, { index: 0, message }, { index: 1, message }, { index: 2, message })
     ]
   ])("does without %s", (_, value, expected) => {
-    const unfinished = Object.values((value as { readonly choices: ReadonlyArray<object> }).choices).every((choice) => !("finish_reason" in choice))
+    const unfinished = Object.values((value as { readonly choices: ReadonlyArray<object> }).choices).every(
+      (choice) => !("finish_reason" in choice)
+    )
     const anomalies = new Anomalies()
     assert.deepStrictEqual<unknown>(Result.getOrThrow(decodeCompletion(value, anomalies)), expected)
     assert.strictEqual(
