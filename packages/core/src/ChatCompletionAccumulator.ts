@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Predicate from "effect/Predicate"
-import { Anomalies } from "./Anomaly.ts"
+import { Anomalies, type Repair } from "./Anomaly.ts"
 import type {
   ChatCompletion,
   ChatCompletionChoice,
@@ -237,21 +237,24 @@ export class ChatCompletionAccumulator {
     const sent = part.delta.tool_calls ?? []
     if (sent.length === 0 && (choice.toolCalls === undefined || choice.finishReason === undefined)) return part
     const calls = (choice.toolCalls ??= new ToolCalls())
-    const path = `choices[${at}].delta.tool_calls`
     let fragments = sent
     for (let i = 0; i < sent.length; i++) {
       const fragment = sent[i] as ToolCallDelta
       const placed = calls.add(fragment)
       if (placed === fragment.index) continue
-      if (fragment.index !== unplaced) this.anomalies.add("tool-call-index", `${path}[${i}].index`, "index of its own", fragment.index)
+      if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
       fragments = fragments.with(i, { ...fragment, index: placed })
     }
     if (choice.finishReason !== undefined) {
       for (const named of calls.identify(this.#id, index)) {
-        this.anomalies.add("tool-call-id", `${path}[${named.index}].id`, "string")
+        this.#note("tool-call-id", at, named.index, "id")
         fragments = [...fragments, named]
       }
     }
     return fragments === sent ? part : { ...part, delta: { ...part.delta, tool_calls: fragments } }
+  }
+
+  #note(repair: Repair, choice: number, call: number, field: string, value?: unknown) {
+    this.anomalies.add(repair, `choices[${choice}].delta.tool_calls[${call}].${field}`, typeof value, value)
   }
 }

@@ -434,6 +434,17 @@ describe("tool calls", () => {
     assert.deepStrictEqual([equal.indices, equal.isSame], [[0, 1], true])
   })
 
+  it("without an index are found by their id", () => {
+    const part = (id: string, text: string) =>
+      ({ tool_calls: [{ id, function: { name: "f", arguments: text } }] }) as unknown as ChatCompletionDelta
+    const { calls, indices } = indicesOf(delta(part("a", "{")), delta(part("b", "[")), delta(part("a", "}")))
+    assert.deepStrictEqual(indices, [0, 1, 0])
+    assert.deepStrictEqual(calls, [
+      ["a", "f", "{}"],
+      ["b", "f", "["]
+    ])
+  })
+
   it("of different choices do not share their indices", () => {
     const at = (index: number, id: string) => chunkOf([{ index, delta: call(0, { id, name: "f", arguments: "{}" }) }])
     const { indices, isSame } = indicesOf(at(0, "a"), at(1, "b"), at(0, "a"), at(1, "b"))

@@ -102,15 +102,23 @@ export class ToolCalls {
 
   /** Adds a fragment, and returns the index of its call. */
   add(fragment: ToolCallDelta): number {
-    const isPlaced = fragment.index !== undefined && fragment.index !== unplaced
-    let call = isPlaced ? this.#byIndex.get(fragment.index) : (this.#withId(fragment) ?? this.#last)
-    if (call?.isFollowedBy(fragment, isPlaced) === true) call = this.#withId(fragment) ?? this.#begin(this.#next)
-    call ??= this.#begin(isPlaced && !this.#calls.has(fragment.index) ? fragment.index : this.#next)
+    // Most fragments continue a call by its index alone.
+    const call = (isText(fragment.id) ? undefined : this.#byIndex.get(fragment.index)) ?? this.#place(fragment)
     this.#last = call
-    this.#byIndex.set(isPlaced ? fragment.index : call.index, call)
     call.addAll(fragment)
-    if (call.id !== "" && !this.#byId.has(call.id)) this.#byId.set(call.id, call)
     return call.index
+  }
+
+  #place(fragment: ToolCallDelta): Call {
+    const { id, index } = fragment
+    const isPlaced = index !== undefined && index !== unplaced
+    const withId = isText(id) ? this.#byId.get(id) : undefined
+    let call = isPlaced ? this.#byIndex.get(index) : (withId ?? this.#last)
+    if (call?.isFollowedBy(fragment, isPlaced) === true) call = withId ?? this.#begin(this.#next)
+    call ??= this.#begin(isPlaced && !this.#calls.has(index) ? index : this.#next)
+    this.#byIndex.set(isPlaced ? index : call.index, call)
+    if (isText(id) && call.id === "") this.#byId.set(id, call)
+    return call
   }
 
   /** Gives each call that has no id one, and returns those fragments. */
@@ -126,10 +134,6 @@ export class ToolCalls {
 
   get #ordered(): ReadonlyArray<Call> {
     return [...this.#calls.values()].sort((a, b) => a.index - b.index)
-  }
-
-  #withId({ id }: ToolCallDelta): Call | undefined {
-    return isText(id) ? this.#byId.get(id) : undefined
   }
 
   #begin(index: number): Call {
