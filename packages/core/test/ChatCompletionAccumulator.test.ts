@@ -40,7 +40,7 @@ const call = (index: number, more: { id?: string | null; type?: string | null; n
 })
 
 describe("a completion", () => {
-  it("is the one that was streamed", () => {
+  it("is folded from its chunks", () => {
     const completion = completionOf(
       delta({ role: "assistant", content: "" }),
       delta({ content: "Hel" }),
@@ -79,7 +79,7 @@ describe("a completion", () => {
   }
 
   it.prop(
-    "is the one that is not streamed, however that is cut and its choices mixed",
+    "equals the answer without streaming, however it is split and its choices interleave",
     {
       answers: Arbitrary.array(
         Arbitrary.schema(
@@ -153,7 +153,7 @@ describe("a completion", () => {
     }
   )
 
-  it("is there only after a first chunk", () => {
+  it("is undefined before the first chunk", () => {
     const accumulator = new ChatCompletionAccumulator()
     assert.isUndefined(accumulator.completion)
     assert.isUndefined(accumulator.usage)
@@ -171,12 +171,12 @@ describe("a completion", () => {
     assert.deepStrictEqual([completion.id, completion.created, completion.model], ["chatcmpl-1", 1700000000, "alfred"])
   })
 
-  it("has the id, time and model of its first chunk", () => {
+  it("has the id, time and model of the first chunk", () => {
     const completion = completionOf(delta({ content: "a" }), chunkOf([], { id: "other", created: 1, model: "other" }))
     assert.deepStrictEqual([completion.id, completion.created, completion.model], ["chatcmpl-1", 1700000000, "alfred"])
   })
 
-  it("has the fingerprint and the tier wherever they come", () => {
+  it("has the fingerprint and the tier of any chunk", () => {
     const about = { system_fingerprint: "fp", service_tier: "default" }
     for (const chunks of [
       [chunkOf([], about), finish("stop")],
@@ -190,39 +190,39 @@ describe("a completion", () => {
 })
 
 describe("a message", () => {
-  it("is the assistant's, and has no content, where nothing says otherwise", () => {
+  it("defaults to the role assistant and null content", () => {
     assert.deepStrictEqual(messageOf(finish("stop")), { role: "assistant", content: null })
   })
 
-  it("keeps another role, also one that is repeated", () => {
+  it("keeps another role, also when it is repeated", () => {
     assert.strictEqual(messageOf(delta({ role: "critic" }), delta({ role: "critic", content: "a" }), delta({ role: null }))?.role, "critic")
     assert.strictEqual(messageOf(delta({ content: "a" }), delta({ role: "critic" }))?.role, "critic")
   })
 
-  it("takes no null for text", () => {
+  it("ignores null content", () => {
     assert.strictEqual(messageOf(delta({ content: null }), delta({ content: "a" }), delta({ content: null }))?.content, "a")
   })
 
-  it("has nothing where all there is is null", () => {
+  it("has no field that is null in every delta", () => {
     const message = messageOf(
       delta({ content: null, reasoning: null, reasoning_content: null, refusal: null, annotations: null, audio: null })
     )
     assert.deepStrictEqual(message, { role: "assistant", content: null })
   })
 
-  it("is the deltas', also where a choice brings another one beside them", () => {
+  it("is folded from the deltas, also when a choice has a message, too", () => {
     assert.strictEqual(messageOf(delta({ content: "a" }, { message: { role: "assistant", content: "b" } }))?.content, "a")
   })
 
-  it("has the empty content of an answer that is empty", () => {
+  it("keeps empty content", () => {
     assert.strictEqual(messageOf(delta({ role: "assistant", content: "" }), finish("stop"))?.content, "")
   })
 
-  it("has the content of its last chunk, too", () => {
+  it("includes the content of the finish chunk", () => {
     assert.strictEqual(messageOf(delta({ content: "a" }), delta({ content: "b" }, { finish_reason: "stop" }))?.content, "ab")
   })
 
-  it("keeps what comes after the finish", () => {
+  it("includes content after the finish reason", () => {
     const [choice] = completionOf(delta({ content: "a" }), finish("stop"), delta({ content: "b" }), chunkOf([])).choices
     assert.deepStrictEqual([choice?.message.content, choice?.finish_reason], ["ab", "stop"])
   })
@@ -231,7 +231,7 @@ describe("a message", () => {
     assert.strictEqual(messageOf(delta({ content: "\ud83d" }), delta({ content: "\ude00" }))?.content, "😀")
   })
 
-  it("keeps reasoning apart from content, in both spellings", () => {
+  it("separates reasoning from content, by both names", () => {
     assert.deepStrictEqual(
       messageOf(delta({ reasoning: "Let " }), delta({ reasoning: "me see." }), delta({ reasoning: null, content: "42" })),
       { role: "assistant", content: "42", reasoning: "Let me see." }
@@ -243,7 +243,7 @@ describe("a message", () => {
     })
   })
 
-  it("doubles no reasoning that comes in both spellings", () => {
+  it("does not double reasoning that has both names", () => {
     const message = messageOf(...["a", "b"].map((text) => delta({ reasoning: text, reasoning_content: text })))
     assert.deepStrictEqual([message?.reasoning, message?.reasoning_content], ["ab", "ab"])
   })
@@ -290,7 +290,7 @@ describe("tool calls", () => {
     )
   })
 
-  it("come several in one chunk, or whole in one", () => {
+  it("may arrive several in one chunk", () => {
     const message = messageOf(
       delta({
         tool_calls: [
@@ -346,7 +346,7 @@ describe("tool calls", () => {
         { id: null, type: null, name: null, arguments: "{}" }
       ]
     ]
-  ])("have the id that comes %s", (_, pieces) => {
+  ])("have the id that arrives %s", (_, pieces) => {
     assert.deepStrictEqual(only(...pieces), { id: "a", type: "function", function: { name: "f", arguments: "{}" } })
   })
 
@@ -355,19 +355,19 @@ describe("tool calls", () => {
     ["in pieces", ["get", "_", "weather"]],
     ["whole in every piece", ["get_weather", "get_weather", "get_weather"]],
     ["late", [undefined, undefined, "get_weather"]]
-  ])("have a name that comes %s", (_, names) => {
+  ])("have a name that arrives %s", (_, names) => {
     const pieces = names.map((name, at) => ({ ...(name === undefined ? {} : { name }), arguments: String(at) }))
     assert.deepStrictEqual(only({ id: "a" }, ...pieces)?.function, { name: "get_weather", arguments: "012" })
   })
 
-  it("keep their type, and have no id before the end when none came", () => {
+  it("keep their type, and have no id before the end when none arrived", () => {
     assert.deepStrictEqual<unknown>(only({ type: "other", name: "f", arguments: "" }), {
       type: "other",
       function: { name: "f", arguments: "" }
     })
   })
 
-  it("get an id at the end when none came, in the chunk as in the completion", () => {
+  it("get a generated id at the end when none arrived, in the chunk and in the completion", () => {
     const accumulator = new ChatCompletionAccumulator()
     accumulator.add(delta(call(0, { name: "f", arguments: "{}" })))
     const last = accumulator.add(finish("tool_calls"))
@@ -410,7 +410,7 @@ describe("tool calls", () => {
     }
   }
 
-  it("are two when another id comes with the same index", () => {
+  it("are two when another id has the same index", () => {
     const { calls, indices } = indicesOf(
       delta(call(0, { id: "a", name: "f", arguments: "{}" })),
       delta(call(0, { id: "b", name: "f", arguments: "[" })),
@@ -451,13 +451,13 @@ describe("tool calls", () => {
     assert.deepStrictEqual([indices, isSame], [[0, 0, 0, 0], true])
   })
 
-  it("keep the content beside them", () => {
+  it("do not replace the content", () => {
     const message = messageOf(delta({ content: "One moment." }), delta(call(0, { id: "a", name: "f", arguments: "{}" })))
     assert.strictEqual(message?.content, "One moment.")
     assert.strictEqual(message?.tool_calls?.length, 1)
   })
 
-  it("are none where a list of them is null or empty", () => {
+  it("are absent when the list is null or empty", () => {
     assert.deepStrictEqual(messageOf(delta({ content: "a", tool_calls: null }), delta({ tool_calls: [] })), {
       role: "assistant",
       content: "a"
@@ -467,7 +467,7 @@ describe("tool calls", () => {
   it.each([
     ["whole", ["f", undefined]],
     ["repeated", ["f", "f"]]
-  ])("of the old kind are joined, their name %s", (_, names) => {
+  ])("of function_call are joined, their name %s", (_, names) => {
     const message = messageOf(
       delta({ role: "assistant", content: "" }),
       delta({ function_call: null }),
@@ -479,7 +479,7 @@ describe("tool calls", () => {
 })
 
 describe("choices", () => {
-  it("are kept apart and in order, however they interleave", () => {
+  it("are separate and ordered by index, however they interleave", () => {
     const at = (index: number, content: string, more: Partial<ChunkChoice> = {}) => chunkOf([{ index, delta: { content }, ...more }])
     const completion = completionOf(
       at(1, "b"),
@@ -499,7 +499,7 @@ describe("choices", () => {
     ])
   })
 
-  it("may have any index, and leave no holes", () => {
+  it("may have any index, without holes in the list", () => {
     const { choices } = completionOf(chunkOf([{ index: 1e9, delta: { content: "a" } }]), chunkOf([{ index: 5, delta: { content: "b" } }]))
     assert.deepStrictEqual(
       choices.map(({ index }) => index),
@@ -507,7 +507,7 @@ describe("choices", () => {
     )
   })
 
-  it("keep a finish reason nobody knows", () => {
+  it("keep an unknown finish reason", () => {
     assert.strictEqual(completionOf(finish("moon")).choices[0]?.finish_reason, "moon")
   })
 
@@ -530,7 +530,7 @@ describe("choices", () => {
     assert.deepStrictEqual(choices[0]?.token_ids, [1, 2, 3])
   })
 
-  it("are finished when each that began is", () => {
+  it("are finished when every choice that began is finished", () => {
     const accumulator = new ChatCompletionAccumulator()
     const steps: ReadonlyArray<[ChatCompletionChunk, boolean]> = [
       [chunkOf([]), false],
@@ -549,7 +549,7 @@ describe("choices", () => {
 })
 
 describe("a field without a rule of its own", () => {
-  it("is told in pieces by the deltas: texts and lists go on, objects member by member", () => {
+  it("of a delta is joined: texts and lists as a whole, objects member by member", () => {
     const message = messageOf(
       delta({ thinking: "Hm", marks: [1], vendor: { id: "v", note: "a", at: { x: [1] }, score: 1 }, kind: "k", odd: "text" }),
       delta({ thinking: null, marks: null, odd: 1 }),
@@ -567,7 +567,7 @@ describe("a field without a rule of its own", () => {
     })
   })
 
-  it("may be a recording, or annotations, one by one or several", () => {
+  it("may be audio or annotations, one or several", () => {
     const cite = (title: string) => ({ type: "url_citation", url_citation: { title } })
     const message = messageOf(
       delta({ audio: { id: "audio-1", transcript: "Hel" }, annotations: [cite("a")] }),
@@ -578,7 +578,7 @@ describe("a field without a rule of its own", () => {
     assert.deepStrictEqual(message?.annotations, [cite("a"), cite("b")])
   })
 
-  it("may be a tool call's", () => {
+  it("may be a custom tool call", () => {
     const message = messageOf(
       delta({ tool_calls: [{ index: 0, id: "a", type: "custom", custom: { name: "f", input: "1 +" } }] }),
       delta({ tool_calls: [{ index: 0, custom: { input: " 1" } }] })
@@ -587,7 +587,7 @@ describe("a field without a rule of its own", () => {
     assert.deepStrictEqual<unknown>(call, { id: "a", type: "custom", custom: { name: "f", input: "1 + 1" } })
   })
 
-  it("counts as it was last told beside the deltas", () => {
+  it("of a chunk or choice has its last value", () => {
     const completion = completionOf(
       chunkOf([{ index: 0, delta: {}, vendor: "a" }], { prompt_token_ids: [7], vendor: "a" }),
       chunkOf([{ index: 0, delta: {}, vendor: "b" }], { prompt_token_ids: null, vendor: "b" }),
@@ -597,7 +597,7 @@ describe("a field without a rule of its own", () => {
     assert.strictEqual(completion.choices[0]?.["vendor"], "b")
   })
 
-  it("may be called as JavaScript's own, and nest deeply, without harm", () => {
+  it("may have the name of an inherited member, and may nest deeply", () => {
     const deep = (depth: number): unknown => JSON.parse(`${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`)
     const named = JSON.parse('{"__proto__":{"polluted":true},"constructor":"c"}') as Record<string, unknown>
     const message = messageOf(delta({ ...named, deep: deep(5000) }), delta({ ...named, deep: deep(5000) }))
@@ -612,7 +612,7 @@ describe("a field without a rule of its own", () => {
 })
 
 describe("usage", () => {
-  it("is that of the last chunk that has one", () => {
+  it("is the one of the last chunk that has usage", () => {
     const accumulator = accumulate([
       chunkOf([], { usage: usage(0) }),
       chunkOf([], { usage: usage(1) }),
@@ -625,7 +625,7 @@ describe("usage", () => {
     assert.deepStrictEqual(accumulator.completion?.usage, usage(2))
   })
 
-  it("is not zero where none came", () => {
+  it("is absent when no chunk has usage", () => {
     assert.notProperty(completionOf(finish("stop"), chunkOf([], { usage: null })), "usage")
   })
 
@@ -654,7 +654,7 @@ describe("a partial completion", () => {
     chunkOf([], { usage: usage(9) })
   ]
 
-  it("can be had at any moment, and does not change any more", () => {
+  it("can be read at any time, and does not change afterwards", () => {
     const accumulator = new ChatCompletionAccumulator()
     const moments = chunks.map((chunk, at) => {
       accumulator.add(chunk)
@@ -667,7 +667,7 @@ describe("a partial completion", () => {
     for (const [completion, copy] of moments) assert.deepStrictEqual(completion, copy)
   })
 
-  it("has no finish reason for what is unfinished", () => {
+  it("has null for the finish reason of an unfinished choice", () => {
     const { choices } = completionOf(...chunks.slice(0, 8))
     assert.deepStrictEqual(
       choices.map((choice) => choice.finish_reason),
@@ -675,14 +675,14 @@ describe("a partial completion", () => {
     )
   })
 
-  it("leaves the chunks as they were", () => {
+  it("does not change the chunks", () => {
     const copy = structuredClone(chunks)
     void accumulate(chunks).completion
     assert.deepStrictEqual(chunks, copy)
   })
 
   it.prop(
-    "has each choice's text, however it is cut and mixed",
+    "has the text of each choice, however it is split and mixed",
     {
       pieces: Arbitrary.array(
         Arbitrary.all({

@@ -58,7 +58,7 @@ const assertFails = <Tag extends ParadigmErrorReason["_tag"]>({ error }: Outcome
   return { error, reason: error.reason as Extract<ParadigmErrorReason, { _tag: Tag }> }
 }
 
-// Every way that matters to cut bytes into reads: none, each byte, each pair of places around the middle, with empty reads, and in groups.
+// Splits bytes into reads: not at all, at each byte, with empty reads, and in groups.
 const cuts = (bytes: Uint8Array): ReadonlyArray<Stream.Stream<Uint8Array>> => {
   const each = Array.from(bytes, (byte) => Uint8Array.of(byte))
   const every = (size: number) => Arr.chunksOf(bytes, size).map((part) => Uint8Array.from(part))
@@ -75,10 +75,10 @@ const cuts = (bytes: Uint8Array): ReadonlyArray<Stream.Stream<Uint8Array>> => {
   ]
 }
 
-describe("a stream that is whole", () => {
+describe("a complete stream", () => {
   const chunks = [delta({ role: "assistant", content: "" }), text("Hel"), text("lo 😀"), finish(), chunkOf([], { usage })]
 
-  it.effect("is told chunk by chunk, however it is cut", () =>
+  it.effect("emits its chunks, however it is split", () =>
     Effect.gen(function* () {
       for (const end of ["\n", "\r\n", "\r"]) {
         const bytes = utf8([...chunks, "[DONE]"].map((value) => event(value, end)).join(""))
@@ -87,7 +87,7 @@ describe("a stream that is whole", () => {
     })
   )
 
-  it.effect("is told when cut once, anywhere", () =>
+  it.effect("emits its chunks when it is split once, anywhere", () =>
     Effect.gen(function* () {
       const bytes = utf8([text("a"), text("é"), finish(), "[DONE]"].map((value) => event(value)).join(""))
       for (let at = 0; at <= bytes.length; at++) {
@@ -136,7 +136,7 @@ describe("a stream that is whole", () => {
     })
   )
 
-  it.effect("tells nothing after [DONE]", () =>
+  it.effect("emits nothing after [DONE]", () =>
     Effect.gen(function* () {
       const after = [event(text("b")), event({ error: { message: "late" } }), "data: nonsense\n\n", done].join("")
       assertComplete(yield* outcomeOf(event(finish()) + done + after), [finish()])
@@ -151,14 +151,14 @@ describe("a stream that is whole", () => {
     })
   )
 
-  it.effect("does not mind what happens to the bytes after [DONE]", () =>
+  it.effect("ignores a failure of the bytes after [DONE]", () =>
     Effect.gen(function* () {
       const lost = Stream.fail(new ConnectionLost({ phase: "body", code: undefined }))
       assertComplete(yield* run(Stream.concat(ofText(event(finish()) + done), lost)), [finish()])
     })
   )
 
-  it.effect("ends its bytes", () =>
+  it.effect("closes its bytes at the end, and when its reader leaves", () =>
     Effect.gen(function* () {
       let ends = 0
       const bytes = Stream.concat(ofText(event(text("a")), event(finish()), done), Stream.never).pipe(
@@ -171,7 +171,7 @@ describe("a stream that is whole", () => {
     })
   )
 
-  it.effect("may hold comments, other fields, and lines of JSON", () =>
+  it.effect("may have comments, other fields, and JSON of several lines", () =>
     Effect.gen(function* () {
       const lines = JSON.stringify(text("b"), null, 2).split("\n")
       const outcome = yield* outcomeOf(
@@ -184,7 +184,7 @@ describe("a stream that is whole", () => {
     })
   )
 
-  it.effect("may hold a hundred thousand comments in as many reads", () =>
+  it.effect("may have a hundred thousand comments in as many reads", () =>
     Effect.gen(function* () {
       const comments = Stream.fromIterable(
         Arr.makeBy(100_000, () => utf8(": keep-alive\n\n")),
@@ -194,21 +194,21 @@ describe("a stream that is whole", () => {
     })
   )
 
-  it.effect("keeps ten thousand chunks in order", () =>
+  it.effect("emits ten thousand chunks in order", () =>
     Effect.gen(function* () {
       const expected = Arr.makeBy(10_000, (number) => text(`${number} `))
       assertComplete(yield* outcomeOf(expected.map((chunk) => event(chunk)).join("") + event(finish()) + done), [...expected, finish()])
     })
   )
 
-  it.effect("keeps what nobody modelled", () =>
+  it.effect("keeps unknown fields", () =>
     Effect.gen(function* () {
       const chunk = { ...chunkOf([{ index: 0, delta: { content: "a", obfuscation: "xyz" }, token_ids: [1] }]), provider: { name: "p" } }
       assertComplete(yield* outcomeOf(event(chunk), event(finish()), done), [chunk, finish()])
     })
   )
 
-  it.effect("takes a null error for none", () =>
+  it.effect("ignores a null error", () =>
     Effect.gen(function* () {
       const chunk = chunkOf([{ index: 0, delta: { content: "a" }, error: null }], { error: null })
       assertComplete(yield* outcomeOf(event(chunk), event(finish())), [chunk, finish()])
@@ -224,7 +224,7 @@ describe("bytes that end without [DONE]", () => {
     ["the choice is finished, and usage followed", [text("a"), finish("length"), chunkOf([], { usage })]],
     ["the choice is finished for a reason nobody knows", [text("a"), finish("moon")]],
     ["all choices are finished", [text("a"), other({}), finish(), other({ finish_reason: "stop" })]]
-  ])("are whole where %s", ([, chunks]) =>
+  ])("are complete when %s", ([, chunks]) =>
     Effect.gen(function* () {
       assertComplete(yield* outcomeOf(...chunks.map((chunk) => event(chunk))), chunks)
     })
@@ -236,7 +236,7 @@ describe("bytes that end without [DONE]", () => {
     ["the choice is unfinished", [text("a")]],
     ["one of two choices is unfinished", [text("a"), other({}), finish()]],
     ["a tool call is unfinished", [delta({ tool_calls: [{ index: 0, id: "a", function: { name: "f", arguments: '{"a' } }] })]]
-  ])("are truncated where %s", ([, chunks]) =>
+  ])("are truncated when %s", ([, chunks]) =>
     Effect.gen(function* () {
       const outcome = yield* outcomeOf(...chunks.map((chunk) => event(chunk)))
       assert.deepStrictEqual(outcome.chunks, chunks)
@@ -263,7 +263,7 @@ describe("bytes that end without [DONE]", () => {
     })
   )
 
-  it.effect("are whole when what is cut off comes after the finish", () =>
+  it.effect("are complete when the incomplete event comes after the finish reason", () =>
     Effect.gen(function* () {
       assertComplete(yield* outcomeOf(event(text("a")), event(finish()), "data: [DO"), [text("a"), finish()])
     })
@@ -372,7 +372,7 @@ describe("an error in the stream", () => {
     ["a text that is not escaped", `data: {"error": "it said "boom"."}\n\n`, { detail: 'it said "boom".' }],
     ["a field", 'error: {"code":400,"message":"boom","type":"invalid_request_error"}\n\n', { detail: "boom", status: 400 }],
     ["a field that is no JSON", "error: boom\n", { detail: "boom" }]
-  ])("fails it, with what had arrived, being %s", ([, source, expected]) =>
+  ])("fails the stream with what had arrived: %s", ([, source, expected]) =>
     Effect.gen(function* () {
       const before = event(text("Hel")) + event(text("lo")) + event(chunkOf([], { usage }))
       for (const reads of [[before + source + done], [before, source, done], [before, source]]) {
@@ -388,7 +388,7 @@ describe("an error in the stream", () => {
     })
   )
 
-  it.effect("fails it as the first event, with nothing", () =>
+  it.effect("fails the stream without a partial when it is the first event", () =>
     Effect.gen(function* () {
       const outcome = yield* outcomeOf(event({ error: { message: "no" } }), done)
       assert.deepStrictEqual(outcome.chunks, [])
@@ -398,7 +398,7 @@ describe("an error in the stream", () => {
     })
   )
 
-  it.effect("tells the chunks before it, and none after it", () =>
+  it.effect("is preceded by the chunks before it, and ends the stream", () =>
     Effect.gen(function* () {
       const outcome = yield* outcomeOf(event(text("a")) + event({ error: "boom" }) + event(text("b")) + event({ error: "again" }) + done)
       assert.deepStrictEqual(outcome.chunks, [text("a")])
@@ -406,7 +406,7 @@ describe("an error in the stream", () => {
     })
   )
 
-  it.effect("fails it after the finish reason", () =>
+  it.effect("fails the stream after the finish reason", () =>
     Effect.gen(function* () {
       for (const rest of [[done], []]) {
         const outcome = yield* outcomeOf(event(text("a")), event(finish()), event({ error: { message: "boom" } }), ...rest)
@@ -426,7 +426,7 @@ describe("an error in the stream", () => {
     })
   )
 
-  it.effect("is found between chunks that are alike", () =>
+  it.effect("is found between similar chunks", () =>
     Effect.gen(function* () {
       const alike = Arr.makeBy(50, (number) => text(String(number)))
       const outcome = yield* outcomeOf(
@@ -450,7 +450,7 @@ describe("an event that is no chunk", () => {
     ["a string", '"[DONE]"', /./],
     ["a chunk of another endpoint", JSON.stringify({ ...chunkOf([]), choices: [{ index: 0, text: "a" }] }), /choices\[0\]\.delta/],
     ["a chunk whose text is a number", JSON.stringify(text("a")).replace('"content":"a"', '"content":1'), /choices\[0\]\.delta\.content/]
-  ])("fails it, with the event's text and where it is wrong, being %s", ([, source, detail]) =>
+  ])("fails the stream with the event's text and the path of the problem: %s", ([, source, detail]) =>
     Effect.gen(function* () {
       const outcome = yield* outcomeOf(event(text("a")), event(source), event(text("b")), done)
       assert.deepStrictEqual(outcome.chunks, [text("a")])
@@ -463,7 +463,7 @@ describe("an event that is no chunk", () => {
     })
   )
 
-  it.effect("is quoted in part only, and not in the message", () =>
+  it.effect("is quoted in part, and not in the message", () =>
     Effect.gen(function* () {
       const { error, reason } = assertFails(yield* outcomeOf(event(`my diary ${"x".repeat(10_000)}`)), "MalformedChunk")
       assert.isAtMost(reason.text.length, 4096)
@@ -472,7 +472,7 @@ describe("an event that is no chunk", () => {
     })
   )
 
-  it.effect("fails it when it is too large, wherever it is cut", () =>
+  it.effect("fails the stream when it is too large, however it is split", () =>
     Effect.gen(function* () {
       const large = text("x".repeat(400))
       const bytes = utf8(event(text("a")) + event(text("b")) + event(large) + event(finish()))
@@ -488,7 +488,7 @@ describe("an event that is no chunk", () => {
     })
   )
 
-  it.effect("fails it when it never ends", () =>
+  it.effect("fails the stream when it never ends", () =>
     Effect.gen(function* () {
       const endless = Stream.concat(ofText("data: "), Stream.forever(ofText("x".repeat(1000))))
       assertFails(yield* run(endless, { maxEventSize: 100_000 }), "MalformedChunk")
@@ -497,7 +497,7 @@ describe("an event that is no chunk", () => {
 })
 
 describe("bytes that fail", () => {
-  it.effect("fail the stream for their own reason, with what had arrived", () =>
+  it.effect("fail the stream with their reason and what had arrived", () =>
     Effect.gen(function* () {
       const lost = new ConnectionLost({ phase: "body", code: "ECONNRESET" })
       const bytes = Stream.concat(
@@ -516,7 +516,7 @@ describe("bytes that fail", () => {
     })
   )
 
-  it.effect("at once, fail the stream with nothing", () =>
+  it.effect("fail the stream without a partial before the first chunk", () =>
     Effect.gen(function* () {
       const outcome = yield* run(Stream.fail(new ConnectionLost({ phase: "body", code: undefined })))
       assert.deepStrictEqual(outcome.chunks, [])
@@ -524,7 +524,7 @@ describe("bytes that fail", () => {
     })
   )
 
-  it.effect("and every other failure, are told as `redact` has them", () =>
+  it.effect("fail the stream with a redacted error, as every failure does", () =>
     Effect.gen(function* () {
       const lost = Stream.concat(ofText(event(text("a"))), Stream.fail(new ConnectionLost({ phase: "body", code: undefined })))
       for (const bytes of [lost, ofText(event({ error: "boom" })), ofText(event("nonsense")), ofText("")]) {
@@ -534,7 +534,7 @@ describe("bytes that fail", () => {
     })
   )
 
-  it.effect("can be tried again: each run decodes anew", () =>
+  it.effect("can be decoded again by another run", () =>
     Effect.gen(function* () {
       const chunks = ChatCompletionStream.decode(ofText(event(text("a")), event(finish())))
       const twice = [yield* Stream.runCollect(chunks), yield* Stream.runCollect(chunks)]

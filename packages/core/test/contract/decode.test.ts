@@ -33,7 +33,7 @@ const assertRefused = (
 }
 
 describe("decodeChunk", () => {
-  it("takes a chunk as it is", () => {
+  it("returns a valid chunk itself", () => {
     const extended = { ...chunk, extra: { a: [null] }, choices: [{ index: 0, delta: { content: "a", x: 1 }, y: 2 }] }
     for (const value of [chunk, extended, { ...chunk, choices: [] }]) assert.strictEqual(Result.getOrThrow(decodeChunk(value)), value)
   })
@@ -48,7 +48,7 @@ describe("decodeChunk", () => {
     ["an index", withChoice(chunk, { delta: { content: "a" } }), withChoice(chunk, { index: 0, delta: { content: "a" } })],
     ["a delta", withChoice(chunk, { index: 1, finish_reason: "stop" }), withChoice(chunk, { index: 1, delta: {}, finish_reason: "stop" })],
     ["values, but nulls", { ...chunk, id: null, model: null, created: null, object: null }, { ...chunk, id: "", model: "", created: 0 }]
-  ])("does without %s", (_, value, expected) => {
+  ])("completes a chunk without %s", (_, value, expected) => {
     assert.deepStrictEqual<unknown>(Result.getOrThrow(decodeChunk(value)), expected)
   })
 
@@ -69,13 +69,13 @@ describe("decodeChunk", () => {
     ],
     ["a list", [chunk], [""]],
     ["a text", "chunk", [""]]
-  ])("refuses %s, by its path", (_, value, paths) => {
+  ])("rejects %s with its path", (_, value, paths) => {
     assertRefused(decodeChunk(value), ...paths)
   })
 })
 
 describe("decodeCompletion", () => {
-  it("takes a completion as it is", () => {
+  it("returns a valid completion itself", () => {
     for (const value of [completion, { ...completion, extra: null }, { ...completion, choices: [] }]) {
       assert.strictEqual(Result.getOrThrow(decodeCompletion(value)), value)
     }
@@ -93,7 +93,7 @@ describe("decodeCompletion", () => {
       withChoice(completion, { index: 2, message }, { index: 0, message }, { index: 1, message }),
       withChoice(completion, { index: 0, message }, { index: 1, message }, { index: 2, message })
     ]
-  ])("does without %s", (_, value, expected) => {
+  ])("completes a completion without %s", (_, value, expected) => {
     const unfinished = Object.values((value as { readonly choices: ReadonlyArray<object> }).choices).every(
       (choice) => !("finish_reason" in choice)
     )
@@ -112,13 +112,13 @@ describe("decodeCompletion", () => {
     ["content that is a number", withChoice(completion, { index: 0, message: { content: 1 } }), ["choices[0].message.content"]],
     ["a list", [completion], [""]],
     ["null", null, [""]]
-  ])("refuses %s, by its path", (_, value, paths) => {
+  ])("rejects %s with its path", (_, value, paths) => {
     assertRefused(decodeCompletion(value), ...paths)
   })
 })
 
 describe("decodeRequest", () => {
-  it("takes a request as it is, and completes nothing", () => {
+  it("returns a valid request itself, and completes nothing", () => {
     const request = { model: "alfred", messages: [{ role: "user", content: "a" }], extra: 1 }
     assert.strictEqual(Result.getOrThrow(decodeRequest(request)), request)
     assertRefused(decodeRequest({ messages: [{ content: "a" }] }), "model", "messages[0].role")
