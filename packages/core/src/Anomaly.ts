@@ -88,8 +88,8 @@ const bounded = (text: string) => (text.length <= maxText ? text : `${text.slice
  * const anomalies = new Anomaly.Anomalies()
  * anomalies.add("usage", "usage", "token counts", { prompt_tokens: null })
  * anomalies.add("usage", "usage", "token counts", { prompt_tokens: null })
- * console.log(anomalies.list.map(({ count, raw, repair }) => `${count} x ${repair}: ${raw}`).join())
- * // => 2 x usage: {"prompt_tokens":null}
+ * const [anomaly] = anomalies.list
+ * console.log(anomaly?.repair, anomaly?.count, anomaly?.raw) // => usage 2 {"prompt_tokens":null}
  * ```
  *
  * @category models

@@ -57,10 +57,12 @@ const isData = (text: string, at: number) =>
  * ```ts
  * import { ServerSentEvents } from "@paradigm-effect/core"
  *
- * const parser = new ServerSentEvents.Parser({ onEvent: (data, event) => console.log(event, data) })
+ * const events: Array<string> = []
+ * const parser = new ServerSentEvents.Parser({ onEvent: (data) => events.push(data) })
  * const encoder = new TextEncoder()
  * parser.push(encoder.encode("data: Hel"))
- * parser.push(encoder.encode("lo\n\n")) // => message Hello
+ * parser.push(encoder.encode("lo\n\n"))
+ * console.log(events.join()) // => Hello
  * ```
  *
  * @category parsing
@@ -258,8 +260,7 @@ const singleLine = (field: string, value: string | undefined) => {
  * ```ts
  * import { ServerSentEvents } from "@paradigm-effect/core"
  *
- * console.log(JSON.stringify(ServerSentEvents.encode({ event: "note", data: "two\nlines" })))
- * // => "event: note\ndata: two\ndata: lines\n\n"
+ * console.log(JSON.stringify(ServerSentEvents.encode({ data: "two\nlines" }))) // => "data: two\ndata: lines\n\n"
  * ```
  *
  * @category encoding
