@@ -374,11 +374,9 @@ export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    const how = this.done ? " with [DONE]" : ""
-    if (this.chunks > 0)
-      return `The stream ended${how} after ${this.chunks} chunks, before ${this.done ? "any choice" : "every choice"} had a finish reason`
-    const text = this.excerpt.trim()
-    return `The stream ended${how} before its first chunk${text === "" ? "" : `: ${text.length > 200 ? `${text.slice(0, 199)}…` : text}`}`
+    const text = this.excerpt.trim().slice(0, 200)
+    const when = this.chunks === 0 ? "before its first chunk" : `after ${this.chunks} chunks, before the completion was finished`
+    return `The stream ended ${this.done ? "with [DONE] " : ""}${when}${quoted(text)}`
   }
 }
 

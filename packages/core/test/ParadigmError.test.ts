@@ -162,7 +162,7 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     },
     {
       reason: new Errors.StreamTruncated({ chunks: 3, done: false, excerpt: "" }),
-      message: "The stream ended after 3 chunks, before every choice had a finish reason",
+      message: "The stream ended after 3 chunks, before the completion was finished",
       isRetryable: false
     }
   ],

@@ -66,7 +66,7 @@ const joinParts = (parts: unknown, name: "text" | "thinking", depth = 0): string
 }
 
 // The fields that may not be taken out, without the indices of their paths.
-const essential = /^choices(\.(index|(delta|message)(\.(content|tool_calls(\.(index|(function|custom)(\.\w+)?))?))?))?$/
+const essential = /^\.choices(\.(index|(delta|message)(\.(content|tool_calls(\.(index|(function|custom)(\.\w+)?))?))?))?$/
 
 const maxPasses = 64
 
@@ -97,21 +97,17 @@ export class Repairer {
     return undefined
   }
 
-  #remove(owner: unknown, path: string, expected: string, isOutermost: boolean): string | undefined {
+  #remove(value: unknown, path: string, expected: string, isOutermost: boolean): string | undefined {
+    let owner = value
     let names = ""
-    let place = ""
     let found: readonly [owner: Json, key: string, place: string] | undefined
-    for (const key of path.match(/[^.[\]]+/g) ?? []) {
-      if (isOutermost && found !== undefined) break
-      if (Array.isArray(owner)) {
-        place += `[${key}]`
-        owner = owner[Number(key)]
-      } else if (isObject(owner) && Object.hasOwn(owner, key)) {
-        names += names === "" ? key : `.${key}`
-        place += place === "" ? key : `.${key}`
-        if (!essential.test(names)) found = [owner, key, place]
-        owner = owner[key]
-      } else break
+    for (const { 0: key, index } of path.matchAll(/[^.[\]]+/g)) {
+      if (typeof owner !== "object" || owner === null || !Object.hasOwn(owner, key) || (isOutermost && found !== undefined)) break
+      if (isObject(owner)) {
+        names += `.${key}`
+        if (!essential.test(names)) found = [owner, key, path.slice(0, index + key.length)]
+      }
+      owner = (owner as Json)[key]
     }
     if (found === undefined) return undefined
     this.#anomalies.add("removed", found[2], expected, found[0][found[1]])
