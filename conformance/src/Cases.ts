@@ -9,6 +9,7 @@ import backpressure from "../cases/backpressure.json" with { type: "json" }
 import cancel from "../cases/cancel.json" with { type: "json" }
 import concurrency from "../cases/concurrency.json" with { type: "json" }
 import error from "../cases/error.json" with { type: "json" }
+import repair from "../cases/repair.json" with { type: "json" }
 import requestForm from "../cases/request-form.json" with { type: "json" }
 import requestJson from "../cases/request-json.json" with { type: "json" }
 import response from "../cases/response.json" with { type: "json" }
@@ -28,6 +29,7 @@ const files: ReadonlyArray<unknown> = [
   requestForm,
   auth,
   response,
+  repair,
   sse,
   utf8,
   stream,

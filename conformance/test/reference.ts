@@ -3,7 +3,7 @@
  */
 import type { Operation } from "../src/Case.ts"
 import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/Subject.ts"
-import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, parse } from "./referenceStream.ts"
+import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, mendCompletion, parse } from "./referenceStream.ts"
 
 const fromStatus = (status: number, body: string, url: URL, bug: string | undefined) => {
   const value = parse(body)
@@ -279,8 +279,13 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
   if (error !== undefined) throw error
   if (bug === "any-page-is-an-empty-completion" && value === undefined) return { choices: [] }
   if (!isChunk(value)) throw unexpected(`choices? ${body.slice(0, 100)}`)
-  if (bug === "drops-unknown-response-fields") return keepKnown(value as Json)
-  if (bug === "zero-for-missing-usage") (value as Json)["usage"] ??= { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
+  mendCompletion(value, bug)
+  if (bug === "drops-unknown-response-fields") return keepKnown(value)
+  if (bug === "zero-for-missing-usage") value["usage"] ??= { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
+  const choices = value["choices"] as ReadonlyArray<Json>
+  if (bug !== "takes-abort-for-success" && choices.some((choice) => choice["finish_reason"] === "abort")) {
+    throw new Failure("Aborted", "the answer was aborted", { ...about, retryable: true, partial: value })
+  }
   return value
 }
 

@@ -19,7 +19,7 @@ export class Failure extends Error {
 
 export const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
 
-export const parse = (text: string): unknown => {
+const tryParse = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {
@@ -35,6 +35,8 @@ export const codeOf = (value: unknown): string | undefined => {
   const word = typeof error === "string" && /^\w+$/.test(error) ? error : code
   return typeof word === "string" || typeof word === "number" ? String(word) : undefined
 }
+/** Parses JSON, also with Python's numbers that are not finite. */
+export const parse = (text: string): unknown => tryParse(text) ?? tryParse(text.replace(/: *-?(NaN|Infinity)\b/g, ": null"))
 
 export const describe = (value: unknown): string =>
   typeof value === "string"
@@ -85,6 +87,7 @@ async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined
       const trimmed = bug === "needs-the-space" ? value.slice(1) : value.replace(/^ /, "")
       if (field === "data" || (bug === "ignores-case" && field.toLowerCase() === "data")) data.push(trimmed)
       if (field === "event") name = trimmed
+      if (field === "error") yield { data: trimmed, name: "error:" }
     }
     unfinished.push(text.slice(start))
   }
@@ -99,12 +102,17 @@ export const fault = (value: unknown, data: string, name: string, bug: string | 
     return new Failure("StreamFault", describe(body), { ...(status === undefined ? {} : { status }), code })
   }
   if (name === "error" && bug !== "ignores-event-names") return make(value ?? data)
+  const unescaped = value === undefined ? /^\{"error": "(.*)"\}$/.exec(data)?.[1] : undefined
+  if (unescaped !== undefined) return make(unescaped)
   if (!isObject(value)) return undefined
-  const { choices, error } = value
-  if (error === null && bug === "null-is-an-error") return make(error)
+  const { choices } = value
+  const groq = value["x_groq"]
+  const error = value["error"] ?? (isObject(groq) ? groq["error"] : undefined)
+  if (value["error"] === null && bug === "null-is-an-error") return make(error)
   if (typeof error === "string" && bug !== "ignores-string-errors") return make(error)
   if (isObject(error) && bug !== "ignores-nested-errors") return make(error)
   if (value["object"] === "error" && bug !== "ignores-flat-errors") return make(value)
+  if (choices === undefined && (typeof value["detail"] === "string" || typeof value["code"] === "string")) return make(value)
   const choice: unknown = Array.isArray(choices)
     ? choices.find((item: unknown) => isObject(item) && (isObject(item["error"]) || item["finish_reason"] === "error"))
     : undefined
@@ -114,7 +122,119 @@ export const fault = (value: unknown, data: string, name: string, bug: string | 
 const isChoice = (value: unknown) =>
   isObject(value) && (value["index"] === undefined || typeof value["index"] === "number") && typeof value["message"] !== "string"
 
-export const isChunk = (value: unknown) => isObject(value) && Array.isArray(value["choices"]) && value["choices"].every(isChoice)
+export const isChunk = (value: unknown): value is Json =>
+  isObject(value) && Array.isArray(value["choices"]) && value["choices"].every(isChoice)
+
+const number = (value: unknown) => (typeof value === "string" && value !== "" ? Number(value) : value)
+const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0
+
+const mendUsage = (usage: unknown, bug: string | undefined): unknown => {
+  if (!isObject(usage)) return undefined
+  let [prompt, completion, total] = ["prompt_tokens", "completion_tokens", "total_tokens"].map((name) => number(usage[name]))
+  if (isCount(prompt) && isCount(total)) completion = isCount(completion) ? completion : total - prompt
+  if (isCount(completion) && isCount(total)) prompt = isCount(prompt) ? prompt : total - completion
+  if (!isCount(prompt) || !isCount(completion)) {
+    if (bug === "refuses-usage-without-counts") throw new Failure("MalformedChunk", "usage has no counts")
+    return undefined
+  }
+  total = isCount(total) ? total : prompt + completion
+  return { ...usage, prompt_tokens: prompt, completion_tokens: completion, total_tokens: total }
+}
+
+const textOf = (value: unknown): string =>
+  typeof value === "string" ? value : Array.isArray(value) ? value.map((part) => textOf(isObject(part) ? part["text"] : part)).join("") : ""
+
+// A message or a delta: parts of a text become the text, calls a list, their arguments JSON text.
+const mendMessage = (message: Json) => {
+  if (message["role"] === "") delete message["role"]
+  if (message["reasoning"] === message["reasoning_content"]) delete message["reasoning_content"]
+  if (Array.isArray(message["reasoning"])) message["reasoning"] = textOf(message["reasoning"])
+  if (Array.isArray(message["content"])) {
+    const thoughts = message["content"].filter((part) => isObject(part) && "thinking" in part) as ReadonlyArray<Json>
+    if (thoughts.length > 0) message["reasoning"] = thoughts.map((part) => textOf(part["thinking"])).join("")
+    message["content"] = textOf(message["content"])
+  }
+  if (isObject(message["tool_calls"])) message["tool_calls"] = [message["tool_calls"]]
+  for (const call of (message["tool_calls"] ?? []) as ReadonlyArray<Json>) {
+    const called = call["function"]
+    if (isObject(called) && "arguments" in called && typeof called["arguments"] !== "string") {
+      called["arguments"] = JSON.stringify(called["arguments"] ?? {})
+    }
+  }
+}
+
+/** A completion as this client reads it: what deviates is mended or taken out. */
+export const mendCompletion = (value: Json, bug: string | undefined): Json => {
+  value["usage"] = mendUsage(value["usage"], bug)
+  for (const choice of value["choices"] as ReadonlyArray<Json>) {
+    const { message } = choice
+    if (!isObject(message)) continue
+    mendMessage(message)
+    message["role"] ??= "assistant"
+    for (const [i, call] of ((message["tool_calls"] ?? []) as ReadonlyArray<Json>).entries()) call["id"] ||= `call_${i}`
+  }
+  return value
+}
+
+/** The chunks of one stream: which calls its indices stand for, and what arrived. */
+class Mender {
+  readonly #bug: string | undefined
+  readonly #calls = new Map<unknown, Array<{ id: unknown; isNamed: boolean }>>()
+  readonly #current = new Map<string, number>()
+  readonly #texts = new Map<unknown, string>()
+
+  constructor(bug: string | undefined) {
+    this.#bug = bug
+  }
+
+  /** A chunk; `undefined` when there is none. */
+  chunk(value: Json): Json | undefined {
+    value["usage"] = mendUsage(value["usage"], this.#bug)
+    if (!isObject(value["usage"])) delete value["usage"]
+    if (value["choices"] === null || value["choices"] === undefined) {
+      if (value["usage"] === undefined) return undefined
+      value["choices"] = []
+    }
+    if (!isChunk(value)) return value
+    for (const choice of value["choices"] as ReadonlyArray<Json>) this.#choice(choice)
+    return value
+  }
+
+  #choice(choice: Json) {
+    const index = choice["index"] ?? 0
+    const before = this.#texts.get(index) ?? ""
+    if (["", "null", "None", undefined].includes(choice["finish_reason"] as string | undefined)) choice["finish_reason"] = null
+    if (isObject(choice["message"]) && choice["delta"] === undefined) {
+      const text = textOf(choice["message"]["content"])
+      choice["delta"] = { content: text.startsWith(before) ? text.slice(before.length) : "" }
+      delete choice["message"]
+    }
+    const delta = isObject(choice["delta"]) ? choice["delta"] : {}
+    mendMessage(delta)
+    this.#texts.set(index, before + textOf(delta["content"]))
+    const known = this.#calls.get(index) ?? []
+    this.#calls.set(index, known)
+    for (const call of (delta["tool_calls"] ?? []) as ReadonlyArray<Json>) call["index"] = this.#place(index, known, call)
+    if (choice["finish_reason"] === null) return
+    const made = known.flatMap((call, i) => (call.id === undefined ? [{ index: i, id: `call_${i}` }] : []))
+    if (made.length > 0) choice["delta"] = { ...delta, tool_calls: made }
+  }
+
+  #place(choice: unknown, known: Array<{ id: unknown; isNamed: boolean }>, call: Json): number {
+    const id = call["id"] || undefined
+    const wire = isCount(call["index"]) ? `${String(choice)} ${call["index"]}` : undefined
+    const isNamed = isObject(call["function"]) && typeof call["function"]["name"] === "string"
+    let at = wire === undefined ? (id === undefined && !isNamed ? known.length - 1 : -1) : (this.#current.get(wire) ?? -1)
+    if (this.#bug === "joins-calls-of-one-index" && isCount(call["index"])) return call["index"]
+    if (id !== undefined && (at === -1 || (known[at]?.id ?? id) !== id))
+      at = wire === undefined || at !== -1 ? known.findIndex((item) => item.id === id) : -1
+    if (at === -1) at = known.push({ id, isNamed }) - 1
+    const item = known[at]
+    if (item !== undefined) item.id ??= id
+    if (wire !== undefined) this.#current.set(wire, at)
+    return at
+  }
+}
 
 async function* reads(body: ReadableStream<Uint8Array>, bug: string | undefined) {
   const reader = body.getReader()
@@ -134,23 +254,51 @@ async function* reads(body: ReadableStream<Uint8Array>, bug: string | undefined)
   }
 }
 
+async function* remembering(source: AsyncIterable<Uint8Array>, beginning: Array<string>) {
+  let size = 0
+  for await (const read of source) {
+    if (size < 4096) beginning.push(new TextDecoder().decode(read.subarray(0, 4096)))
+    size += read.length
+    yield read
+  }
+}
+
 export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | undefined) {
+  const finished = new Set<unknown>()
   const unfinished = new Set<unknown>()
+  const aborted = new Set<unknown>()
+  const mender = new Mender(bug)
+  const beginning: Array<string> = []
   let any = false
   let over = false
   let last: unknown
-  for await (const { data, name } of events(reads(body, bug), bug)) {
+  const end = () => {
+    if (aborted.size > 0 && bug !== "takes-abort-for-success") throw new Failure("Aborted", "the choice was aborted", { retryable: true })
+    if (any) return
+    const text = beginning.join("")
+    const value = parse(text)
+    throw (isObject(value) ? fault(value, text, "", bug) : undefined) ?? new Failure("StreamTruncated", `no chunk: ${text.slice(0, 200)}`)
+  }
+  for await (const { data, name } of events(remembering(reads(body, bug), beginning), bug)) {
     if (over && bug === "waits-for-the-end") continue
-    if (data === "[DONE]" || (bug === "done-is-a-prefix" && data.startsWith("[DONE]"))) {
+    if (name === "error:") throw fault(parse(data), data, "error", bug) ?? new Failure("StreamFault", data)
+    if (data.trim() === "[DONE]" || (bug === "done-is-a-prefix" && data.startsWith("[DONE]"))) {
       over = true
       if (bug === "waits-for-the-end" || bug === "reads-on-after-done") continue
       if (bug === "drops-the-last-chunk") return
       if (last !== undefined) yield last
+      end()
+      if (unfinished.size > 0 && finished.size === 0 && bug !== "takes-done-for-success") {
+        throw new Failure("StreamTruncated", "the stream ended with [DONE] before any choice had a finish reason")
+      }
       return
     }
-    const value = parse(data)
-    const error = fault(value, data, name, bug)
+    if (data.trim() === "") continue
+    const parsed = parse(data)
+    const error = fault(parsed, data, name, bug)
     if (error !== undefined) throw error
+    const value = isObject(parsed) ? mender.chunk(parsed) : parsed === null ? undefined : (parsed ?? data)
+    if (value === undefined) continue
     if (bug === "drops-unknown-chunk-fields" && isObject(value)) delete value["vendor"]
     if (bug === "needs-a-role" && !any && !data.includes('"role"')) throw new Failure("MalformedChunk", "no role")
     if (!isChunk(value)) {
@@ -159,9 +307,12 @@ export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | un
     }
     any = true
     for (const choice of (value as { readonly choices: ReadonlyArray<Json> }).choices) {
-      if (typeof choice["finish_reason"] === "string" || (choice["finish_reason"] === null && bug === "null-finishes"))
-        unfinished.delete(choice["index"] ?? 0)
-      else unfinished.add(choice["index"] ?? 0)
+      const index = choice["index"] ?? 0
+      if (choice["finish_reason"] === "abort") aborted.add(index)
+      if (typeof choice["finish_reason"] === "string" || (choice["finish_reason"] === null && bug === "null-finishes")) {
+        finished.add(index)
+        unfinished.delete(index)
+      } else if (!finished.has(index)) unfinished.add(index)
       if (bug === "mixes-choices") (choice as { index: number }).index = 0
     }
     if (bug === "drops-usage" && (value as { readonly choices: ReadonlyArray<Json> }).choices.length === 0) continue
@@ -171,6 +322,8 @@ export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | un
     } else yield value
     if (bug === "ends-at-the-finish-reason" && any && unfinished.size === 0) return
   }
-  if (over || bug === "succeeds-when-truncated") return
+  if (bug === "succeeds-when-truncated") return
+  end()
+  if (over) return
   if (!any || unfinished.size > 0) throw new Failure("StreamTruncated", "the stream ended early")
 }

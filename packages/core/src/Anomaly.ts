@@ -1,9 +1,57 @@
 /**
- * Deviations from the contract that cost a response a field but not its text. What the client repairs or leaves out is never lost in silence:
- * each deviation is listed in `ResponseInfo.anomalies` and in `ParadigmError.anomalies`.
+ * Deviations of a response from the contract. A deviation costs a response a field, but not its text: the client repairs the field or takes
+ * it out, and lists the deviation in `ResponseInfo.anomalies` and in `ParadigmError.anomalies`.
  *
  * @since 0.1.0
  */
+import { jsonText } from "./json/jsonText.ts"
+
+/**
+ * The name of a repair.
+ *
+ * - `envelope`: `id`, `object`, `created` or `model` is missing or has another type. The field gets the nearest valid value.
+ * - `choices`: an event has no choices. It is no chunk; the usage in it counts.
+ * - `choice-index`: the index of a choice is missing or a text.
+ * - `delta`: a chunk's choice has no delta, which adds nothing.
+ * - `message-frame`: a chunk's choice has a `message` instead of a `delta`. The chunk gets the part of it that did not arrive before.
+ * - `role`: the role is empty.
+ * - `text-parts`: a text is a list of parts. Text parts are joined as `content`, thinking parts as `reasoning`.
+ * - `reasoning-twice`: `reasoning_content` repeats `reasoning`.
+ * - `finish-reason`: the finish reason is `""`, `"null"` or `"None"`, which means null.
+ * - `tool-calls`: `tool_calls` is one call instead of a list, or the list holds nulls.
+ * - `tool-call-index`: the index of a tool call is missing or wrong, or two calls have the same one.
+ * - `tool-call-id`: a tool call has no id. One is generated.
+ * - `tool-call-type`: the type of a tool call is missing.
+ * - `arguments`: the arguments of a call are JSON instead of a JSON text.
+ * - `logprobs`: log probabilities have another form.
+ * - `usage`: token counts are missing or have another type. What cannot be derived is taken out.
+ * - `removed`: any other field that does not have the contract's type. It is taken out.
+ * - `unfinished`: a choice has no finish reason.
+ * - `more`: deviations beyond the first 20.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Repair =
+  | "envelope"
+  | "choices"
+  | "choice-index"
+  | "delta"
+  | "message-frame"
+  | "role"
+  | "text-parts"
+  | "reasoning-twice"
+  | "finish-reason"
+  | "tool-calls"
+  | "tool-call-index"
+  | "tool-call-id"
+  | "tool-call-type"
+  | "arguments"
+  | "logprobs"
+  | "usage"
+  | "removed"
+  | "unfinished"
+  | "more"
 
 /**
  * One deviation of a response from the contract.
@@ -12,12 +60,63 @@
  * @since 0.1.0
  */
 export interface Anomaly {
-  /** The name of the repair that was applied, for example `usage-counts`. */
-  readonly repair: string
+  /** The name of the repair that was applied, for example `usage`. */
+  readonly repair: Repair
   /** The path of the field, for example `choices[0].delta.tool_calls[0].index`. At most 200 characters. */
   readonly path: string
-  /** What the contract has there, for example `integer of at least 0`. */
+  /** The type that the field has in the contract, for example `integer`, or that the repair gave it. `undefined` when it was taken out. */
   readonly expected: string
-  /** The beginning of the JSON text that the server sent there, at most 200 characters. Empty when the field was missing. */
+  /** The beginning of the JSON text that the server sent, at most 200 characters. Empty when the field was missing. */
   readonly raw: string
+  /** The number of times that this repair was applied to this path. Above 1 in a stream only. */
+  readonly count: number
+}
+
+const maxText = 200
+const maxListed = 20
+
+const bounded = (text: string) => (text.length <= maxText ? text : `${text.slice(0, maxText - 1)}…`)
+
+/**
+ * The anomalies of one response. Repetitions of a repair at the same path are counted, not listed again. The list has at most 20 anomalies,
+ * and a last one named `more` that counts the others.
+ *
+ * @example
+ * ```ts
+ * import { Anomaly } from "@paradigm-effect/core"
+ *
+ * const anomalies = new Anomaly.Anomalies()
+ * anomalies.add("usage", "usage", "token counts", { prompt_tokens: null })
+ * anomalies.add("usage", "usage", "token counts", { prompt_tokens: null })
+ * const [anomaly] = anomalies.list
+ * console.log(anomaly?.repair, anomaly?.count, anomaly?.raw) // => usage 2 {"prompt_tokens":null}
+ * ```
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Anomalies {
+  /** The number of repairs that were applied. */
+  total = 0
+  readonly #listed = new Map<string, Anomaly>()
+
+  /** Adds a repair of a value. An `undefined` value was missing. */
+  add(repair: Repair, path: string, expected: string, value?: unknown): void {
+    this.total++
+    const place = bounded(path)
+    const key = `${repair} ${place}`
+    const before = this.#listed.get(key)
+    if (before !== undefined) this.#listed.set(key, { ...before, count: before.count + 1 })
+    else if (this.#listed.size < maxListed) {
+      const raw = value === undefined ? "" : bounded(jsonText(value) ?? "…")
+      this.#listed.set(key, { repair, path: place, expected: bounded(expected), raw, count: 1 })
+    }
+  }
+
+  /** The anomalies so far, in the order of their first occurrence. */
+  get list(): ReadonlyArray<Anomaly> {
+    const listed = [...this.#listed.values()]
+    const more = listed.reduce((count, anomaly) => count - anomaly.count, this.total)
+    return more === 0 ? listed : [...listed, { repair: "more", path: "", expected: "", raw: "", count: more }]
+  }
 }

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { ChatCompletionChunk } from "./ChatCompletion.ts"
+import type { ChatCompletionAccumulator } from "./ChatCompletionAccumulator.ts"
 import type { ParadigmError, ParadigmErrorReason } from "./ParadigmError.ts"
 import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
 import { ChunkReader } from "./stream/ChunkReader.ts"
@@ -18,6 +19,8 @@ import { ChunkReader } from "./stream/ChunkReader.ts"
  * @since 0.1.0
  */
 export interface Options {
+  /** Gets the chunks and the anomalies. Give each stream its own. */
+  readonly accumulator?: ChatCompletionAccumulator | undefined
   /** The request id for errors. */
   readonly requestId?: string | undefined
   /** Maximum size of an event's data, in UTF-16 code units. Defaults to 64 Mi. */

@@ -250,20 +250,30 @@ export const toReason = ({ body, headers, model, now, status, url }: RawErrorRes
 const isGiven = (value: unknown) => value !== undefined && value !== null
 
 const isFaultyChoice = (choice: unknown): boolean =>
-  Predicate.isObject(choice) && (isGiven(choice["error"]) || choice["finish_reason"] === "error")
+  Predicate.isObject(choice) && (Boolean(choice["error"]) || choice["finish_reason"] === "error")
+
+// An event without choices that has an error's words.
+const isErrorBody = ({ code, detail, message, status, type }: Readonly<Record<PropertyKey, unknown>>): boolean =>
+  type === "error" ||
+  text(detail) !== undefined ||
+  Array.isArray(detail) ||
+  (text(message) !== undefined && (text(code) ?? statusOf(code) ?? statusOf(status)) !== undefined)
+
+// Some servers write an error's words into JSON without escaping them.
+const unescapedError = /^\s*\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?\s*$/
 
 /**
- * Decodes the error that an event of a stream, or a response with status 200, reports. Returns `undefined` if it reports none.
+ * Reads the error that an event of a stream, or a response with status 200, reports. Returns `undefined` when it reports none.
  *
- * Known shapes: `{"error": {…}}`, `{"error": "…"}`, the flat `{"object": "error", …}`, any payload of an event named `error`, and a choice
- * that has an `error` or the finish reason `error`.
+ * Known shapes: `{"error": {…}}`, `{"error": "…"}` (also when the text is not escaped), the flat `{"object": "error", …}`, any other error body
+ * without choices, Groq's `x_groq.error`, any data of an event named `error`, and a choice with an `error` or the finish reason `error`.
  *
  * @example
  * ```ts
  * import { ErrorBody } from "@paradigm-effect/core"
  *
- * const text = '{"error":{"message":"Context length exceeded","code":"CONTEXT_LENGTH_EXCEEDED"}}'
- * console.log(ErrorBody.fromEvent(JSON.parse(text), text)?.code) // => CONTEXT_LENGTH_EXCEEDED
+ * const data = `{"error": {"message": "The engine stopped", "code": 500}}`
+ * console.log(ErrorBody.fromEvent(JSON.parse(data), data)?.detail) // => The engine stopped
  * ```
  *
  * @category decoding
@@ -271,14 +281,22 @@ const isFaultyChoice = (choice: unknown): boolean =>
  */
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
   const body: Body = Predicate.isObject(value) ? value : {}
-  const { choices, error, object } = body
-  const isError = isGiven(error) || object === "error" || event === "error"
+  const { choices, object, x_groq } = body
+  const hasChoices = isGiven(choices)
+  const error = body["error"] ?? (Predicate.isObject(x_groq) ? x_groq["error"] : undefined)
+  const words = value === undefined ? unescapedError.exec(source.slice(0, 4096))?.[1] : undefined
+  const isError =
+    (hasChoices ? Boolean(error) : isGiven(error) || isErrorBody(body)) || object === "error" || event === "error" || words !== undefined
   const choice: unknown = Array.isArray(choices) ? choices.find(isFaultyChoice) : undefined
   if (!isError && choice === undefined) return undefined
-  const reading: Reading = isError ? (Predicate.isObject(value) ? readObject(body) : read(source)) : readObject(choice as Body)
+  const reading: Reading = !isError
+    ? readObject(choice as Body)
+    : Predicate.isObject(value)
+      ? readObject(isGiven(error) ? { ...body, error } : body)
+      : read(source)
   const { code, detail, docUrl, param, status, type } = reading
   return new StreamFault({
-    detail: detail ?? "the server did not say what",
+    detail: text(words) ?? detail ?? "the server did not say what",
     code,
     type,
     param,
@@ -295,10 +313,11 @@ export const fromEvent = (value: unknown, source: string, event = "message"): St
  * ```ts
  * import { ErrorBody } from "@paradigm-effect/core"
  *
- * console.log(ErrorBody.fromText('{"error":"Unauthorized"}')?.detail) // => Unauthorized
+ * console.log(ErrorBody.fromText(`{"error": "overloaded"}`)?.detail) // => overloaded
+ * console.log(ErrorBody.fromText("<html></html>")) // => undefined
  * ```
  *
  * @category decoding
  * @since 0.1.0
  */
-export const fromText = (source: string): StreamFault | undefined => fromEvent(parse(source), source)
+export const fromText = (source: string, event?: string): StreamFault | undefined => fromEvent(parse(source), source, event)

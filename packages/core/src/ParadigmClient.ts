@@ -11,16 +11,18 @@ import * as Exit from "effect/Exit"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Anomaly } from "./Anomaly.ts"
+import { Anomalies, type Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
 import { Call } from "./client/Call.ts"
 import { type CallOptions, type Options, resolveCall, resolveOptions, type Runtime } from "./client/options.ts"
-import { decodeCompletion } from "./contract/decode.ts"
+import { abortedChoices, decodeCompletion } from "./contract/decode.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import { describeFields } from "./errors/FieldErrors.ts"
-import { ParadigmError } from "./ParadigmError.ts"
+import { parseJson } from "./json/jsonText.ts"
+import { Aborted, ParadigmError } from "./ParadigmError.ts"
 import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
 import { ChunkReader, type Source } from "./stream/ChunkReader.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -110,16 +112,25 @@ const responseInfo = ({ headers, requestId, status }: OpenResponse, anomalies: (
   }
 })
 
-const readCompletion = (response: OpenResponse, body: string): Effect.Effect<ChatCompletion, ParadigmError> => {
+const readCompletion = (response: OpenResponse, body: string): Effect.Effect<CompletionResponse, ParadigmError> => {
+  const { requestId } = response
   let value: unknown
   try {
-    value = JSON.parse(body)
+    value = parseJson(body)
   } catch {
     return Effect.fail(unexpected(response, body === "" ? "it is empty" : "it is not JSON", body))
   }
   const fault = ErrorBody.fromEvent(value, body)
-  if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId: response.requestId }))
-  return Effect.mapError(Effect.fromResult(decodeCompletion(value)), (fields) => unexpected(response, describeFields(fields), body))
+  if (fault !== undefined) return Effect.fail(new ParadigmError({ reason: fault, requestId }))
+  const found = new Anomalies()
+  const decoded = decodeCompletion(value, found)
+  const anomalies = found.list
+  if (Result.isFailure(decoded)) return Effect.fail(unexpected(response, describeFields(decoded.failure), body).with({ anomalies }))
+  const completion = decoded.success
+  const choices = abortedChoices(completion.choices.map(({ finish_reason, index }) => [index, finish_reason]))
+  if (choices.length === 0) return Effect.succeed({ completion, response: responseInfo(response, () => anomalies) })
+  const usage = completion.usage ?? undefined
+  return Effect.fail(new ParadigmError({ reason: new Aborted({ choices }), requestId, partial: completion, usage, anomalies }))
 }
 
 /**
@@ -162,12 +173,14 @@ export const makeWith = Effect.fnUntraced(function* (
         Effect.gen(function* () {
           const response = yield* call.attempt(key)
           const text = yield* timed(readText(response), "idle", limits.idle)
-          return { completion: yield* readCompletion(response, text), response: responseInfo(response, () => []) }
+          return yield* readCompletion(response, text)
         })
       )
     return yield* timed(call.retries.run(attempt), "total", limits.total).pipe(
       Effect.mapError((error) => call.toError(error)),
-      Effect.onExit((exit) => call.end(exit, Exit.isSuccess(exit) ? exit.value.completion : undefined))
+      Effect.onExit((exit) =>
+        Exit.isSuccess(exit) ? call.end(exit, exit.value.completion, exit.value.response.anomalies) : call.end(exit, undefined)
+      )
     )
   })
 
@@ -182,7 +195,7 @@ export const makeWith = Effect.fnUntraced(function* (
       source: {
         reads: response.reads,
         close: response.close,
-        decoder: new ChunkDecoder({ requestId: response.requestId })
+        decoder: new ChunkDecoder({ requestId: response.requestId, acceptUnfinished: call.settings.acceptUnfinished })
       } satisfies Source
     }))
     const { response, source } = yield* timed(open, "total", limits.total).pipe(
@@ -200,7 +213,10 @@ export const makeWith = Effect.fnUntraced(function* (
           scope
         )
     })
-    const end = Effect.suspend(() => call.end(reader.decoder.outcome, reader.decoder.completion))
+    const end = Effect.suspend(() => {
+      const { anomalies, completion, outcome } = reader.decoder
+      return call.end(outcome, completion, anomalies)
+    })
     yield* Effect.addFinalizer(() => end)
     const chunks = Stream.fromChannel(
       Channel.fromTransform((_: unknown, scope: Scope.Scope) =>
@@ -214,7 +230,7 @@ export const makeWith = Effect.fnUntraced(function* (
     return {
       chunks,
       completion: Effect.sync(() => reader.decoder.completion),
-      response: responseInfo(response, () => [])
+      response: responseInfo(response, () => reader.decoder.anomalies)
     }
   })
 

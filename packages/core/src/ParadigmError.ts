@@ -407,7 +407,9 @@ export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    if (this.chunks === 0) return "The stream ended before its first chunk"
+    if (this.chunks === 0) {
+      return `The stream ended ${this.isDone === true ? "with [DONE] " : ""}before its first chunk${quoted(this.excerpt?.trim().slice(0, 200))}`
+    }
     if (this.isDone !== true) return `The stream ended after ${this.chunks} chunks, before the completion was finished`
     return `The stream ended with [DONE] after ${this.chunks} chunks without a finish reason; see the option acceptUnfinished`
   }

@@ -1,5 +1,5 @@
 /**
- * The event-stream format of the WHATWG HTML standard, as bytes arrive and as bytes are written.
+ * Parser and encoder of the event-stream format of the WHATWG HTML standard.
  *
  * Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  *
@@ -16,7 +16,7 @@ import * as Data from "effect/Data"
 export class EventTooLarge extends Data.TaggedError("EventTooLarge")<{
   /** The limit, in UTF-16 code units. */
   readonly limit: number
-  /** The event's beginning. */
+  /** The beginning of the event. */
   readonly text: string
 }> {
   override get message(): string {
@@ -25,17 +25,19 @@ export class EventTooLarge extends Data.TaggedError("EventTooLarge")<{
 }
 
 /**
- * What a parser tells, and its limit.
+ * Options of a parser.
  *
  * @category parsing
  * @since 0.1.0
  */
 export interface ParserOptions {
-  /** Called once per event with its data and its name, `message` where it has none. */
+  /** Called once per event with its data and its name. The name defaults to `message`. */
   readonly onEvent: (data: string, event: string) => void
-  /** The most characters (UTF-16 code units) the data of an event may have. 64 Mi by default. */
+  /** Called for each field that the standard does not define. The standard ignores them; some servers report errors in them. */
+  readonly onUnknownField?: ((name: string, value: string) => void) | undefined
+  /** Maximum size of an event's data, line ends included, in UTF-16 code units. Defaults to 64 Mi. */
   readonly maxEventSize?: number | undefined
-  /** The last event id of an earlier connection. */
+  /** Last event id of an earlier connection. */
   readonly lastEventId?: string | undefined
 }
 
@@ -48,30 +50,43 @@ const isData = (text: string, at: number) =>
   text.charCodeAt(at + 4) === 58
 
 /**
- * An incremental parser. `push` takes the bytes of each network read and throws `EventTooLarge`; an event left unfinished when
- * the bytes end is dropped, as the standard asks.
+ * An incremental parser. `push` takes the bytes of each network read. It throws `EventTooLarge` when an event exceeds `maxEventSize`. An event
+ * that is incomplete when the bytes end is dropped, as the standard requires.
+ *
+ * @example
+ * ```ts
+ * import { ServerSentEvents } from "@paradigm-effect/core"
+ *
+ * const events: Array<string> = []
+ * const parser = new ServerSentEvents.Parser({ onEvent: (data) => events.push(data) })
+ * const encoder = new TextEncoder()
+ * parser.push(encoder.encode("data: Hel"))
+ * parser.push(encoder.encode("lo\n\n"))
+ * console.log(events.join()) // => Hello
+ * ```
  *
  * @category parsing
  * @since 0.1.0
  */
 export class Parser {
-  /** The last event id: that of the last event that was told, or a later one set by a block that told none. */
+  /** The last event id. A block without data sets it, too. */
   lastEventId: string
-  /** The reconnection time in milliseconds that the server asked for. */
+  /** The reconnection time that the server sent, in milliseconds. */
   retry: number | undefined = undefined
 
   readonly #onEvent: (data: string, event: string) => void
+  readonly #onUnknownField: ((name: string, value: string) => void) | undefined
   readonly #limit: number
-  // Not every runtime's decoder strips just one byte order mark when a stream begins with two: the parser does it itself.
+  // Decoders differ in how many byte order marks they strip when a stream begins with two. The parser strips one itself.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-  // A decoder that need not remember a cut character is faster, and few reads cut one.
+  // A decoder without state is faster, and few reads cut a character.
   readonly #wholeDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
   #isCut = false
   #started = false
   #data: string | undefined = undefined
   #event = ""
   #id: string
-  // The line that earlier reads began, in pieces: joining them at every read would make a long line quadratic.
+  // The incomplete line of earlier reads, in pieces. Joining them at every read would be quadratic.
   #pieces: Array<string> = []
   #pending = 0
   #inComment = false
@@ -79,6 +94,7 @@ export class Parser {
 
   constructor(options: ParserOptions) {
     this.#onEvent = options.onEvent
+    this.#onUnknownField = options.onUnknownField
     this.#limit = options.maxEventSize ?? 64 * 1024 * 1024
     this.#id = this.lastEventId = options.lastEventId ?? ""
   }
@@ -97,7 +113,7 @@ export class Parser {
     }
     let lineFeed = text.indexOf("\n", at)
     let carriageReturn = text.indexOf("\r", at)
-    // Most reads are whole events of one line of data, and nothing else.
+    // Fast path: most reads are whole events of one data line.
     if (carriageReturn === -1 && this.#pending === 0 && !this.#inComment && this.#data === undefined && this.#event === "") {
       const limit = this.#limit
       const onEvent = this.#onEvent
@@ -145,7 +161,7 @@ export class Parser {
 
   #keep(text: string, at: number) {
     if (this.#pending === 0 && text.charCodeAt(at) === 58) this.#inComment = true
-    // A comment says nothing: a server that drips one for ever must not fill the memory.
+    // Comments are not kept, so that an endless one does not fill the memory.
     if (this.#inComment) return
     const rest = at === 0 ? text : text.slice(at)
     this.#pending += rest.length
@@ -164,7 +180,7 @@ export class Parser {
     this.#pending = 0
   }
 
-  // The limit is for an event's data, wherever the reads cut it; a line that is still open may be longer by its field's name.
+  // The limit applies to an event's data. An incomplete line may be longer by the name of its field.
   #checkSize(data: string, allowance: number) {
     const size = data.length + (this.#data === undefined ? 0 : this.#data.length + 1)
     if (size > this.#limit + allowance) throw new EventTooLarge({ limit: this.#limit, text: (this.#data ?? data).slice(0, 4096) })
@@ -182,7 +198,8 @@ export class Parser {
     const colon = line.indexOf(":")
     let value = colon === -1 ? "" : line.slice(colon + 1)
     if (value.charCodeAt(0) === 32) value = value.slice(1)
-    switch (colon === -1 ? line : line.slice(0, colon)) {
+    const name = colon === -1 ? line : line.slice(0, colon)
+    switch (name) {
       case "data":
         return this.#addData(value)
       case "event":
@@ -194,6 +211,8 @@ export class Parser {
       case "retry":
         if (/^[0-9]+$/.test(value)) this.retry = Number(value)
         return
+      default:
+        this.#onUnknownField?.(name, value)
     }
   }
 
@@ -214,7 +233,7 @@ export class Parser {
 }
 
 /**
- * An event to be written.
+ * An event to encode.
  *
  * @category encoding
  * @since 0.1.0
@@ -223,26 +242,33 @@ export interface Event {
   readonly data: string
   readonly event?: string | undefined
   readonly id?: string | undefined
-  /** Milliseconds, a whole number of at least 0. */
+  /** Reconnection time in milliseconds, an integer of at least 0. */
   readonly retry?: number | undefined
 }
 
 const singleLine = (field: string, value: string | undefined) => {
   if (value === undefined) return ""
-  if (/[\r\n\0]/.test(value)) throw new TypeError(`The ${field} of a server-sent event cannot hold a line end or a NUL`)
+  if (/[\r\n\0]/.test(value)) throw new TypeError(`The ${field} of a server-sent event cannot contain a line end or a NUL`)
   return `${field}: ${value}\n`
 }
 
 /**
- * The text of one event. Line ends inside `data` become lines of their own, so no text can end the event early or forge another;
- * an `event` or `id` that holds one is a `TypeError`.
+ * Encodes one event. Each line of `data` becomes a data line, so that no text can end the event or forge another. Throws a `TypeError` when
+ * `event` or `id` contains a line end, or when `retry` is not an integer of at least 0.
+ *
+ * @example
+ * ```ts
+ * import { ServerSentEvents } from "@paradigm-effect/core"
+ *
+ * console.log(JSON.stringify(ServerSentEvents.encode({ data: "two\nlines" }))) // => "data: two\ndata: lines\n\n"
+ * ```
  *
  * @category encoding
  * @since 0.1.0
  */
 export const encode = (event: Event): string => {
   if (event.retry !== undefined && !(Number.isSafeInteger(event.retry) && event.retry >= 0)) {
-    throw new TypeError("The retry of a server-sent event is a whole number of milliseconds, at least 0")
+    throw new TypeError("The retry of a server-sent event must be an integer of at least 0, in milliseconds")
   }
   const data = event.data.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`)
   const retry = event.retry === undefined ? "" : `retry: ${event.retry}\n`

@@ -56,7 +56,7 @@ export interface Observation {
   readonly end: (
     exit: Exit.Exit<unknown, ParadigmError>,
     completion: ChatCompletion | undefined,
-    anomalies?: ReadonlyArray<Anomaly & { readonly count?: number | undefined }>
+    anomalies?: ReadonlyArray<Anomaly>
   ) => Effect.Effect<void>
 }
 
@@ -207,9 +207,7 @@ const usageOf = (usage: CompletionUsage | null | undefined) => {
   ] as const
 }
 
-type Repaired = Anomaly & { readonly count?: number | undefined }
-
-const logRepaired = ({ count = 1, expected, path, repair }: Repaired) =>
+const logRepaired = ({ count, expected, path, repair }: Anomaly) =>
   Effect.logDebug(`Repaired the response at ${path}: expected ${expected} (${repair}, ${count} times)`)
 
 // Reports nothing after its end.
@@ -255,7 +253,7 @@ class Call implements Observation {
   end(
     exit: Exit.Exit<unknown, ParadigmError>,
     completion: ChatCompletion | undefined,
-    repaired: ReadonlyArray<Repaired> = []
+    repaired: ReadonlyArray<Anomaly> = []
   ): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.#isEnded) return Effect.void
@@ -280,7 +278,7 @@ class Call implements Observation {
     })
   }
 
-  #count({ count = 1, expected, path, raw, repair }: Repaired, now: bigint): void {
+  #count({ count, expected, path, raw, repair }: Anomaly, now: bigint): void {
     const name = { "paradigm.anomaly.repair": repair }
     counterWith(anomalies, { ...this.#attributes, ...name }).updateUnsafe(BigInt(count), this.#context)
     const attributes = { ...name, "paradigm.anomaly.path": path, "paradigm.anomaly.expected": expected, "paradigm.anomaly.count": count }

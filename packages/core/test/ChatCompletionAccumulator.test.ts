@@ -39,7 +39,7 @@ const call = (index: number, more: { id?: string | null; type?: string | null; n
 })
 
 describe("a completion", () => {
-  it("is the one that was streamed", () => {
+  it("is folded from its chunks", () => {
     const completion = completionOf(
       delta({ role: "assistant", content: "" }),
       delta({ content: "Hel" }),
@@ -78,7 +78,7 @@ describe("a completion", () => {
   }
 
   it.prop(
-    "is the one that is not streamed, however that is cut and its choices mixed",
+    "equals the answer without streaming, however it is split and its choices interleave",
     {
       answers: Arbitrary.array(
         Arbitrary.schema(
@@ -86,7 +86,7 @@ describe("a completion", () => {
             content: Schema.NullOr(Schema.String),
             reasoning: Schema.optionalKey(Schema.String),
             refusal: Schema.optionalKey(Schema.String),
-            calls: Schema.Array(Schema.Struct({ id: Schema.String, name: Schema.NonEmptyString, arguments: Schema.String })),
+            calls: Schema.Array(Schema.Struct({ id: Schema.NonEmptyString, name: Schema.NonEmptyString, arguments: Schema.String })),
             finishReason: Schema.Literals(["stop", "length", "tool_calls", "another"]),
             stopReason: Schema.optionalKey(Schema.NullOr(Schema.Union([Schema.String, Schema.Int]))),
             tokens: Schema.Array(Schema.Struct({ token: Schema.String, logprob: Schema.Finite })),
@@ -152,7 +152,7 @@ describe("a completion", () => {
     }
   )
 
-  it("is there only after a first chunk", () => {
+  it("is undefined before the first chunk", () => {
     const accumulator = new ChatCompletionAccumulator()
     assert.isUndefined(accumulator.completion)
     assert.isUndefined(accumulator.usage)
@@ -164,12 +164,18 @@ describe("a completion", () => {
     assert.strictEqual(accumulate([delta({}), chunkOf([]), finish("stop")]).chunks, 3)
   })
 
-  it("has the id, time and model of its first chunk", () => {
+  it("has the first id, time and model that are not empty", () => {
+    const placeholder = chunkOf([], { id: "", created: 0, model: "" })
+    const completion = completionOf(placeholder, delta({ content: "a" }), chunkOf([], { id: "other", created: 1, model: "other" }))
+    assert.deepStrictEqual([completion.id, completion.created, completion.model], ["chatcmpl-1", 1700000000, "alfred"])
+  })
+
+  it("has the id, time and model of the first chunk", () => {
     const completion = completionOf(delta({ content: "a" }), chunkOf([], { id: "other", created: 1, model: "other" }))
     assert.deepStrictEqual([completion.id, completion.created, completion.model], ["chatcmpl-1", 1700000000, "alfred"])
   })
 
-  it("has the fingerprint and the tier wherever they come", () => {
+  it("has the fingerprint and the tier of any chunk", () => {
     const about = { system_fingerprint: "fp", service_tier: "default" }
     for (const chunks of [
       [chunkOf([], about), finish("stop")],
@@ -183,39 +189,39 @@ describe("a completion", () => {
 })
 
 describe("a message", () => {
-  it("is the assistant's, and has no content, where nothing says otherwise", () => {
+  it("defaults to the role assistant and null content", () => {
     assert.deepStrictEqual(messageOf(finish("stop")), { role: "assistant", content: null })
   })
 
-  it("keeps another role, also one that is repeated", () => {
+  it("keeps another role, also when it is repeated", () => {
     assert.strictEqual(messageOf(delta({ role: "critic" }), delta({ role: "critic", content: "a" }), delta({ role: null }))?.role, "critic")
     assert.strictEqual(messageOf(delta({ content: "a" }), delta({ role: "critic" }))?.role, "critic")
   })
 
-  it("takes no null for text", () => {
+  it("ignores null content", () => {
     assert.strictEqual(messageOf(delta({ content: null }), delta({ content: "a" }), delta({ content: null }))?.content, "a")
   })
 
-  it("has nothing where all there is is null", () => {
+  it("has no field that is null in every delta", () => {
     const message = messageOf(
       delta({ content: null, reasoning: null, reasoning_content: null, refusal: null, annotations: null, audio: null })
     )
     assert.deepStrictEqual(message, { role: "assistant", content: null })
   })
 
-  it("is the deltas', also where a choice brings another one beside them", () => {
+  it("is folded from the deltas, also when a choice has a message, too", () => {
     assert.strictEqual(messageOf(delta({ content: "a" }, { message: { role: "assistant", content: "b" } }))?.content, "a")
   })
 
-  it("has the empty content of an answer that is empty", () => {
+  it("keeps empty content", () => {
     assert.strictEqual(messageOf(delta({ role: "assistant", content: "" }), finish("stop"))?.content, "")
   })
 
-  it("has the content of its last chunk, too", () => {
+  it("includes the content of the finish chunk", () => {
     assert.strictEqual(messageOf(delta({ content: "a" }), delta({ content: "b" }, { finish_reason: "stop" }))?.content, "ab")
   })
 
-  it("keeps what comes after the finish", () => {
+  it("includes content after the finish reason", () => {
     const [choice] = completionOf(delta({ content: "a" }), finish("stop"), delta({ content: "b" }), chunkOf([])).choices
     assert.deepStrictEqual([choice?.message.content, choice?.finish_reason], ["ab", "stop"])
   })
@@ -224,7 +230,7 @@ describe("a message", () => {
     assert.strictEqual(messageOf(delta({ content: "\ud83d" }), delta({ content: "\ude00" }))?.content, "😀")
   })
 
-  it("keeps reasoning apart from content, in both spellings", () => {
+  it("separates reasoning from content, by both names", () => {
     assert.deepStrictEqual(
       messageOf(delta({ reasoning: "Let " }), delta({ reasoning: "me see." }), delta({ reasoning: null, content: "42" })),
       { role: "assistant", content: "42", reasoning: "Let me see." }
@@ -236,7 +242,7 @@ describe("a message", () => {
     })
   })
 
-  it("doubles no reasoning that comes in both spellings", () => {
+  it("does not double reasoning that has both names", () => {
     const message = messageOf(...["a", "b"].map((text) => delta({ reasoning: text, reasoning_content: text })))
     assert.deepStrictEqual([message?.reasoning, message?.reasoning_content], ["ab", "ab"])
   })
@@ -283,7 +289,7 @@ describe("tool calls", () => {
     )
   })
 
-  it("come several in one chunk, or whole in one", () => {
+  it("may arrive several in one chunk", () => {
     const message = messageOf(
       delta({
         tool_calls: [
@@ -339,7 +345,7 @@ describe("tool calls", () => {
         { id: null, type: null, name: null, arguments: "{}" }
       ]
     ]
-  ])("have the id that comes %s", (_, pieces) => {
+  ])("have the id that arrives %s", (_, pieces) => {
     assert.deepStrictEqual(only(...pieces), { id: "a", type: "function", function: { name: "f", arguments: "{}" } })
   })
 
@@ -348,7 +354,7 @@ describe("tool calls", () => {
     ["in pieces", ["get", "_", "weather"]],
     ["whole in every piece", ["get_weather", "get_weather", "get_weather"]],
     ["late", [undefined, undefined, "get_weather"]]
-  ])("have a name that comes %s", (_, names) => {
+  ])("have a name that arrives %s", (_, names) => {
     const pieces = names.map((name, at) => ({ ...(name === undefined ? {} : { name }), arguments: String(at) }))
     assert.deepStrictEqual<unknown>(only({ id: "a" }, ...pieces), {
       id: "a",
@@ -357,17 +363,103 @@ describe("tool calls", () => {
     })
   })
 
-  it("keep their kind, and have no id where none came", () => {
-    assert.deepStrictEqual(only({ type: "custom", name: "f", arguments: "" }), { type: "custom", custom: { name: "f", input: "" } })
+  it("keep their type, and have no id before the end when none arrived", () => {
+    assert.deepStrictEqual<unknown>(only({ type: "other", name: "f", arguments: "" }), {
+      type: "other",
+      function: { name: "f", arguments: "" }
+    })
   })
 
-  it("keep the content beside them", () => {
+  it("get a generated id at the end when none arrived, in the chunk and in the completion", () => {
+    const accumulator = new ChatCompletionAccumulator()
+    accumulator.add(delta(call(0, { name: "f", arguments: "{}" })))
+    const last = accumulator.add(finish("tool_calls"))
+    const [made] = last.choices[0]?.delta.tool_calls ?? []
+    assert.deepStrictEqual<unknown>(made, { index: 0, id: "call_0_0_chatcmpl-1" })
+    assert.strictEqual(accumulator.completion?.choices[0]?.message.tool_calls?.[0]?.id, made?.id)
+    assert.deepStrictEqual(
+      accumulator.anomalies.list.map(({ path, repair }) => [repair, path]),
+      [["tool-call-id", "choices[0].delta.tool_calls[0].id"]]
+    )
+  })
+
+  it("get different generated ids when the completion has none", () => {
+    const made = [0, 1].map(() => {
+      const { completion } = accumulate([
+        { ...delta(call(0, { name: "f" })), id: "" },
+        { ...finish("stop"), id: "" }
+      ])
+      return completion?.choices[0]?.message.tool_calls?.[0]?.id
+    })
+    assert.match(made[0] ?? "", /^call_0_0_\w{6,}$/)
+    assert.notStrictEqual(made[0], made[1])
+  })
+
+  const indicesOf = (...chunks: ReadonlyArray<ChatCompletionChunk>) => {
+    const accumulator = new ChatCompletionAccumulator()
+    const added = chunks.map((chunk) => accumulator.add(chunk))
+    return {
+      indices: added.flatMap(({ choices }) => choices.flatMap(({ delta }) => (delta.tool_calls ?? []).map(({ index }) => index))),
+      calls: (accumulator.completion?.choices ?? []).flatMap(({ message }) =>
+        (message.tool_calls ?? []).map((call) => {
+          const { function: called, id } = call as {
+            readonly id?: string
+            readonly function?: { readonly name: string; readonly arguments: string }
+          }
+          return [id, called?.name, called?.arguments]
+        })
+      ),
+      isSame: added.every((chunk, at) => chunk === chunks[at])
+    }
+  }
+
+  it("are two when another id has the same index", () => {
+    const { calls, indices } = indicesOf(
+      delta(call(0, { id: "a", name: "f", arguments: "{}" })),
+      delta(call(0, { id: "b", name: "f", arguments: "[" })),
+      delta(call(0, { arguments: "]" })),
+      delta(call(1, { id: "c", name: "g", arguments: "" })),
+      delta(call(1, { arguments: "1" })),
+      delta(call(0, { id: "a", arguments: " " }))
+    )
+    assert.deepStrictEqual(indices, [0, 1, 1, 2, 2, 0])
+    assert.deepStrictEqual(calls, [
+      ["a", "f", "{} "],
+      ["b", "f", "[]"],
+      ["c", "g", "1"]
+    ])
+  })
+
+  it("are one when their id is repeated, and two when equal ids have different indices", () => {
+    const repeated = indicesOf(delta(call(3, { id: "a", name: "f" })), delta(call(3, { id: "a", arguments: "{}" })))
+    assert.deepStrictEqual([repeated.indices, repeated.isSame], [[3, 3], true])
+    const equal = indicesOf(delta(call(0, { id: "0", name: "f" })), delta(call(1, { id: "0", name: "g" })))
+    assert.deepStrictEqual([equal.indices, equal.isSame], [[0, 1], true])
+  })
+
+  it("without an index are found by their id", () => {
+    const part = (id: string, text: string) => ({ tool_calls: [{ id, function: { name: "f", arguments: text } }] }) as object
+    const { calls, indices } = indicesOf(delta(part("a", "{")), delta(part("b", "[")), delta(part("a", "}")))
+    assert.deepStrictEqual(indices, [0, 1, 0])
+    assert.deepStrictEqual(calls, [
+      ["a", "f", "{}"],
+      ["b", "f", "["]
+    ])
+  })
+
+  it("of different choices do not share their indices", () => {
+    const at = (index: number, id: string) => chunkOf([{ index, delta: call(0, { id, name: "f", arguments: "{}" }) }])
+    const { indices, isSame } = indicesOf(at(0, "a"), at(1, "b"), at(0, "a"), at(1, "b"))
+    assert.deepStrictEqual([indices, isSame], [[0, 0, 0, 0], true])
+  })
+
+  it("do not replace the content", () => {
     const message = messageOf(delta({ content: "One moment." }), delta(call(0, { id: "a", name: "f", arguments: "{}" })))
     assert.strictEqual(message?.content, "One moment.")
     assert.strictEqual(message?.tool_calls?.length, 1)
   })
 
-  it("are none where a list of them is null or empty", () => {
+  it("are absent when the list is null or empty", () => {
     assert.deepStrictEqual(messageOf(delta({ content: "a", tool_calls: null }), delta({ tool_calls: [] })), {
       role: "assistant",
       content: "a"
@@ -377,7 +469,7 @@ describe("tool calls", () => {
   it.each([
     ["whole", ["f", undefined]],
     ["repeated", ["f", "f"]]
-  ])("of the old kind are joined, their name %s", (_, names) => {
+  ])("of function_call are joined, their name %s", (_, names) => {
     const message = messageOf(
       delta({ role: "assistant", content: "" }),
       delta({ function_call: null }),
@@ -389,9 +481,8 @@ describe("tool calls", () => {
 })
 
 describe("choices", () => {
-  it("are kept apart and in order, however they interleave", () => {
-    const at = (index: number, content: string, more: Partial<ChatCompletionChunk["choices"][number]> = {}) =>
-      chunkOf([{ index, delta: { content }, ...more }])
+  it("are separate and ordered by index, however they interleave", () => {
+    const at = (index: number, content: string, more: object = {}) => chunkOf([{ index, delta: { content }, ...more }])
     const completion = completionOf(
       at(1, "b"),
       at(0, "a"),
@@ -410,7 +501,7 @@ describe("choices", () => {
     ])
   })
 
-  it("may have any index, and leave no holes", () => {
+  it("may have any index, without holes in the list", () => {
     const { choices } = completionOf(chunkOf([{ index: 1e9, delta: { content: "a" } }]), chunkOf([{ index: 5, delta: { content: "b" } }]))
     assert.deepStrictEqual(
       choices.map(({ index }) => index),
@@ -418,7 +509,7 @@ describe("choices", () => {
     )
   })
 
-  it("keep a finish reason nobody knows", () => {
+  it("keep an unknown finish reason", () => {
     assert.strictEqual(completionOf(finish("moon")).choices[0]?.finish_reason, "moon")
   })
 
@@ -441,7 +532,7 @@ describe("choices", () => {
     assert.deepStrictEqual(choices[0]?.token_ids, [1, 2, 3])
   })
 
-  it("are finished when each that began is", () => {
+  it("are finished when every choice that began is finished", () => {
     const accumulator = new ChatCompletionAccumulator()
     const steps: ReadonlyArray<[ChatCompletionChunk, boolean]> = [
       [chunkOf([]), false],
@@ -460,7 +551,7 @@ describe("choices", () => {
 })
 
 describe("a field without a rule of its own", () => {
-  it("is told in pieces by the deltas: texts and lists go on, objects member by member", () => {
+  it("of a delta is joined: texts and lists as a whole, objects member by member", () => {
     const message = messageOf(
       delta({ thinking: "Hm", marks: [1], vendor: { id: "v", note: "a", at: { x: [1] }, score: 1 }, kind: "k", odd: "text" }),
       delta({ thinking: null, marks: null, odd: 1 }),
@@ -478,7 +569,7 @@ describe("a field without a rule of its own", () => {
     })
   })
 
-  it("may be a recording, or annotations, one by one or several", () => {
+  it("may be audio or annotations, one or several", () => {
     const cite = (title: string) => ({ type: "url_citation", url_citation: { title } })
     const message = messageOf(
       delta({ audio: { id: "audio-1", transcript: "Hel" }, annotations: [cite("a")] }),
@@ -489,7 +580,7 @@ describe("a field without a rule of its own", () => {
     assert.deepStrictEqual(message?.annotations, [cite("a"), cite("b")])
   })
 
-  it("may be a tool call's", () => {
+  it("may be a custom tool call", () => {
     const message = messageOf(
       delta({ tool_calls: [{ index: 0, id: "a", type: "custom", custom: { name: "f", input: "1 +" } }] }),
       delta({ tool_calls: [{ index: 0, custom: { input: " 1" } }] })
@@ -498,7 +589,7 @@ describe("a field without a rule of its own", () => {
     assert.deepStrictEqual<unknown>(call, { id: "a", type: "custom", custom: { name: "f", input: "1 + 1" } })
   })
 
-  it("counts as it was last told beside the deltas", () => {
+  it("of a chunk or choice has its last value", () => {
     const completion = completionOf(
       chunkOf([{ index: 0, delta: {}, vendor: "a" }], { prompt_token_ids: [7], vendor: "a" }),
       chunkOf([{ index: 0, delta: {}, vendor: "b" }], { prompt_token_ids: null, vendor: "b" }),
@@ -508,17 +599,22 @@ describe("a field without a rule of its own", () => {
     assert.deepStrictEqual(unknownFields(completion.choices[0] ?? {}), { vendor: "b" })
   })
 
-  it("may be called as JavaScript's own, and nest deeply, without harm", () => {
+  it("may have the name of an inherited member, and may nest deeply", () => {
     const deep = (depth: number): unknown => JSON.parse(`${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`)
     const named = JSON.parse('{"__proto__":{"polluted":true},"constructor":"c"}') as Record<string, unknown>
     const message = messageOf(delta({ ...named, deep: deep(5000) }), delta({ ...named, deep: deep(5000) }))
     assert.deepStrictEqual(Object.keys(message ?? {}).sort(), ["__proto__", "constructor", "content", "deep", "role"])
     assert.notProperty({}, "polluted")
+    // A member that only some fragments have is not read from the prototype of the others.
+    const nested = JSON.parse('{"constructor":"c","toString":"t","__proto__":"p"}') as unknown
+    const deltas: ReadonlyArray<object> = [{ vendor: nested }, { vendor: {} }]
+    const { vendor } = (messageOf(...deltas.map((part) => delta(part as object))) ?? {}) as Record<string, unknown>
+    assert.strictEqual(JSON.stringify(vendor), '{"constructor":"c","toString":"t","__proto__":"p"}')
   })
 })
 
 describe("usage", () => {
-  it("is that of the last chunk that has one", () => {
+  it("is the one of the last chunk that has usage", () => {
     const accumulator = accumulate([
       chunkOf([], { usage: usage(0) }),
       chunkOf([], { usage: usage(1) }),
@@ -531,7 +627,7 @@ describe("usage", () => {
     assert.deepStrictEqual(accumulator.completion?.usage, usage(2))
   })
 
-  it("is not zero where none came", () => {
+  it("is absent when no chunk has usage", () => {
     assert.notProperty(completionOf(finish("stop"), chunkOf([], { usage: null })), "usage")
   })
 
@@ -560,7 +656,7 @@ describe("a partial completion", () => {
     chunkOf([], { usage: usage(9) })
   ]
 
-  it("can be had at any moment, and does not change any more", () => {
+  it("can be read at any time, and does not change afterwards", () => {
     const accumulator = new ChatCompletionAccumulator()
     const moments = chunks.map((chunk, at) => {
       accumulator.add(chunk)
@@ -573,7 +669,7 @@ describe("a partial completion", () => {
     for (const [completion, copy] of moments) assert.deepStrictEqual(completion, copy)
   })
 
-  it("has no finish reason for what is unfinished", () => {
+  it("has null for the finish reason of an unfinished choice", () => {
     const { choices } = completionOf(...chunks.slice(0, 8))
     assert.deepStrictEqual(
       choices.map((choice) => choice.finish_reason),
@@ -581,14 +677,14 @@ describe("a partial completion", () => {
     )
   })
 
-  it("leaves the chunks as they were", () => {
+  it("does not change the chunks", () => {
     const copy = structuredClone(chunks)
     void accumulate(chunks).completion
     assert.deepStrictEqual(chunks, copy)
   })
 
   it.prop(
-    "has each choice's text, however it is cut and mixed",
+    "has the text of each choice, however it is split and mixed",
     {
       pieces: Arbitrary.array(
         Arbitrary.all({

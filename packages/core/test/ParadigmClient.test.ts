@@ -199,16 +199,18 @@ describe("an answer", () => {
         response.write(event(chunk(content)))
         assert.deepStrictEqual(yield* Queue.take(told), chunk(content))
       }
-      response.end(event("[DONE]"))
+      response.end(event({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }) + event("[DONE]"))
       yield* Fiber.join(fiber)
     })
   )
+
+  const finished = { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }
 
   it.live("in many streams at once is mixed with no other", () =>
     Effect.gen(function* () {
       const { baseUrl } = yield* serve((response, { body }) => {
         const content = JSON.parse(body).messages[0].content
-        sse(...Array.from({ length: 50 }, (_, at) => chunk(`${content}-${at} `)), "[DONE]")(response, {} as Seen)
+        sse(...Array.from({ length: 50 }, (_, at) => chunk(`${content}-${at} `)), finished, "[DONE]")(response, {} as Seen)
       })
       const client = yield* clientOf({ baseUrl })
       const texts = yield* Effect.forEach(

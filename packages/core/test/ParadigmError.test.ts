@@ -207,7 +207,11 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     }
   ],
   StreamTruncated: [
-    { reason: new Errors.StreamTruncated({ chunks: 0 }), message: "The stream ended before its first chunk", isRetryable: false },
+    {
+      reason: new Errors.StreamTruncated({ chunks: 0 }),
+      message: "The stream ended before its first chunk",
+      isRetryable: false
+    },
     {
       reason: new Errors.StreamTruncated({ chunks: 3 }),
       message: "The stream ended after 3 chunks, before the completion was finished",
@@ -349,7 +353,7 @@ describe("ParadigmError", () => {
   })
 
   it("serializes anomalies", () => {
-    const anomalies = [{ repair: "usage-counts", path: "usage", expected: "object", raw: "{}" }]
+    const anomalies = [{ repair: "usage" as const, path: "usage", expected: "object", raw: "{}", count: 1 }]
     const error = new ParadigmError({ reason: new Errors.Aborted({ choices: [0] }), anomalies })
     assert.deepStrictEqual(JSON.parse(JSON.stringify(error)).anomalies, anomalies)
   })

@@ -117,7 +117,7 @@ describe("Parser", () => {
     }
   )
 
-  it("tells an event at its blank line, without waiting for more", () => {
+  it("emits an event at its blank line, without waiting for more bytes", () => {
     const events: Array<string> = []
     const parser = new Parser({ onEvent: (data) => events.push(data) })
     for (const [bytes, told] of [
@@ -132,7 +132,20 @@ describe("Parser", () => {
     assert.deepStrictEqual(events, ["a", "b", "c", "d"])
   })
 
-  it("begins with the last event id of an earlier connection", () => {
+  it("reports fields that the standard does not define", () => {
+    const fields: Array<[string, string]> = []
+    const events: Array<string> = []
+    const parser = new Parser({ onEvent: (data) => events.push(data), onUnknownField: (name, value) => fields.push([name, value]) })
+    parser.push(new TextEncoder().encode('error: {"code":400}\nid: 1\nretry: 1\n: comment\nDATA: x\nflag\nevent: e\ndata: a\n\n'))
+    assert.deepStrictEqual(fields, [
+      ["error", '{"code":400}'],
+      ["DATA", "x"],
+      ["flag", ""]
+    ])
+    assert.deepStrictEqual(events, ["a"])
+  })
+
+  it("starts with the last event id of an earlier connection", () => {
     const { events, lastEventId } = read([utf8("data: a\n\nid: 8\ndata: b\n\n")], { lastEventId: "7" })
     assert.deepStrictEqual(
       events.map(({ id }) => id),
@@ -141,7 +154,7 @@ describe("Parser", () => {
     assert.strictEqual(lastEventId, "8")
   })
 
-  it("has no last event id, not even of a block without data, before a blank line", () => {
+  it("sets the last event id at a blank line, also after a block without data", () => {
     const parser = new Parser({ onEvent: () => {} })
     parser.push(utf8("id: 1\n"))
     assert.strictEqual(parser.lastEventId, "")
@@ -149,12 +162,12 @@ describe("Parser", () => {
     assert.strictEqual(parser.lastEventId, "1")
   })
 
-  it("keeps thousands of events of one read in order", () => {
+  it("emits thousands of events of one read in order", () => {
     const numbers = Array.from({ length: 10_000 }, (_, number) => String(number))
     assert.deepStrictEqual(dataOf([utf8(numbers.map((number) => `data: ${number}\n\n`).join(""))]), numbers)
   })
 
-  it("does not change with the reads it was given", () => {
+  it("copies the reads that it keeps", () => {
     const bytes = utf8("data: abc")
     const { events } = read(
       (function* () {
@@ -184,7 +197,7 @@ const searched = (text: string) => {
   }
 }
 
-describe("Parser's cost", () => {
+describe("the cost of the parser", () => {
   it("reads a line of 8 MiB in reads of 1 KiB", () => {
     const reads = [utf8("data: "), ...repeat(utf8("x".repeat(1024)), 8 * 1024), utf8("\n\n")]
     assert.deepStrictEqual(
@@ -211,7 +224,7 @@ describe("Parser's cost", () => {
     ["lines without colon", "data\n"],
     ["unknown lines without colon", "a\n"],
     ["comments", ":\n"]
-  ])("looks at each character a few times, with %s in one read", (_, line) => {
+  ])("is linear in the characters of %s in one read", (_, line) => {
     assert.isBelow(searched(line.repeat(Math.ceil(65536 / line.length))), 8)
   })
 
@@ -219,11 +232,11 @@ describe("Parser's cost", () => {
     ["carriage returns, then a line feed", "\r".repeat(65536) + "\n"],
     ["line feeds, then a carriage return", "\n".repeat(65536) + "\r"],
     ["lines without colon, then a colon", "a\n".repeat(32768) + "a: b\n"]
-  ])("looks at each character a few times, with %s in one read", (_, text) => {
+  ])("is linear in the characters, with %s in one read", (_, text) => {
     assert.isBelow(searched(text), 8)
   })
 
-  it("keeps nothing of a comment that never ends", () => {
+  it("does not keep an endless comment", () => {
     setFlagsFromString("--expose-gc")
     const collect: () => void = runInNewContext("gc")
     const parser = new Parser({ onEvent: () => assert.fail("a comment was told"), maxEventSize: 1024 })
@@ -235,7 +248,7 @@ describe("Parser's cost", () => {
     assert.isBelow(process.memoryUsage().heapUsed - before, 4 * megabyte)
   })
 
-  it("takes a comment that never ends byte by byte", () => {
+  it("skips an endless comment that arrives byte by byte", () => {
     read(repeat(utf8(":"), 100_000), { maxEventSize: 10 })
   })
 })
@@ -259,11 +272,11 @@ const assertTooLarge = (reads: Iterable<Uint8Array>, limit: number) => {
 }
 
 describe("the size limit", () => {
-  it("holds for one line in one read", () => {
+  it("applies to one line in one read", () => {
     assertTooLarge([utf8(`data: ${"x".repeat(2000)}\n\n`)], 1000)
   })
 
-  it("holds for one line that never ends, long before the memory is full", () => {
+  it("applies to an endless line", () => {
     let reads = 0
     const endless = (function* () {
       for (;;) {
@@ -275,21 +288,21 @@ describe("the size limit", () => {
     assert.isAtMost(reads, 12)
   })
 
-  it("holds for many data lines", () => {
+  it("applies to many data lines", () => {
     assertTooLarge(repeat(utf8("data: 1234567\n"), 1000), 1000)
     assertTooLarge([utf8("data: 1234567\n".repeat(1000))], 1000)
   })
 
-  it("holds for many empty data lines", () => {
+  it("applies to many empty data lines", () => {
     assertTooLarge(repeat(utf8("data\n"), 5000), 1000)
   })
 
-  it("holds for an event name or an id that never ends", () => {
+  it("applies to an endless event name or id", () => {
     assertTooLarge([utf8("event: "), ...repeat(utf8("x".repeat(100)), 20)], 1000)
     assertTooLarge([utf8("id: "), ...repeat(utf8("x".repeat(100)), 20)], 1000)
   })
 
-  it("is for each event, not for all of them", () => {
+  it("applies to each event, not to their sum", () => {
     assert.strictEqual(dataOf(repeat(utf8(`data: ${"x".repeat(900)}\n\n`), 100), { maxEventSize: 1000 }).length, 100)
   })
 
@@ -305,11 +318,11 @@ describe("the size limit", () => {
     }
   })
 
-  it("lets an event of exactly the limit pass", () => {
+  it("accepts an event of exactly the limit", () => {
     for (const reads of splits(utf8("data: 0123456789\n\n"))) assert.deepStrictEqual(limited(reads, 10), ["0123456789"])
   })
 
-  it("is 64 Mi characters where none is given", () => {
+  it("defaults to 64 Mi characters", () => {
     const error = assertTooLarge([utf8("data: "), ...repeat(utf8("x".repeat(megabyte)), 66)], 64 * megabyte)
     assert.isAtMost(error.text.length, 4096)
   })
@@ -321,7 +334,7 @@ describe("the size limit", () => {
 })
 
 describe("encode", () => {
-  it("writes each field on its line and ends with a blank one", () => {
+  it("writes each field on a line and ends with a blank line", () => {
     assert.strictEqual(encode({ data: "a" }), "data: a\n\n")
     assert.strictEqual(encode({ data: "" }), "data: \n\n")
     assert.strictEqual(encode({ data: "a\nb", event: "x", id: "1", retry: 5 }), "event: x\nid: 1\nretry: 5\ndata: a\ndata: b\n\n")

@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Tracer from "effect/Tracer"
 import type { ServerResponse } from "node:http"
+import type { Anomaly } from "../src/Anomaly.ts"
 import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import * as Telemetry from "../src/Telemetry.ts"
@@ -430,8 +431,14 @@ describe("a stream", () => {
 })
 
 describe("anomalies", () => {
-  const anomaly = { repair: "usage-counts", path: "usage.total_tokens", expected: "integer of at least 0", raw: '"the secret of the user"' }
-  const end = (anomalies: ReadonlyArray<typeof anomaly & { readonly count?: number }>, options: Telemetry.TelemetryOptions = {}) =>
+  const anomaly = {
+    repair: "usage" as const,
+    path: "usage.total_tokens",
+    expected: "integer of at least 0",
+    raw: '"the secret of the user"',
+    count: 1
+  }
+  const end = (anomalies: ReadonlyArray<Anomaly>, options: Telemetry.TelemetryOptions = {}) =>
     Effect.gen(function* () {
       const observation = yield* Telemetry.make(options).observe(request, new URL("https://paradigm.test/x"), false)
       yield* observation.end(Exit.void, undefined, anomalies)
@@ -448,7 +455,7 @@ describe("anomalies", () => {
       assert.deepStrictEqual(
         points.map(({ asInt, attributes }) => [attributes["paradigm.anomaly.repair"], asInt, attributes["server.address"]]),
         [
-          ["usage-counts", 1, "paradigm.test"],
+          ["usage", 1, "paradigm.test"],
           ["logprobs", 300, "paradigm.test"]
         ]
       )
@@ -458,7 +465,7 @@ describe("anomalies", () => {
           [
             "paradigm.anomaly",
             {
-              "paradigm.anomaly.repair": "usage-counts",
+              "paradigm.anomaly.repair": "usage",
               "paradigm.anomaly.path": "usage.total_tokens",
               "paradigm.anomaly.expected": "integer of at least 0",
               "paradigm.anomaly.count": 1
@@ -494,7 +501,7 @@ describe("anomalies", () => {
       )
       assert.deepStrictEqual(
         logs.map(({ body, severityText }) => [severityText, toValue(body)]),
-        [["Debug", "Repaired the response at usage.total_tokens: expected integer of at least 0 (usage-counts, 2 times)"]]
+        [["Debug", "Repaired the response at usage.total_tokens: expected integer of at least 0 (usage, 2 times)"]]
       )
       assert.notInclude(text, "the secret of the user")
       const lines: Array<string> = []

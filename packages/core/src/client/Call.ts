@@ -5,6 +5,7 @@ import type * as Exit from "effect/Exit"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
+import type { Anomaly } from "../Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
 import { InvalidRequest, ParadigmError } from "../ParadigmError.ts"
 import type { Encoded } from "../RequestEncoding.ts"
@@ -101,7 +102,11 @@ export class Call {
   }
 
   /** Ends the observation. Only the first end counts. */
-  end(exit: Exit.Exit<unknown, ParadigmError>, completion: ChatCompletion | undefined): Effect.Effect<void> {
-    return this.#observation.end(exit, completion)
+  end(
+    exit: Exit.Exit<unknown, ParadigmError>,
+    completion: ChatCompletion | undefined,
+    anomalies: ReadonlyArray<Anomaly> = []
+  ): Effect.Effect<void> {
+    return this.#observation.end(exit, completion, anomalies)
   }
 }

@@ -1,71 +1,75 @@
-// JSON values as what the contract says they are.
+// JSON values as the contract's types.
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import { Anomalies } from "../Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
+import { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
 import type { Fields } from "../errors/FieldErrors.ts"
-import type { Validator } from "./validator.ts"
+import { isBlank, Repairer } from "./repair.ts"
+import { problemsOf } from "./validator.ts"
 import * as Validators from "./validators.generated.ts"
 
-// The contract's types are open and its schemas change nothing: what has the shape is the value.
-const decode = <A>(validator: Validator, value: unknown): Result.Result<A, Fields> => {
-  if (validator.accepts(value)) return Result.succeed(value as A)
-  const problems = new Map<string, Array<string>>()
-  validator.explain(value, "", problems)
-  return Result.fail(Object.fromEntries(problems))
-}
-
+// The schemas change nothing: a value that the validator accepts has the type.
 export const decodeRequest = (value: unknown): Result.Result<ChatCompletionRequest, Fields> =>
-  decode<ChatCompletionRequest>(Validators.ChatCompletionRequest, value)
+  Validators.ChatCompletionRequest.accepts(value)
+    ? Result.succeed(value as ChatCompletionRequest)
+    : Result.fail(problemsOf(Validators.ChatCompletionRequest, value))
 
-// What only identifies an answer may be missing; a list of choices may not.
-const withEnvelope = (value: unknown, object: string, complete: (choice: unknown, at: number) => unknown) => {
-  if (!Predicate.isObject(value)) return value
-  const { choices, created, id, model } = value
-  return {
-    ...value,
-    id: id ?? "",
-    object: value["object"] ?? object,
-    created: typeof created === "number" ? Math.floor(created) : (created ?? 0),
-    model: model ?? "",
-    ...(Array.isArray(choices) ? { choices: choices.map(complete) } : {})
-  }
+interface Said {
+  readonly role?: string | null | undefined
+  readonly reasoning?: string | null | undefined
+  readonly reasoning_content?: string | null | undefined
 }
 
-// A choice of another kind of answer, which would say nothing as a chunk's, stays without a delta and is refused.
-const chunkChoice = (choice: unknown) => {
-  if (!Predicate.isObject(choice)) return choice
-  const delta = choice["delta"] ?? ("message" in choice || "text" in choice ? undefined : {})
-  return { ...choice, index: choice["index"] ?? 0, delta }
-}
+// Whether a choice that the validator accepts needs no repair.
+const isPlain = (finishReason: unknown, { reasoning, reasoning_content, role }: Said) =>
+  !isBlank(finishReason) && role !== "" && (reasoning !== reasoning_content || !reasoning)
 
-const completionChoice = (choice: unknown, at: number) => {
-  if (!Predicate.isObject(choice)) return choice
-  const message = choice["message"]
-  return {
-    ...choice,
-    index: choice["index"] ?? at,
-    ...(Predicate.isObject(message) ? { message: { ...message, role: message["role"] ?? "assistant" } } : {})
+/**
+ * Decodes a chunk of a stream. Repairs it in place when it deviates from the contract. Returns `undefined` for an event that is no chunk and
+ * reports no usage. Fails when an essential field is unusable. `soFar` has the chunks before it, and gets the anomalies.
+ */
+export const decodeChunk = (
+  value: unknown,
+  soFar: ChatCompletionAccumulator = new ChatCompletionAccumulator()
+): Result.Result<ChatCompletionChunk | undefined, Fields> => {
+  const validator = Validators.ChatCompletionChunk
+  if (validator.accepts(value)) {
+    const chunk = value as ChatCompletionChunk
+    if (chunk.choices.every((choice) => isPlain(choice.finish_reason, choice.delta))) return Result.succeed(chunk)
   }
+  const { anomalies } = soFar
+  if (value === null || (Predicate.isObject(value) && (value["choices"] ?? undefined) === undefined)) {
+    anomalies.add("choices", "choices", "array", value)
+    if (!Predicate.isObject(value?.["usage"])) return Result.succeed(undefined)
+    value["choices"] = []
+  }
+  const problems = new Repairer(anomalies, soFar).repair(value, validator)
+  return problems === undefined ? Result.succeed(value as ChatCompletionChunk) : Result.fail(problems)
 }
 
 /**
- * A chunk as the servers of this endpoint and of its kin write it. Without `id` or `model` they are `""`, without `created` it is 0, a choice
- * without `index` is the first, one without `delta` adds nothing, and a `created` with a fraction loses it.
+ * Decodes a completion. Repairs it in place when it deviates from the contract. Orders its choices by their index. Fails when an essential
+ * field is unusable. `anomalies` gets the anomalies.
  */
-export const decodeChunk = (value: unknown): Result.Result<ChatCompletionChunk, Fields> =>
-  Validators.ChatCompletionChunk.accepts(value)
-    ? Result.succeed(value as ChatCompletionChunk)
-    : decode<ChatCompletionChunk>(Validators.ChatCompletionChunk, withEnvelope(value, "chat.completion.chunk", chunkChoice))
-
-/**
- * A completion, as tolerantly: a choice without `index` is at its place in the list, a message without `role` is the assistant's. The choices
- * come in the order of their `index`.
- */
-export const decodeCompletion = (value: unknown): Result.Result<ChatCompletion, Fields> => {
-  const whole = Validators.ChatCompletion.accepts(value) ? value : withEnvelope(value, "chat.completion", completionChoice)
-  return Result.map(decode<ChatCompletion>(Validators.ChatCompletion, whole), (completion) =>
-    completion.choices.every((choice, at, all) => at === 0 || (all[at - 1]?.index ?? 0) <= choice.index)
-      ? completion
-      : { ...completion, choices: completion.choices.toSorted((a, b) => a.index - b.index) }
-  )
+export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anomalies()): Result.Result<ChatCompletion, Fields> => {
+  const validator = Validators.ChatCompletion
+  const isRight =
+    validator.accepts(value) &&
+    (value as ChatCompletion).choices.every(
+      ({ finish_reason, message }) => isPlain(finish_reason, message) && (message.tool_calls ?? []).every(({ id }) => id)
+    )
+  const problems = isRight ? undefined : new Repairer(anomalies).repair(value, validator)
+  if (problems !== undefined) return Result.fail(problems)
+  const completion = value as ChatCompletion
+  for (const [at, { finish_reason }] of completion.choices.entries()) {
+    if (!finish_reason) anomalies.add("unfinished", `choices[${at}].finish_reason`, "string", finish_reason)
+  }
+  const isOrdered = completion.choices.every((choice, at, all) => at === 0 || (all[at - 1]?.index ?? 0) <= choice.index)
+  return Result.succeed(isOrdered ? completion : { ...completion, choices: completion.choices.toSorted((a, b) => a.index - b.index) })
 }
+
+/** The indices of the choices that the model server aborted. */
+export const abortedChoices = (
+  reasons: ReadonlyArray<readonly [index: number, reason: string | null | undefined]>
+): ReadonlyArray<number> => reasons.filter(([, reason]) => reason === "abort").map(([index]) => index)

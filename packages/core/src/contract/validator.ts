@@ -2,7 +2,7 @@
 // they were given, so validation is decoding. It needs no schema library, which is most of what a page would load, and no compilation, which a
 // page's security policy may forbid.
 import * as Predicate from "effect/Predicate"
-import { add, join } from "../errors/FieldErrors.ts"
+import { add, type Fields, join } from "../errors/FieldErrors.ts"
 import { isInt64 } from "../json/lossless.ts"
 
 type Problems = Map<string, Array<string>>
@@ -18,6 +18,13 @@ export interface Validator {
   readonly removeNulls: (value: unknown) => void
   /** Whether an optional field of this type has null as a value of its own. */
   readonly keepsNull?: boolean
+}
+
+/** The problems of an invalid value, bounded. */
+export const problemsOf = (validator: Validator, value: unknown): Fields => {
+  const problems: Problems = new Map()
+  validator.explain(value, "", problems)
+  return Object.fromEntries(problems)
 }
 
 const simple = (expected: string, accepts: (value: unknown) => boolean): Validator => ({

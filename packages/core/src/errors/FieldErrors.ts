@@ -24,10 +24,13 @@ export const join = (path: string, key: PropertyKey): string => {
   return path === "" ? name : shorten(`${path}.${name}`, maxPath)
 }
 
+/** Problems without a limit on their number, for a reader that takes each of them up. */
+export class AllProblems extends Map<string, Array<string>> {}
+
 /** Adds a problem. Lists at most 20 and counts the others. Takes a map, because a field may have the name of an inherited member. */
 export const add = (fields: Map<string, Array<string>>, path: string, problem: string): void => {
   let listed = 0
-  for (const problems of fields.values()) listed += problems.length
+  if (!(fields instanceof AllProblems)) for (const problems of fields.values()) listed += problems.length
   if (listed >= maxProblems) {
     const unlisted = Number.parseInt(fields.get(rest)?.[0] ?? "") || 0
     fields.set(rest, [`${unlisted + 1} more`])

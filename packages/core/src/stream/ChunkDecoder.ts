@@ -1,37 +1,55 @@
-// The bytes of a stream's body as chunks: events are read by a template where one fits, and by the parser otherwise.
+// Decodes the bytes of a stream into chunks. An event that matches a template is read by it, any other by the parser.
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import type { Anomaly } from "../Anomaly.ts"
 import { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
 import type { ChatCompletion, ChatCompletionChunk } from "../ChatCompletion.ts"
-import { decodeChunk } from "../contract/decode.ts"
+import { abortedChoices, decodeChunk } from "../contract/decode.ts"
 import * as ErrorBody from "../ErrorBody.ts"
 import { describeFields } from "../errors/FieldErrors.ts"
-import { excerpt, MalformedChunk, ParadigmError, type ParadigmErrorReason, type StreamFault, StreamTruncated } from "../ParadigmError.ts"
+import {
+  Aborted,
+  excerpt,
+  MalformedChunk,
+  ParadigmError,
+  type ParadigmErrorReason,
+  type StreamFault,
+  StreamTruncated
+} from "../ParadigmError.ts"
+import { parseJson } from "../json/jsonText.ts"
 import { EventTooLarge, Parser } from "../ServerSentEvents.ts"
 import { ChunkTemplate, type Match } from "./chunkTemplate.ts"
 
 const malformed = (detail: string, text: string) => new MalformedChunk({ detail, text: excerpt(text) })
 
-const readChunk = (data: string, event: string): Result.Result<ChatCompletionChunk, StreamFault | MalformedChunk> => {
+// A chunk; `undefined` for an event that is none and reports nothing, as those with which proxies keep a connection alive.
+const readChunk = (
+  data: string,
+  event: string,
+  soFar: ChatCompletionAccumulator
+): Result.Result<ChatCompletionChunk | undefined, StreamFault | MalformedChunk> => {
   let value: unknown
   try {
-    value = JSON.parse(data)
+    value = parseJson(data)
   } catch {
+    if (data.trim() === "") return Result.succeed(undefined)
     return Result.fail(ErrorBody.fromEvent(undefined, data, event) ?? malformed("it is not JSON", data))
   }
   const fault = ErrorBody.fromEvent(value, data, event)
   if (fault !== undefined) return Result.fail(fault)
-  return Result.mapError(decodeChunk(value), (fields) => malformed(describeFields(fields), data))
+  return Result.mapError(decodeChunk(value, soFar), (fields) => malformed(describeFields(fields), data))
 }
 
-// How many events in a row may miss the template before a stream is taken for one that has none, and the most reads until the next try.
+// After this many events in a row without a match, the templates are dropped, and this many reads at most pass until the next try.
 const maxMisses = 8
 const maxTemplates = 4
 const maxPatience = 256
-// A cut event is kept for the next read up to this size; a larger one goes to the parser in pieces, which copies nothing twice.
+// An incomplete event up to this size is kept for the next read. A larger one goes to the parser in pieces, which copies nothing twice.
 const maxHeld = 16 * 1024
+// The beginning of a stream that is kept until its first chunk, in bytes.
+const maxBeginning = 16 * 1024
 
 const concat = (a: Uint8Array, b: Uint8Array) => {
   const both = new Uint8Array(a.length + b.length)
@@ -40,8 +58,8 @@ const concat = (a: Uint8Array, b: Uint8Array) => {
   return both
 }
 
-// Past the blank line that ends the event which begins at a place; -1 where the bytes end before. Only line feeds, alone or after a
-// carriage return: a stream whose lines end otherwise is left to the parser.
+// The end of the event that begins at `at`, after its blank line; -1 when the bytes end before. Line ends are line feeds, alone or after a
+// carriage return. The parser reads a stream with other line ends.
 const endOfEvent = (bytes: Uint8Array, at: number): number => {
   for (let lineFeed = bytes.indexOf(10, at); lineFeed !== -1; lineFeed = bytes.indexOf(10, lineFeed + 1)) {
     if (bytes[lineFeed + 1] === 10) return lineFeed + 2
@@ -50,42 +68,67 @@ const endOfEvent = (bytes: Uint8Array, at: number): number => {
   return -1
 }
 
-// A network read at a time: bytes in, an array of chunks out, and at most one end. Between events the next one may be read by a template;
-// everything else is the parser's.
 /** What a decoder knows of the response. */
 export interface Options {
+  /** Gets the chunks and the anomalies. */
+  readonly accumulator?: ChatCompletionAccumulator | undefined
   readonly requestId?: string | undefined
   /** Maximum size of an event's data, in UTF-16 code units. Defaults to 64 Mi. */
   readonly maxEventSize?: number | undefined
+  /** Accepts a stream that ends with `[DONE]` although no choice has a finish reason. Defaults to `false`. */
+  readonly acceptUnfinished?: boolean | undefined
 }
 
+/**
+ * Decodes one network read at a time: `push` takes bytes, `take` returns chunks, `end` is set once. Never loses an error or a chunk: a stream
+ * that ends early, is aborted, or ends without a chunk fails.
+ */
 export class ChunkDecoder {
   readonly #accumulator: ChatCompletionAccumulator
   readonly #parser: Parser
   readonly #requestId: string | undefined
+  readonly #acceptUnfinished: boolean
   #chunks: Array<ChatCompletionChunk> = []
   #ended = false
   #failure: ParadigmError | undefined = undefined
-  // The last one that matched comes first. Interleaved choices each have one.
+  // The last template that matched is the first. Interleaved choices have one each.
   #templates: Array<ChunkTemplate> = []
   #lastData = ""
   #lastChunk: ChatCompletionChunk | undefined = undefined
   #held: Uint8Array | undefined = undefined
-  // Whether the parser stands between two events.
+  // Whether the parser is between two events.
   #isBetween = true
   #misses = 0
   #patience = 1
   #readsToSkip = 0
+  // Off once tool calls share an index: an event alone does not determine the index of its chunk any more.
+  #learns = true
+  // The bytes before the first chunk.
+  #beginning: Uint8Array | undefined = new Uint8Array(0)
 
   constructor(options: Options = {}) {
-    this.#accumulator = new ChatCompletionAccumulator()
+    this.#accumulator = options.accumulator ?? new ChatCompletionAccumulator()
     this.#requestId = options.requestId
-    // Templates do not count characters: a limit in the size of what one read can hold is for the parser alone to keep.
+    this.#acceptUnfinished = options.acceptUnfinished === true
+    // Templates do not count characters. Only the parser applies a limit that one read can exceed.
     if (options.maxEventSize !== undefined && options.maxEventSize < 1024 * 1024) this.#readsToSkip = Number.POSITIVE_INFINITY
-    this.#parser = new Parser({ maxEventSize: options.maxEventSize, onEvent: (data, event) => this.#onEvent(data, event) })
+    this.#parser = new Parser({
+      maxEventSize: options.maxEventSize,
+      onEvent: (data, event) => this.#onEvent(data, event),
+      onUnknownField: (name, value) => this.#onUnknownField(name, value)
+    })
   }
 
   push(read: Uint8Array): void {
+    if (this.#ended) return
+    const beginning = this.#beginning
+    if (beginning !== undefined && beginning.length < maxBeginning) {
+      this.#beginning = concat(beginning, read.subarray(0, maxBeginning - beginning.length))
+    }
+    this.#read(read)
+  }
+
+  #read(read: Uint8Array): void {
     if (this.#ended) return
     if (this.#readsToSkip > 0) {
       this.#readsToSkip--
@@ -95,11 +138,11 @@ export class ChunkDecoder {
     const held = this.#held
     if (held === undefined) return this.#scan(read)
     this.#held = undefined
-    // Only the event that was cut is put together, not the whole read.
+    // Only the incomplete event is copied, not the whole read.
     const rest = held[held.length - 1] === 10 && read[0] === 10 ? 1 : endOfEvent(read, 0)
     if (rest === -1) return this.#scan(concat(held, read))
     this.#scan(concat(held, read.subarray(0, rest)))
-    if (rest < read.length) this.push(read.subarray(rest))
+    if (rest < read.length) this.#read(read.subarray(rest))
   }
 
   #scan(bytes: Uint8Array): void {
@@ -128,7 +171,7 @@ export class ChunkDecoder {
       const event = bytes.subarray(at, end)
       this.#lastChunk = undefined
       this.#parse(event)
-      if (this.#isBetween && this.#lastChunk !== undefined) {
+      if (this.#learns && this.#isBetween && this.#lastChunk !== undefined) {
         const learnt = ChunkTemplate.of(event, this.#lastData, this.#lastChunk)
         if (learnt !== undefined) this.#templates = [learnt, ...this.#templates.slice(0, maxTemplates - 1)]
       }
@@ -144,7 +187,7 @@ export class ChunkDecoder {
     return chunks
   }
 
-  /** The end, once the stream has one: `undefined` before it. */
+  /** The end of the stream; `undefined` before it. */
   get end(): Effect.Effect<never, ParadigmError | Cause.Done> | undefined {
     if (!this.#ended) return undefined
     return this.#failure === undefined ? Cause.done() : Effect.fail(this.#failure)
@@ -155,11 +198,17 @@ export class ChunkDecoder {
     return this.#failure
   }
 
+  /** Deviations from the contract so far. */
+  get anomalies(): ReadonlyArray<Anomaly> {
+    return this.#accumulator.anomalies.list
+  }
+
+  /** The completion so far. */
   get completion(): ChatCompletion | undefined {
     return this.#accumulator.completion
   }
 
-  /** How the stream went. One that somebody left before its end was interrupted. */
+  /** How the stream ended. Interrupted when its reader left before the end. */
   get outcome(): Exit.Exit<unknown, ParadigmError> {
     if (this.#failure !== undefined) return Exit.fail(this.#failure)
     return this.#ended || this.#accumulator.isFinished ? Exit.void : Exit.interrupt()
@@ -170,18 +219,43 @@ export class ChunkDecoder {
     return this.#ended && this.#failure === undefined
   }
 
-  /** The bytes ended. Several servers never send `[DONE]`: a stream whose choices are all finished is complete without it. */
+  /** Ends the stream at the end of its bytes. Several servers never send `[DONE]`: a stream whose choices are all finished is complete. */
   eof(): Effect.Effect<never, ParadigmError | Cause.Done> {
-    if (!this.#ended && !this.#accumulator.isFinished) this.fail(new StreamTruncated({ chunks: this.#accumulator.chunks }))
-    this.#ended = true
+    // A field that reports an error needs no blank line.
+    if (!this.#ended && this.#held !== undefined) this.#parse(this.#held)
+    if (!this.#ended) this.#finish(false)
     return this.end ?? Cause.done()
   }
 
-  /** Ends the stream for a reason, with what had arrived. */
+  /** Ends the stream with a failure, which has what had arrived. */
   fail(reason: ParadigmErrorReason): ParadigmError {
     this.#ended = true
-    const { completion: partial, usage } = this.#accumulator
-    return (this.#failure = new ParadigmError({ reason, requestId: this.#requestId, partial, usage }))
+    const { anomalies, completion: partial, usage } = this.#accumulator
+    return (this.#failure = new ParadigmError({ reason, requestId: this.#requestId, partial, usage, anomalies: anomalies.list }))
+  }
+
+  #finish(done: boolean): void {
+    this.#ended = true
+    const { chunks, finishReasons } = this.#accumulator
+    const aborted = abortedChoices(finishReasons)
+    if (aborted.length > 0) this.fail(new Aborted({ choices: aborted }))
+    else if (chunks === 0) this.fail(this.#withoutChunk(done))
+    else {
+      const unfinished = finishReasons.filter(([, reason]) => reason === undefined)
+      const isNone = unfinished.length === finishReasons.length
+      if (done ? isNone && !this.#acceptUnfinished : isNone || unfinished.length > 0) {
+        this.fail(new StreamTruncated({ chunks, isDone: done }))
+      } else for (const [index] of unfinished) this.#accumulator.anomalies.add("unfinished", `choices[${index}].finish_reason`, "string")
+    }
+  }
+
+  // What came in place of chunks may be an error that is no event.
+  #withoutChunk(done: boolean): ParadigmErrorReason {
+    const text = new TextDecoder().decode(this.#beginning)
+    return (
+      ErrorBody.fromText(text.replace(/\s+data: ?\[DONE\]\s*$/, "")) ??
+      new StreamTruncated({ chunks: 0, isDone: done, excerpt: excerpt(text) })
+    )
   }
 
   #match(bytes: Uint8Array, view: DataView, at: number): Match | undefined {
@@ -199,10 +273,10 @@ export class ChunkDecoder {
     return undefined
   }
 
-  // The beginning of an event. One that might already be complete, as lines that end in a carriage return alone can be, must not wait.
+  // Keeps an incomplete event. An event whose lines end in a carriage return may be complete already, and must not wait.
   #keep(rest: Uint8Array) {
     if (this.#isBetween && rest.length <= maxHeld && !rest.includes(13)) {
-      // A copy: the reader may use its memory again, and the `slice` of a Node buffer copies nothing.
+      // A copy, since the reader may reuse its memory. The `slice` of a Node buffer does not copy.
       this.#held = new Uint8Array(rest)
     } else {
       this.#isBetween = false
@@ -220,23 +294,36 @@ export class ChunkDecoder {
   }
 
   #add(chunk: ChatCompletionChunk) {
-    this.#accumulator.add(chunk)
-    this.#chunks.push(chunk)
+    this.#beginning = undefined
+    const added = this.#accumulator.add(chunk)
+    this.#chunks.push(added)
+    if (added === chunk) return
+    this.#learns = false
+    this.#templates = []
   }
 
   #onEvent(data: string, event: string) {
     if (this.#ended) return
-    if (data === "[DONE]") {
-      this.#ended = true
-      return
-    }
-    const chunk = readChunk(data, event)
+    if (data === "[DONE]" || (data.length < 32 && data.trim() === "[DONE]")) return this.#finish(true)
+    const { anomalies } = this.#accumulator
+    const before = anomalies.total
+    const chunk = readChunk(data, event, this.#accumulator)
     if (Result.isFailure(chunk)) {
       this.fail(chunk.failure)
       return
     }
+    if (chunk.success === undefined) return
+    this.#add(chunk.success)
+    // A repaired chunk is no template: its event is not the JSON of it.
+    if (anomalies.total !== before) return
     this.#lastData = data
     this.#lastChunk = chunk.success
-    this.#add(chunk.success)
+  }
+
+  // An old llama.cpp reports an error in a field of its own: https://github.com/ggml-org/llama.cpp/issues/16104.
+  #onUnknownField(name: string, value: string) {
+    if (name !== "error" || this.#ended) return
+    const fault = ErrorBody.fromText(value, "error")
+    if (fault !== undefined) this.fail(fault)
   }
 }

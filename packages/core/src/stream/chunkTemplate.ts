@@ -1,13 +1,13 @@
-// Consecutive chunks of a stream differ in one string: the next piece of the content, the reasoning or a tool's arguments. A template keeps
-// the bytes before and after that string. An event with the same bytes around a well-formed string is the same JSON with another value
-// there, so it has the shape that was validated once: only the string is read. Whatever does not match goes the whole way.
+// Consecutive chunks of a stream differ in one string: the next fragment of the content, the reasoning or a tool's arguments. A template keeps
+// the bytes before and after that string. An event with the same bytes around a valid string is the same JSON with another value there, which
+// was validated once, so that only the string is read. Any other event is parsed and validated as a whole.
 import type { ChatCompletionChunk, ChatCompletionDelta } from "../ChatCompletion.ts"
 import { findValues, type Span } from "../json/scan.ts"
 
 type TextField = "content" | "reasoning" | "reasoning_content"
 const textFields: ReadonlyArray<TextField> = ["content", "reasoning", "reasoning_content"]
 
-/** Bytes, with the words by which they are compared: four bytes at a time are one comparison. */
+/** Bytes, compared as words of four bytes. */
 interface Pattern {
   readonly length: number
   readonly words: Uint32Array
@@ -46,11 +46,11 @@ const isFlat = (value: object, except: string): boolean => {
 interface Place {
   readonly path: ReadonlyArray<string | number>
   readonly before: ChatCompletionChunk
-  /** A chunk of its own, all the way down: whoever gets it may keep it or change it. */
+  /** Makes a chunk that shares no object with another one, since its reader may change it. */
   readonly withText: (text: string) => ChatCompletionChunk
 }
 
-// Where in a chunk the string is that its successors will differ in, if it has one and nothing beside it would be shared between them.
+// Finds the string in which the next chunks will differ. Undefined when the chunk has no such string, or an object that they would share.
 const findPlace = (chunk: ChatCompletionChunk): Place | undefined => {
   const [choice, ...others] = chunk.choices
   if (choice === undefined || others.length > 0 || !isFlat(chunk, "choices") || !isFlat(choice, "delta")) return undefined
@@ -83,8 +83,7 @@ const escapes: Readonly<Record<number, string | undefined>> = {
   116: "\t"
 }
 
-// A short ASCII string: a decoder costs more to call than this takes to build it. `undefined` where it holds another escape than the
-// one-letter ones.
+// Decodes a short ASCII string, which costs less than a call of a decoder. Undefined when the string has an escape of more than one letter.
 const shortText = (bytes: Uint8Array, from: number, to: number): string | undefined => {
   let text = ""
   for (let i = from; i < to; i++) {
@@ -108,13 +107,13 @@ const longText = (bytes: Uint8Array, from: number, to: number, isEscaped: boolea
   }
 }
 
-/** An event that was read: its chunk, and the place past it. */
+/** The chunk of an event, and the end of the event. */
 export interface Match {
   readonly chunk: ChatCompletionChunk
   readonly end: number
 }
 
-/** The events that differ from one chunk in one string. */
+/** Reads events that differ from one chunk in one string. */
 export class ChunkTemplate {
   readonly #prefix: Pattern
   readonly #suffix: Pattern
@@ -125,7 +124,7 @@ export class ChunkTemplate {
     this.#withText = withText
   }
 
-  /** The template of an event, from its bytes, its data and its chunk; `undefined` where it has none. */
+  /** Makes the template of an event from its bytes, data and chunk. Undefined when the event has none. */
   static of(event: Uint8Array, data: string, chunk: ChatCompletionChunk): ChunkTemplate | undefined {
     const place = findPlace(chunk)
     if (place === undefined) return undefined
@@ -137,14 +136,14 @@ export class ChunkTemplate {
     }
     const at = source.startsWith("data: ") ? 6 : 5
     const blank = source.endsWith("\r\n\r\n") ? "\r\n\r\n" : "\n\n"
-    // Only an event that is a single `data` line: anything else changes the parser's state.
+    // The event must be a single `data` line, since any other field changes the state of the parser.
     if (source !== `${source.slice(0, at)}${data}${blank}` || !source.startsWith("data:") || /[\r\n]/.test(data)) return undefined
     const found = findString(data, place.path)
     if (found === undefined) return undefined
     return new ChunkTemplate(source.slice(0, at + found[0] + 1), source.slice(at + found[1] - 1), place.withText)
   }
 
-  /** The event that begins at a place, if it is one of these. */
+  /** Reads the event that begins at `at`. Undefined when the event does not match. */
   read(bytes: Uint8Array, view: DataView, at: number): Match | undefined {
     const prefix = this.#prefix
     const suffix = this.#suffix

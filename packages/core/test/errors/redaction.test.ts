@@ -326,12 +326,12 @@ describe("an error without the key", () => {
   it("keeps the cause, cleaned, and the anomalies, cleaned", () => {
     const cause = new TypeError(`bad ${key}`)
     const failed = new TransportFailed({ phase: "headers", exception: "TypeError", cause })
-    const anomalies = [{ repair: "x", path: key, expected: "object", raw: `"${key}"` }]
+    const anomalies = [{ repair: "removed" as const, path: key, expected: "object", raw: `"${key}"`, count: 1 }]
     const error = redact(new ParadigmError({ reason: failed, anomalies }))
     assertSecret(error, key)
     assert.strictEqual((error.cause as Error).message, "bad <redacted>")
     assert.include(error.message, "TypeError: bad <redacted>")
-    assert.deepStrictEqual(error.anomalies, [{ repair: "x", path: "<redacted>", expected: "object", raw: '"<redacted>"' }])
+    assert.deepStrictEqual(error.anomalies, [{ repair: "removed", path: "<redacted>", expected: "object", raw: '"<redacted>"', count: 1 }])
   })
 
   it("may end with a few letters of the key", () => {

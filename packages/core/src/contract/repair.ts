@@ -1,0 +1,219 @@
+// Repairs responses that the validator refuses, or accepts although they deviate from the contract. Every field costs only itself. A known
+// deviation is repaired by name. Any other field that does not fit is taken out, unless it is essential: the text, the calls, and the choice
+// they belong to. Each repair is noted as an anomaly, and has a case in conformance/cases/repair.json. Values are changed in place.
+import * as Predicate from "effect/Predicate"
+import type { Anomalies, Repair } from "../Anomaly.ts"
+import type { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
+import { AllProblems, type Fields } from "../errors/FieldErrors.ts"
+import { jsonText } from "../json/jsonText.ts"
+import { callId, unplaced } from "../stream/toolCalls.ts"
+import { problemsOf, type Validator } from "./validator.ts"
+
+type Json = Record<string, unknown>
+
+const isObject: (value: unknown) => value is Json = Predicate.isObject
+const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
+const toNumber = (value: unknown) => (isText(value) ? Number(value) : value)
+const toText = (value: unknown) => (typeof value === "number" ? String(value) : typeof value === "string" ? value : "")
+// False, 0 and the empty text mean null.
+const orNothing = (value: unknown) => value || (value === null ? value : undefined)
+// PHP writes an empty object as an empty list.
+const isEmpty = (value: unknown) => !value || (Array.isArray(value) && value.length === 0)
+
+/** Whether a finish reason is a spelling of null, as in https://github.com/ollama/ollama/issues/4357. */
+export const isBlank = (reason: unknown): boolean => reason === "" || reason === "null" || reason === "None"
+
+const counts = ["prompt_tokens", "completion_tokens", "total_tokens"]
+
+// https://github.com/openai/openai-agents-python/issues/1179, https://github.com/theopenco/llmgateway/issues/2861
+const toUsage = (usage: unknown) => {
+  if (!isObject(usage)) return usage === null ? usage : undefined
+  const sent = counts.map((name) => toNumber(usage[name]))
+  const [prompt = 0, completion = 0, total = 0] = sent.map((count) => (isCount(count) ? count : Number.NaN))
+  const derived = [total - completion, total - prompt, prompt + completion].map((count, i) => (isCount(sent[i]) ? sent[i] : count))
+  return derived.every(isCount) ? { ...usage, ...Object.fromEntries(counts.map((name, i) => [name, derived[i]])) } : undefined
+}
+
+// mlx-lm omits `token`, SGLang sends null for an infinite `logprob`, llama.cpp sends `prob` and `top_probs`.
+const toToken = (value: unknown, isTop: boolean): unknown => {
+  if (!isObject(value)) return value
+  const { id, logprob, prob, token } = value
+  const top = value["top_logprobs"] ?? value["top_probs"]
+  return {
+    ...value,
+    token: typeof token === "string" ? token : isCount(id) ? `token_id:${id}` : "",
+    logprob: Number.isFinite(logprob) ? logprob : typeof prob === "number" && prob > 0 ? Math.log(prob) : -9999,
+    ...(Array.isArray(top) && !isTop ? { top_logprobs: top.map((entry) => toToken(entry, true)) } : {})
+  }
+}
+
+// https://github.com/togethercomputer/openapi/issues/27
+const toLogprobs = (logprobs: unknown) => {
+  if (!isObject(logprobs)) return logprobs === null ? logprobs : undefined
+  const { content } = logprobs
+  return Array.isArray(content) ? { ...logprobs, content: content.map((entry) => toToken(entry, false)) } : logprobs
+}
+
+// Joins the texts of a list of parts. The texts of a thinking part are a list in turn.
+const joinParts = (parts: unknown, name: "text" | "thinking", depth = 0): string => {
+  if (!Array.isArray(parts) || depth > 2) return isText(parts) ? parts : ""
+  return parts.map((part) => (isObject(part) ? joinParts(part[name], "text", depth + 1) : name === "text" ? toText(part) : "")).join("")
+}
+
+// The fields that may not be taken out, without the indices of their paths.
+const essential = /^\.choices(\.(index|(delta|message)(\.(content|tool_calls(\.(index|(function|custom)(\.\w+)?))?))?))?$/
+
+const maxPasses = 64
+
+/** Repairs a value. `soFar` has the chunks before a chunk; a whole completion has none. */
+export class Repairer {
+  readonly #anomalies: Anomalies
+  readonly #soFar: ChatCompletionAccumulator | undefined
+
+  constructor(anomalies: Anomalies, soFar?: ChatCompletionAccumulator) {
+    this.#anomalies = anomalies
+    this.#soFar = soFar
+  }
+
+  /** Repairs a value in place. Returns its problems when an essential field is unusable. */
+  repair(value: unknown, validator: Validator): Fields | undefined {
+    if (isObject(value)) this.#envelope(value)
+    for (let pass = 0; !validator.accepts(value); pass++) {
+      const problems = new AllProblems()
+      validator.explain(value, "", problems)
+      let removed: string | undefined
+      for (const [path, [problem = ""]] of problems) {
+        if (removed !== undefined && path.startsWith(removed)) continue
+        // At first the innermost field, then the outermost one that may go.
+        removed = pass < maxPasses ? this.#remove(value, path, problem.replace("Expected ", ""), pass > 2) : undefined
+        if (removed === undefined) return problemsOf(validator, value)
+      }
+    }
+    return undefined
+  }
+
+  #remove(value: unknown, path: string, expected: string, isOutermost: boolean): string | undefined {
+    let owner = value
+    let names = ""
+    let found: readonly [owner: Json, key: string, place: string] | undefined
+    for (const { 0: key, index } of path.matchAll(/[^.[\]]+/g)) {
+      if (typeof owner !== "object" || owner === null || !Object.hasOwn(owner, key) || (isOutermost && found !== undefined)) break
+      if (isObject(owner)) {
+        names += `.${key}`
+        if (!essential.test(names)) found = [owner, key, path.slice(0, index + key.length)]
+      }
+      owner = (owner as Json)[key]
+    }
+    if (found === undefined) return undefined
+    this.#anomalies.add("removed", found[2], expected, found[0][found[1]])
+    delete found[0][found[1]]
+    return found[2]
+  }
+
+  /** Sets a field, and notes the repair when that changes the field. An `undefined` value takes the field out. */
+  #set(owner: Json, path: string, field: string, repair: Repair, value: unknown) {
+    const before = owner[field]
+    if (value === before || (typeof value === "object" && jsonText(value) === jsonText(before))) return
+    this.#anomalies.add(repair, path + field, Array.isArray(value) ? "array" : typeof value, before)
+    if (value === undefined) delete owner[field]
+    else owner[field] = value
+  }
+
+  #envelope(value: Json) {
+    const { choices, created, id, model, object, usage } = value
+    const kind = this.#soFar === undefined ? "chat.completion" : "chat.completion.chunk"
+    const sent = toNumber(created)
+    const time = typeof sent === "number" ? Math.floor(sent) : 0
+    this.#set(value, "", "id", "envelope", toText(id))
+    this.#set(value, "", "object", "envelope", isText(object) ? object : kind)
+    this.#set(value, "", "created", "envelope", Number.isSafeInteger(time) ? time : 0)
+    this.#set(value, "", "model", "envelope", toText(model))
+    this.#set(value, "", "usage", "usage", toUsage(usage))
+    if (!Array.isArray(choices)) return
+    for (const [at, choice] of choices.entries()) if (isObject(choice)) this.#choice(choice, `choices[${at}].`, at, toText(id))
+  }
+
+  #choice(choice: Json, path: string, at: number, id: string) {
+    const { delta, finish_reason, index, logprobs } = choice
+    this.#set(choice, path, "index", "choice-index", isText(index) ? Number(index) : (index ?? at))
+    this.#set(choice, path, "finish_reason", "finish-reason", isBlank(finish_reason) ? null : finish_reason)
+    this.#set(choice, path, "logprobs", "logprobs", toLogprobs(logprobs))
+    const { message } = choice
+    if (this.#soFar === undefined) {
+      if (isObject(message)) this.#message(message, `${path}message.`, (call) => callId(id, at, call))
+      return
+    }
+    if (isEmpty(delta) && !isText(choice["text"])) {
+      const isFrame = isObject(message)
+      this.#set(choice, path, "delta", isFrame ? "message-frame" : "delta", isFrame ? this.#rest(choice, message, this.#soFar) : {})
+    }
+    if (isObject(choice["delta"])) this.#message(choice["delta"], `${path}delta.`)
+  }
+
+  // MiniMax ends a stream with a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. Returns the part of it that did not arrive
+  // before. Before the end, a message that goes on with another text is a delta.
+  #rest(choice: Json, message: Json, soFar: ChatCompletionAccumulator): Json {
+    const { tool_calls, ...said } = message
+    this.#message(said, "message.")
+    delete choice["message"]
+    const before = soFar.choice(choice["index"] as number)
+    const isEnd = isText(choice["finish_reason"]) || isText(before?.finish_reason)
+    const fields = Object.entries({ ...said, tool_calls }).map(([name, value]) => {
+      const old: unknown = before !== undefined && Object.hasOwn(before.message, name) ? Reflect.get(before.message, name) : undefined
+      if (isText(old) && isText(value) && value.startsWith(old)) return [name, value.slice(old.length) || undefined]
+      return [name, isEnd && !isEmpty(old) ? undefined : value]
+    })
+    return Object.fromEntries(fields.filter(([, value]) => value !== undefined))
+  }
+
+  // `makeId` generates the ids of a whole message. In a stream the end of a choice generates them.
+  #message(message: Json, path: string, makeId?: (call: number) => string) {
+    const { content, reasoning, reasoning_content, role, tool_calls } = message
+    // https://github.com/anomalyco/opencode/issues/28427
+    this.#set(message, path, "role", "role", isText(role) ? role : makeId === undefined ? orNothing(role) : "assistant")
+    // https://github.com/BerriAI/litellm/issues/16272
+    const parts = isObject(content) && "text" in content ? [content] : content
+    if (Array.isArray(parts)) {
+      this.#set(message, path, "content", "text-parts", joinParts(parts, "text") || null)
+      const thinking = joinParts(parts, "thinking")
+      if (thinking !== "") message["reasoning"] = toText(reasoning) + thinking
+    } else if (Array.isArray(reasoning)) this.#set(message, path, "reasoning", "text-parts", joinParts(reasoning, "text"))
+    // vLLM 0.12 sends both.
+    else if (isText(reasoning) && reasoning === reasoning_content) {
+      this.#set(message, path, "reasoning_content", "reasoning-twice", undefined)
+    }
+    this.#arguments(message["function_call"], `${path}function_call.`, "arguments", makeId !== undefined)
+    // Text Generation Inference sends one call instead of a list.
+    const calls: unknown = isObject(tool_calls)
+      ? [tool_calls]
+      : Array.isArray(tool_calls)
+        ? tool_calls.filter((call) => call !== null)
+        : orNothing(tool_calls)
+    this.#set(message, path, "tool_calls", "tool-calls", calls)
+    if (!Array.isArray(calls)) return
+    for (const [at, call] of calls.entries()) if (isObject(call)) this.#call(call, `${path}tool_calls[${at}].`, makeId?.(at))
+  }
+
+  #call(call: Json, path: string, madeId: string | undefined) {
+    const { custom, id, type } = call
+    const index = toNumber(call["index"])
+    const isWhole = madeId !== undefined
+    // https://github.com/openai/openai-python/issues/2806
+    if (!isWhole) this.#set(call, path, "index", "tool-call-index", isCount(index) ? index : unplaced)
+    // vLLM 0.8.5 sends none.
+    this.#set(call, path, "id", "tool-call-id", toText(id) || (madeId ?? orNothing(id)))
+    if (isWhole) this.#set(call, path, "type", "tool-call-type", isText(type) ? type : isObject(custom) ? "custom" : "function")
+    this.#arguments(call["function"], `${path}function.`, "arguments", isWhole)
+    this.#arguments(custom, `${path}custom.`, "input", isWhole)
+  }
+
+  // https://github.com/ggml-org/llama.cpp/issues/20198
+  #arguments(call: unknown, path: string, field: string, isWhole: boolean) {
+    if (!isObject(call)) return
+    const value = call[field]
+    const text =
+      typeof value === "string" ? value : value === null || value === undefined ? (isWhole ? "{}" : value) : (jsonText(value) ?? value)
+    this.#set(call, path, field, "arguments", text)
+  }
+}

@@ -1,0 +1,25 @@
+// JSON text as servers write it.
+
+/** The JSON text of a value; `undefined` when the value is nested too deeply. */
+export const jsonText = (value: unknown): string | undefined => {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return undefined
+  }
+}
+
+/** Parses JSON text. Numbers that are not finite, which Python writes, are null. Throws a `SyntaxError` when the text is not JSON. */
+export const parseJson = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    if (!/NaN|Infinity/.test(text)) throw error
+    let isString = false
+    const finite = text.replace(/\\.|"|-?(?:Infinity|NaN)/g, (found) => {
+      if (found === '"') isString = !isString
+      return isString || found.length < 3 ? found : "null"
+    })
+    return JSON.parse(finite)
+  }
+}

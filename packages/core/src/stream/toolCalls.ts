@@ -1,0 +1,145 @@
+// Tool calls of a choice, from their fragments.
+import type { ToolCall, ToolCallDelta } from "../ChatCompletion.ts"
+import { Fragments } from "./fragments.ts"
+
+/** The index of a fragment whose server sent none. No server counts so far. */
+export const unplaced = Number.MAX_SAFE_INTEGER
+
+/** The id of a call whose server sent none. Within the 40 characters that servers accept. */
+export const callId = (completion: string, choice: number, call: number): string =>
+  `call_${choice}_${call}_${completion.slice(-16) || Math.random().toString(36).slice(2)}`
+
+interface Fragment {
+  readonly name?: string | null | undefined
+  readonly arguments?: string | null | undefined
+  readonly input?: string | null | undefined
+}
+
+const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
+
+/** Name and arguments of a call. */
+export class CallText {
+  name = ""
+  arguments = ""
+
+  add(fragment: Fragment): void {
+    const { name } = fragment
+    // Some servers repeat the whole name in every fragment.
+    if (typeof name === "string" && name !== this.name) this.name = name.startsWith(this.name) ? name : this.name + name
+    this.arguments += fragment.arguments ?? fragment.input ?? ""
+  }
+
+  get text(): { readonly name: string; readonly arguments: string } {
+    return { name: this.name, arguments: this.arguments }
+  }
+}
+
+class Call extends CallText {
+  readonly index: number
+  id = ""
+  type = ""
+  isCustom = false
+  readonly rest = new Fragments()
+
+  constructor(index: number) {
+    super()
+    this.index = index
+  }
+
+  /** Whether a fragment that seems to continue this call begins another one: it has another id, or no index and a name. */
+  isFollowedBy({ custom, function: called, id }: ToolCallDelta, isPlaced: boolean): boolean {
+    if (isText(id) && this.id !== "") return id !== this.id
+    return !isPlaced && this.name !== "" && isText((called ?? (custom as Fragment | undefined))?.name)
+  }
+
+  addAll(fragment: ToolCallDelta): void {
+    const fields = fragment as unknown as Readonly<Record<string, unknown>>
+    for (const name in fields) {
+      switch (name) {
+        case "index":
+          break
+        case "id":
+        case "type":
+          // Some servers send an empty text until they know it.
+          this[name] ||= fragment[name] ?? ""
+          break
+        case "function":
+        case "custom":
+          if (fragment[name] !== undefined && fragment[name] !== null) {
+            this.isCustom = name === "custom"
+            this.add(fragment[name])
+          }
+          break
+        default:
+          this.rest.add(name, fields[name])
+      }
+    }
+  }
+
+  get whole(): ToolCall {
+    const { isCustom, name } = this
+    const call = isCustom ? { custom: { name, input: this.arguments } } : { function: this.text }
+    return {
+      ...(this.id === "" ? {} : { id: this.id }),
+      type: this.type || (isCustom ? "custom" : "function"),
+      ...call,
+      ...this.rest.joined
+    } as ToolCall
+  }
+}
+
+/**
+ * The calls of one choice. A server may send no index, or one index for several calls: a fragment belongs to the call with its id, or else to
+ * the last call that its index stood for.
+ */
+export class ToolCalls {
+  readonly #calls = new Map<number, Call>()
+  readonly #byId = new Map<string, Call>()
+  /** The call that each index on the wire stands for. */
+  readonly #byIndex = new Map<number, Call>()
+  #last: Call | undefined = undefined
+  #next = 0
+
+  /** Adds a fragment, and returns the index of its call. */
+  add(fragment: ToolCallDelta): number {
+    // Most fragments continue a call by its index alone.
+    const call = (isText(fragment.id) ? undefined : this.#byIndex.get(fragment.index)) ?? this.#place(fragment)
+    this.#last = call
+    call.addAll(fragment)
+    return call.index
+  }
+
+  #place(fragment: ToolCallDelta): Call {
+    const { id, index } = fragment
+    const isPlaced = index !== undefined && index !== unplaced
+    const withId = isText(id) ? this.#byId.get(id) : undefined
+    let call = isPlaced ? this.#byIndex.get(index) : (withId ?? this.#last)
+    if (call?.isFollowedBy(fragment, isPlaced) === true) call = withId ?? this.#begin(this.#next)
+    call ??= this.#begin(isPlaced && !this.#calls.has(index) ? index : this.#next)
+    this.#byIndex.set(isPlaced ? index : call.index, call)
+    if (isText(id) && call.id === "") this.#byId.set(id, call)
+    return call
+  }
+
+  /** Gives each call that has no id one, and returns those fragments. */
+  identify(completion: string, choice: number): ReadonlyArray<{ readonly index: number; readonly id: string }> {
+    return this.#ordered
+      .filter(({ id }) => id === "")
+      .map((call) => ({ index: call.index, id: (call.id = callId(completion, choice, call.index)) }))
+  }
+
+  get whole(): ReadonlyArray<ToolCall> {
+    return this.#ordered.map((call) => call.whole)
+  }
+
+  get #ordered(): ReadonlyArray<Call> {
+    return [...this.#calls.values()].sort((a, b) => a.index - b.index)
+  }
+
+  #begin(index: number): Call {
+    const call = new Call(index)
+    this.#calls.set(index, call)
+    this.#next = Math.max(this.#next, index + 1)
+    return call
+  }
+}
