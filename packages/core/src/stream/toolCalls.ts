@@ -49,7 +49,7 @@ class Call extends CallText {
   /** Whether a fragment that seems to continue this call begins another one: it has another id, or no index and a name. */
   isFollowedBy({ custom, function: called, id }: ToolCallDelta, isPlaced: boolean): boolean {
     if (isText(id) && this.id !== "") return id !== this.id
-    return !isPlaced && this.name !== "" && isText((called ?? (custom as Fragment | undefined))?.name)
+    return !isPlaced && this.name !== "" && isText((called ?? custom)?.name)
   }
 
   addAll(fragment: ToolCallDelta): void {
