@@ -134,6 +134,26 @@ const readCompletion = (response: OpenResponse, body: string): Effect.Effect<Com
 }
 
 /**
+ * Checks client options without creating a client. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown. For runtime
+ * packages that open connections before they create the client.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ *
+ * const options = { apiKey: "sk-0123456789abcdef", baseUrl: "paradigm.example.com" }
+ * const error = await Effect.runPromise(Effect.flip(ParadigmClient.checkOptions(options)))
+ * console.log(error.reason._tag) // => InvalidConfiguration
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const checkOptions = (options: Options, runtime?: Runtime): Effect.Effect<void, ParadigmError> =>
+  Effect.suspend(() => Effect.asVoid(Effect.fromResult(resolveOptions(options, runtime))))
+
+/**
  * Creates a client on a transport. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
  *
  * @example

@@ -81,7 +81,7 @@ export interface ParadigmPromise extends AsyncDisposable {
 }
 
 /**
- * Creates the promise face of a layer. The layer is built at the first call.
+ * Creates the promise face of a layer and builds the layer. Throws `InvalidConfiguration` when an option is missing, wrong or unknown.
  *
  * @example
  * ```ts

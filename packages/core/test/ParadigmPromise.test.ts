@@ -180,13 +180,16 @@ describe("an error", () => {
       await failureOf(collect(await paradigm.chat.completions.create(streamed)), "StreamTruncated")
     }))
 
-  it("in the options is thrown by each call", async () => {
-    const paradigm = connect("http://127.0.0.1:9", { apiKey: `${key}\n` })
-    for (let time = 0; time < 2; time++) {
-      const error = await failureOf(paradigm.chat.completions.create(request), "InvalidConfiguration")
+  it("in the options is thrown when the client is created", () => {
+    const createClient = () => connect("http://127.0.0.1:9", { apiKey: `${key}\n` })
+    try {
+      createClient()
+      assert.fail("it did not throw")
+    } catch (error) {
+      assert.instanceOf(error, ParadigmError)
+      assert.strictEqual(error.reason._tag, "InvalidConfiguration")
       assert.notInclude(error.message, key)
     }
-    await paradigm.close()
   })
 
   it("in the request is thrown by the promise, and nothing is sent", () =>

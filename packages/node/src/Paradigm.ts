@@ -55,10 +55,11 @@ const runtime: ParadigmClient.Runtime = {
 }
 
 const make = Effect.fnUntraced(function* (options: Options, environment?: ParadigmClient.Runtime["environment"]) {
-  // The client refuses a wrong limit.
-  const connectTimeout = Timeouts.toMillis(options?.timeouts?.connect) ?? 10_000
-  const transport = UndiciTransport.make(yield* Dispatcher.make(options ?? {}, connectTimeout))
-  return yield* ParadigmClient.makeWith(transport, options, { ...runtime, environment })
+  const here = { ...runtime, environment }
+  // Before undici is loaded, so that `connect` throws at once.
+  yield* ParadigmClient.checkOptions(options, here)
+  const transport = UndiciTransport.make(yield* Dispatcher.make(options, Timeouts.toMillis(options.timeouts?.connect) ?? 10_000))
+  return yield* ParadigmClient.makeWith(transport, options, here)
 })
 
 /**
@@ -104,7 +105,7 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
 
 /**
  * Creates a client with promises and async iterables. The environment variables `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and
- * `PARADIGM_BASE_URL` count for the options that are not given.
+ * `PARADIGM_BASE_URL` count for the options that are not given. Throws `InvalidConfiguration` when an option is missing, wrong or unknown.
  *
  * @example
  * ```ts

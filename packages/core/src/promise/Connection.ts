@@ -61,23 +61,24 @@ const toCallPromise = <A>(reply: Promise<Reply<A>>): CallPromise<A> => {
 }
 
 export class Connection {
-  readonly #layer: Layer.Layer<ParadigmClient, ParadigmError>
   readonly #all = Scope.makeUnsafe()
   // The last one is closed first: calls and their streams before what they run on.
   readonly #resources = Scope.forkUnsafe(this.#all)
   readonly #calls = Scope.forkUnsafe(this.#all)
-  #building: Fiber.Fiber<Context.Context<ParadigmClient>, ParadigmError> | undefined
+  readonly #building: Fiber.Fiber<Context.Context<ParadigmClient>, ParadigmError>
   #isClosed = false
 
+  /** Builds the layer. Throws the error of a build that fails at once, as it does for wrong options. */
   constructor(layer: Layer.Layer<ParadigmClient, ParadigmError>) {
-    this.#layer = layer
+    this.#building = Effect.runFork(Layer.buildWithScope(layer, this.#resources), { onFiberStart: Fiber.runIn(this.#calls) })
+    const exit = this.#building.pollUnsafe()
+    if (exit !== undefined && Exit.isFailure(exit)) throw Cause.squash(exit.cause)
   }
 
   // All calls wait for the same build, which goes on when one of them is aborted.
-  readonly #client = Effect.suspend(() => {
-    const start = () => Effect.runFork(Layer.buildWithScope(this.#layer, this.#resources), { onFiberStart: Fiber.runIn(this.#calls) })
-    return Effect.flatMap(Fiber.join((this.#building ??= start())), (context) => Effect.provideContext(ParadigmClient, context))
-  })
+  readonly #client = Effect.suspend(() =>
+    Effect.flatMap(Fiber.join(this.#building), (context) => Effect.provideContext(ParadigmClient, context))
+  )
 
   create(
     request: ChatCompletionRequest,
