@@ -15,7 +15,7 @@ import { type CallOptions, ParadigmClient } from "./ParadigmClient.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 
 /**
- * A request without a response format, which is made from the schema.
+ * A request without a response format. The response format is made from the schema.
  *
  * @category models
  * @since 0.1.0

@@ -50,9 +50,9 @@ export interface TelemetryOptions {
 export interface Observation {
   /** Runs the HTTP requests of the call. */
   readonly run: <A, E, R>(requests: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Reports the chunks that one network read brought. */
+  /** Reports the chunks of one network read. */
   readonly chunks: (chunks: ReadonlyArray<ChatCompletionChunk>) => void
-  /** Reports the end of the call, with the completion as far as it arrived and with the deviations that were repaired. */
+  /** Reports the end of the call, with the partial completion and the repaired deviations. */
   readonly end: (
     exit: Exit.Exit<unknown, ParadigmError>,
     completion: ChatCompletion | undefined,
@@ -195,7 +195,7 @@ const countIn = (holder: unknown, name: string): number | undefined => {
   return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined
 }
 
-// By name: `cache_write_tokens` is not in the contract, and a server may leave out any of them.
+// By name: `cache_write_tokens` is not in the contract, and a server may omit any of them.
 const usageOf = (usage: CompletionUsage | null | undefined) => {
   const details = usage?.prompt_tokens_details
   return [
@@ -273,7 +273,7 @@ class Call implements Observation {
       span?.end(now, exit)
       const attributes = type === undefined ? this.#attributes : { ...this.#attributes, "error.type": type }
       durationsWith(inferenceDuration, attributes).updateUnsafe(this.#secondsUntil(now), this.#context)
-      // In the context of the call: whoever ends a stream may have none.
+      // In the context of the call: the fiber that ends a stream may not have it.
       return Effect.provideContext(Effect.forEach(repaired, logRepaired, { discard: true }), this.#context)
     })
   }
@@ -282,7 +282,7 @@ class Call implements Observation {
     const name = { "paradigm.anomaly.repair": repair }
     counterWith(anomalies, { ...this.#attributes, ...name }).updateUnsafe(BigInt(count), this.#context)
     const attributes = { ...name, "paradigm.anomaly.path": path, "paradigm.anomaly.expected": expected, "paradigm.anomaly.count": count }
-    // What the server sent may quote the conversation.
+    // The raw text may quote the conversation.
     const content = this.#options.recordContent === true ? { "paradigm.anomaly.raw": raw } : {}
     this.#span?.event("paradigm.anomaly", now, { ...attributes, ...content })
   }
@@ -301,8 +301,8 @@ class Call implements Observation {
  *
  * **Details**
  *
- * The option `telemetry` defaults to this in Node, in Deno and for clients on an `HttpClient`. In browsers nothing is reported by default, because it
- * adds 7 KB (gzipped) to a page.
+ * The option `telemetry` defaults to `Telemetry.make()` in Node, in Deno and for clients on an `HttpClient`. Browsers report nothing by default,
+ * because telemetry adds 7 KB (gzipped) to a page.
  *
  * @example
  * ```ts

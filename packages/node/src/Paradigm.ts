@@ -41,7 +41,7 @@ export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-ef
 export interface Options extends ParadigmClient.Options, ConnectionOptions {}
 
 /**
- * Client options of which the key may come from the environment.
+ * Client options with an optional key, which defaults to the environment's.
  *
  * @category options
  * @since 0.1.0

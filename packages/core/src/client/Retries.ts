@@ -93,7 +93,7 @@ export class Retries {
     const { reason } = error
     if (!("retryAfter" in reason) || reason.retryAfter === undefined) return backoff
     const asked = Duration.toMillis(reason.retryAfter)
-    // A server gives many clients the same time: jitter keeps them from returning at the same moment.
+    // A server sends many clients the same delay. Jitter spreads their next attempts.
     return asked > maxRetryAfter ? undefined : Math.max(asked + random * Math.min(asked / 10, 1000), backoff)
   }
 }

@@ -14,7 +14,7 @@ export const setAttributes = (span: Span | undefined, attributes: Attributes): v
   }
 }
 
-/** Begins a span of kind client. `undefined` without a tracer: Effect's own spans are read by nobody. */
+/** Begins a span of kind client. Returns `undefined` without a tracer, because Effect's default spans are not exported. */
 export const openSpan = (name: string, attributes: Attributes): Effect.Effect<Span | undefined> =>
   Effect.withFiber(({ cache: { tracer, tracerEnabled } }) =>
     tracer === undefined || !tracerEnabled ? Effect.undefined : Effect.makeSpan(name, { kind: "client", attributes })

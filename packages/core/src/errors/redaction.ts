@@ -1,18 +1,18 @@
-// Keeps API keys out of errors. A server may send back what it was sent: in a body, in a header, escaped or encoded. Errors are searched when they
-// are finished, not the texts they are made of.
+// Masks API keys in errors. A server may echo the key: in a body, in a header, escaped or encoded. Masks finished errors, not the texts they are
+// made of.
 import * as Redacted from "effect/Redacted"
 import type { Anomaly } from "../Anomaly.ts"
 import type { AttemptRecord, ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
 
 const mask = "<redacted>"
 
-// Shorter values are words, for example the `EMPTY`, `token` or `ollama` that local servers are given. They are masked only as a credential.
+// Shorter values are words, for example the `EMPTY`, `token` or `ollama` that are customary with local servers. They are masked only as a credential.
 const minSecret = 12
 
 // The length from which a part of a key at a cut is masked.
 const minPart = 6
 
-// Keys of one client that are kept, for a function that gives a new one for every attempt.
+// Number of keys that a client keeps. A key function may return a new one for every attempt.
 const maxKeys = 16
 
 const maxDepth = 64
@@ -81,7 +81,7 @@ export class Secrets {
     return this.#others?.text(text) ?? text
   }
 
-  /** What is known of an exception: its name, message, code and stack, without the keys. */
+  /** A copy of an exception without the keys: its name, message, code, stack and causes. */
   readonly cause = (cause: unknown, depth = 0): Error => {
     const clean = (text: unknown) => this.text(String(text))
     if (!(cause instanceof Error)) return new Error(clean(typeof cause === "object" ? "an object" : cause))
@@ -106,7 +106,7 @@ export class Secrets {
     })
   }
 
-  // The names of `fields` are the server's words too.
+  // The names of `fields` come from the server, too.
   #deep(value: unknown, depth: number): unknown {
     if (typeof value === "string") return this.text(value)
     if (depth > maxDepth) return mask

@@ -1,4 +1,4 @@
-// Which dispatcher sends the requests: the caller's, one through a proxy, or a pool of connections.
+// Selects the dispatcher of the requests: the caller's, a proxy agent, or a pool of connections.
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
