@@ -29,7 +29,7 @@ export interface UndiciDispatcher {
  * @since 0.1.0
  */
 export interface ConnectionOptions {
-  /** Sends the requests. The client does not close it. Excludes the other connection options. */
+  /** Sends the requests. The client does not close it. The other connection options do not apply to it. */
   readonly dispatcher?: UndiciDispatcher | undefined
   /**
    * The proxy for all requests, for example `http://user:password@proxy.example.com:8080`. `false` uses no proxy. Defaults to the environment
