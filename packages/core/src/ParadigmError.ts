@@ -26,7 +26,7 @@ const units = [
   ["ms", 1]
 ] as const
 
-// For example `1m 30s`. `Duration.format` gives the same text with four times the code.
+// For example `1m 30s`. `Duration.format` returns the same text with four times the code.
 const spelled = (duration: Duration.Duration): string => {
   let rest = Math.round(Duration.toMillis(duration))
   const parts: Array<string> = []
@@ -52,7 +52,7 @@ export class InvalidConfiguration extends Data.TaggedError("InvalidConfiguration
   readonly option: string
   /** What is wrong with the option. */
   readonly detail: string
-  /** The exception of the function that was given for `apiKey`, without secrets. */
+  /** The exception of an `apiKey` function, without secrets. */
   readonly cause?: unknown
 }> {
   readonly isRetryable = false
@@ -224,7 +224,7 @@ export interface ErrorResponse {
 const answered = (what: string, { detail, status }: ErrorResponse) => `${what} (${status})${quoted(detail)}`
 
 /**
- * 401: the key is missing, unknown or expired. A function given for `apiKey` is asked once more before a call fails with this reason.
+ * 401: the key is missing, unknown or expired. An `apiKey` function is called once more before a call fails with this reason.
  *
  * @category reasons
  * @since 0.1.0
@@ -398,7 +398,7 @@ export class UnexpectedResponse extends Data.TaggedError("UnexpectedResponse")<{
  * @since 0.1.0
  */
 export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
-  /** The number of chunks that had arrived. */
+  /** The number of received chunks. */
   readonly chunks: number
   /** Whether the stream ended with `[DONE]`. */
   readonly isDone?: boolean | undefined
@@ -492,7 +492,7 @@ export class AnswerMismatch extends Data.TaggedError("AnswerMismatch")<{
 }
 
 /**
- * The client or the stream was closed before the call had ended, by the program itself. It is not retried.
+ * The program closed the client or the stream before the end of the call. It is not retried.
  *
  * @category reasons
  * @since 0.1.0
@@ -579,7 +579,7 @@ export const reasons = /* @__PURE__ */ Object.keys({
 } satisfies { readonly [Tag in ParadigmErrorReason["_tag"]]: true }) as ReadonlyArray<ParadigmErrorReason["_tag"]>
 
 /**
- * The record of one attempt of a failed call: one request that was sent, or that could not be sent.
+ * The record of one attempt of a failed call: one request that was sent, or that failed to be sent.
  *
  * @category models
  * @since 0.1.0

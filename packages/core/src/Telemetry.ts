@@ -69,7 +69,7 @@ export interface Observation {
 export interface Telemetry {
   /** Begins the report of a call. `isStream` is `true` if the response is a stream. */
   readonly observe: (request: ChatCompletionRequest, url: URL, isStream: boolean) => Effect.Effect<Observation>
-  /** Runs one HTTP request, up to the headers of its response. `evaluate` gets the trace headers to send. */
+  /** Runs one HTTP request, up to the headers of its response. `evaluate` receives the trace headers to send. */
   readonly httpSpan: <A extends { readonly status: number }, E extends { readonly reason: { readonly _tag: string } }, R>(
     url: URL,
     evaluate: (trace: Readonly<Record<string, string>>) => Effect.Effect<A, E, R>
@@ -96,7 +96,7 @@ export const timeToFirstChunk: Metric.Histogram<number> = durations(
 )
 
 /**
- * Time between the chunks of a stream, in seconds. Chunks that arrive in one network read count as one: the time between them is decoding time.
+ * Time between the chunks of a stream, in seconds. The chunks of one network read count as one, because the time between them is decoding time.
  *
  * @category metrics
  * @since 0.1.0
@@ -228,7 +228,7 @@ class Call implements Observation {
     this.#context = context
     this.#options = options
     this.#attributes = attributes
-    // The start of the span if it has one: the convention gives the span and the metric one duration.
+    // The start of the span, if there is a span: by the convention, the span and the metric have the same duration.
     this.#startTime = span?.status.startTime || this.#clock.currentTimeNanosUnsafe()
   }
 
@@ -344,7 +344,7 @@ export const make = (options: TelemetryOptions = {}): Telemetry => ({
   observe: Effect.fnUntraced(function* (request, url, isStream) {
     const names = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "paradigm", "gen_ai.request.model": request.model }
     const server = serverOf(url)
-    // A sampler sees only the attributes that a span begins with.
+    // A sampler sees only the initial attributes of a span.
     const span = yield* openSpan(`chat ${request.model}`, { ...names, ...server })
     if (span !== undefined) setAttributes(span, requestAttributes(request, isStream, options))
     const attributes = { ...names, ...server, "server.port": String(server["server.port"]) }

@@ -15,7 +15,7 @@ import type { ConnectionOptions } from "./ConnectionOptions.ts"
 import * as Dispatcher from "./internal/dispatcher.ts"
 import * as UndiciTransport from "./internal/UndiciTransport.ts"
 
-// The names of every type that a function below returns, for the declaration files of its callers.
+// Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/Anomaly"
 export type * from "@paradigm-effect/core/ChatCompletion"
 export type {
@@ -104,7 +104,7 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
 
 /**
  * Creates a client with promises and async iterables. The environment variables `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and
- * `PARADIGM_BASE_URL` count for the options that are not given.
+ * `PARADIGM_BASE_URL` are the defaults of the absent options.
  *
  * @example
  * ```ts
@@ -128,7 +128,7 @@ export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmP
   ParadigmPromise.make(
     Layer.effect(
       ParadigmClient.ParadigmClient,
-      // The environment may have the key.
+      // The key may come from the environment.
       make(options as Options, (name) => process.env[name])
     )
   )

@@ -84,7 +84,7 @@ export class Call {
       headers: {
         ...headers,
         authorization: `Bearer ${Redacted.value(key)}`,
-        // A server that negotiates refuses to accept event streams alone, since its errors are JSON.
+        // A server with content negotiation refuses `text/event-stream` alone, because its errors are JSON.
         accept: this.#stream ? "application/json, text/event-stream" : "application/json",
         "content-type": this.#body.contentType
       },

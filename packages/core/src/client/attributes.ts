@@ -1,4 +1,4 @@
-// The attributes of spans that the GenAI and HTTP conventions name.
+// Attributes of spans by the GenAI and HTTP conventions.
 import * as Exit from "effect/Exit"
 import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
 import type { TelemetryOptions } from "../Telemetry.ts"

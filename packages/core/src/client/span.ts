@@ -24,7 +24,7 @@ export const openSpan = (name: string, attributes: Attributes): Effect.Effect<Sp
 export const traceHeaders = (span: Span | undefined): Effect.Effect<Readonly<Record<string, string>>> =>
   Effect.withFiberSucceed((fiber) => {
     let from: AnySpan | undefined = span
-    // Without a tracer, Effect makes up the ids of its spans.
+    // Without a tracer, Effect generates span ids that no exporter knows.
     if (span === undefined) for (from = fiber.cache.span; from?._tag === "Span";) from = Option.getOrUndefined(from.parent)
     if (from === undefined) return {}
     const traceparent = `00-${from.traceId.padStart(32, "0")}-${from.spanId}-0${from.sampled ? 1 : 0}`

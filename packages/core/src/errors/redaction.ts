@@ -19,14 +19,14 @@ const maxDepth = 64
 
 const literal = (character: string) => character.replace(/[^\w]/, "\\$&")
 
-// A character as it is, or as JSON, a URL or an escaped text writes it.
+// Matches a character, or its escape in JSON, a URL or an escaped text.
 const spellings = (character: string) => {
   const code = character.charCodeAt(0).toString(16).padStart(2, "0")
   const escape = /["/]/.test(character) ? "\\\\{0,3}" : character === "\\" ? "(?:\\\\)?" : ""
   return `(?:${escape}${literal(character)}|\\\\{1,3}u00${code}|%${code})`
 }
 
-// The characters of the base64 text that depend on the key alone, when it follows `offset` other bytes.
+// The characters of the base64 text that depend only on the key, when it follows `offset` other bytes.
 const base64 = (key: string, offset: number) => {
   const text = btoa("0".repeat(offset) + key)
   const inner = text.slice(offset === 0 ? 0 : offset + 1, Math.floor(((key.length + offset) * 8) / 6))
@@ -40,7 +40,7 @@ const patternOf = (key: string): string => {
   return `(?<=\\bbearer(?:\\s|\\+|%20)+|\\bauthorization\\W{1,12})${text}(?![\\w-])`
 }
 
-// A text that was cut may end with the beginning of the key, or go on with its end.
+// A truncated text may end with the beginning of the key, or continue with its end.
 const withoutPart = (text: string, key: string): string =>
   text
     .split("…")

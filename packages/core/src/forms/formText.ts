@@ -89,10 +89,10 @@ const booleans: ReadonlyMap<string, boolean> = new Map([
   ...["false", "0", "off", "no"].map((word): [string, boolean] => [word, false])
 ])
 
-// Strings, of which one may be given alone.
+// A string, or a list of strings.
 const isTexts = ({ list, string }: FormType) => string && list !== undefined && isTextOnly(list)
 
-/** Whether a field is read as a list, although one string may be given alone. */
+/** Whether a field is read as a list, although a single string is accepted. */
 export const isList = (type: FormType): boolean => type.list !== undefined && (!type.string || isTexts(type))
 
 // A message's content: a string or a list of parts.

@@ -101,7 +101,7 @@ export class ChunkDecoder {
   #misses = 0
   #patience = 1
   #readsToSkip = 0
-  // Off once tool calls share an index: an event alone does not determine the index of its chunk any more.
+  // Off after tool calls shared an index: an event no longer determines the index of its chunk.
   #learns = true
   // The bytes before the first chunk.
   #beginning: Uint8Array | undefined = new Uint8Array(0)
@@ -208,7 +208,7 @@ export class ChunkDecoder {
     return this.#accumulator.completion
   }
 
-  /** How the stream ended. An interruption when its reader stopped before the end. */
+  /** The end of the stream as an exit. An interruption when its reader stopped before the end. */
   get outcome(): Exit.Exit<unknown, ParadigmError> {
     if (this.#failure !== undefined) return Exit.fail(this.#failure)
     return this.#ended || this.#accumulator.isFinished ? Exit.void : Exit.interrupt()

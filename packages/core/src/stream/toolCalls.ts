@@ -102,7 +102,7 @@ export class ToolCalls {
 
   /** Adds a fragment, and returns the index of its call. */
   add(fragment: ToolCallDelta): number {
-    // Most fragments continue a call by its index alone.
+    // Fast path: most fragments continue a call by its index.
     const call = (isText(fragment.id) ? undefined : this.#byIndex.get(fragment.index)) ?? this.#place(fragment)
     this.#last = call
     call.addAll(fragment)

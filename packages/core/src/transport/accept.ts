@@ -89,7 +89,7 @@ export const accept = Effect.fnUntraced(function* (response: OpenResponse, asked
   if (response.status !== 200) return yield* Effect.ensuring(refuse(response, asked), response.close)
   const contentType = response.headers["content-type"]
   const labelled = is(contentType, /^\s*text\/event-stream\s*(;|$)/i)
-  // The type of a page or of a stream is known before its body, which may be endless.
+  // Decided before the body is read, because the body of a page or of a stream may be endless.
   if (!asked.stream) {
     if (!labelled && !is(contentType, /^\s*text\/html/i)) return response
     return yield* unexpected(response, "it is not JSON", yield* readBeginning(response))

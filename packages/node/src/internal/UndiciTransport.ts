@@ -14,7 +14,7 @@ type Headers = Readonly<Record<string, string | ReadonlyArray<string> | undefine
 // Maximum number of buffered bytes before the socket is paused.
 const highWaterMark = 64 * 1024
 
-// undici has no code of its own for a proxy that refuses.
+// undici has no code for the refusal of a proxy.
 const refusedByProxy = /^Proxy .*\((\d{3})\)/
 
 const failure = (cause: unknown): TransportError => {
