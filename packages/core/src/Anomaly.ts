@@ -14,7 +14,7 @@ import { jsonText } from "./json/jsonText.ts"
  * - `choice-index`: the index of a choice is missing or a text.
  * - `delta`: a choice of a chunk has no delta. It gets an empty one.
  * - `message-frame`: a choice of a chunk has a `message` instead of a `delta`. The delta gets the part of the message that is new.
- * - `role`: the role is empty. It is removed.
+ * - `role`: the role is empty. It is removed from a chunk, and becomes `assistant` in a completion.
  * - `text-parts`: a text is a list of parts. Text parts are joined as `content`, thinking parts as `reasoning`.
  * - `reasoning-twice`: `reasoning_content` repeats `reasoning`. It is removed.
  * - `finish-reason`: the finish reason is `""`, `"null"` or `"None"`. It becomes null.
