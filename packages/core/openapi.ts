@@ -228,6 +228,6 @@ const write = (path: string, content: string) => {
 
 write("src/contract/types.generated.ts", typesSource)
 write("src/contract/validators.generated.ts", validatorsSource)
-// Imported late: it stands on the files above.
+// Imported here because it imports the files that were written above.
 const { ParadigmApi } = await import("./src/ParadigmApi.ts")
 write("../../docs/openapi.json", `${JSON.stringify(OpenApi.fromApi(ParadigmApi), null, 2)}\n`)

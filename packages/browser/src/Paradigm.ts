@@ -10,7 +10,7 @@ import * as Transport from "@paradigm-effect/core/Transport"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
-// The names of every type that a function below returns, for the declaration files of its callers.
+// Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/Anomaly"
 export type * from "@paradigm-effect/core/ChatCompletion"
 export type {

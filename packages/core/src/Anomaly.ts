@@ -1,6 +1,6 @@
 /**
- * Deviations of a response from the contract. A deviation costs a response a field, but not its text: the client repairs the field or takes
- * it out, and lists the deviation in `ResponseInfo.anomalies` and in `ParadigmError.anomalies`.
+ * Deviations of a response from the contract. The client repairs or removes the deviating field, keeps the rest of the
+ * response, and lists the deviation in `ResponseInfo.anomalies` and in `ParadigmError.anomalies`.
  *
  * @since 0.1.0
  */
@@ -10,24 +10,24 @@ import { jsonText } from "./json/jsonText.ts"
  * The name of a repair.
  *
  * - `envelope`: `id`, `object`, `created` or `model` is missing or has another type. The field gets the nearest valid value.
- * - `choices`: an event has no choices. It is no chunk; the usage in it counts.
+ * - `choices`: an event has no choices. It is not emitted as a chunk, unless it has usage.
  * - `choice-index`: the index of a choice is missing or a text.
- * - `delta`: a chunk's choice has no delta, which adds nothing.
- * - `message-frame`: a chunk's choice has a `message` instead of a `delta`. The chunk gets the part of it that did not arrive before.
- * - `role`: the role is empty.
+ * - `delta`: a choice of a chunk has no delta. It gets an empty one.
+ * - `message-frame`: a choice of a chunk has a `message` instead of a `delta`. The delta gets the part of the message that is new.
+ * - `role`: the role is empty. It is removed from a chunk, and becomes `assistant` in a completion.
  * - `text-parts`: a text is a list of parts. Text parts are joined as `content`, thinking parts as `reasoning`.
- * - `reasoning-twice`: `reasoning_content` repeats `reasoning`.
- * - `finish-reason`: the finish reason is `""`, `"null"` or `"None"`, which means null.
+ * - `reasoning-twice`: `reasoning_content` repeats `reasoning`. It is removed.
+ * - `finish-reason`: the finish reason is `""`, `"null"` or `"None"`. It becomes null.
  * - `tool-calls`: `tool_calls` is one call instead of a list, or the list holds nulls.
  * - `tool-call-index`: the index of a tool call is missing or wrong, or two calls have the same one.
  * - `tool-call-id`: a tool call has no id. One is generated.
  * - `tool-call-type`: the type of a tool call is missing.
- * - `arguments`: the arguments of a call are JSON instead of a JSON text.
- * - `logprobs`: log probabilities have another form.
- * - `usage`: token counts are missing or have another type. What cannot be derived is taken out.
- * - `removed`: any other field that does not have the contract's type. It is taken out.
- * - `unfinished`: a choice has no finish reason.
- * - `more`: deviations beyond the first 20.
+ * - `arguments`: the arguments of a call are a JSON value instead of a string. They are converted to JSON text.
+ * - `logprobs`: log probabilities have the form of another server. They are converted.
+ * - `usage`: token counts are missing or have another type. They are derived from the other counts, or usage is removed.
+ * - `removed`: another field does not have the type of the contract. It is removed.
+ * - `unfinished`: a choice of a complete response has no finish reason.
+ * - `more`: the count of deviations beyond the first 20.
  *
  * @category models
  * @since 0.1.0
@@ -64,7 +64,7 @@ export interface Anomaly {
   readonly repair: Repair
   /** The path of the field, for example `choices[0].delta.tool_calls[0].index`. At most 200 characters. */
   readonly path: string
-  /** The type that the field has in the contract, for example `integer`, or that the repair gave it. `undefined` when it was taken out. */
+  /** The type of the field in the contract or after the repair, for example `integer`. `undefined` when the field was removed. */
   readonly expected: string
   /** The beginning of the JSON text that the server sent, at most 200 characters. Empty when the field was missing. */
   readonly raw: string
@@ -100,7 +100,7 @@ export class Anomalies {
   total = 0
   readonly #listed = new Map<string, Anomaly>()
 
-  /** Adds a repair of a value. An `undefined` value was missing. */
+  /** Adds a repair of a value. `undefined` is a missing value. */
   add(repair: Repair, path: string, expected: string, value?: unknown): void {
     this.total++
     const place = bounded(path)

@@ -1,8 +1,8 @@
 /**
- * The wire of `POST /api/v3/chat/completions`: the request and its messages, the completion, the chunk of a stream, and usage.
+ * Wire format of `POST /api/v3/chat/completions`: the request and its messages, the completion, the chunk of a stream, and usage.
  *
- * Each name is an interface and a schema. The interfaces are closed, so that a misspelled field does not compile. The wire is open: a field
- * that is not modelled is kept. Send one with `extraBody`, and read one with {@link unknownFields}.
+ * Each name is an interface and a schema. The interfaces are closed: a misspelled field does not compile. The wire format is open: unknown
+ * fields are kept at run time. `extraBody` sends unknown fields, and {@link unknownFields} reads them.
  *
  * An optional field that is null or `undefined` is absent and is not sent. The only null that is sent is a message's `content`.
  *
@@ -13,7 +13,7 @@ import { models } from "./contract/validators.generated.ts"
 export * from "./contract/types.generated.ts"
 
 /**
- * Returns the fields of a value that its type does not model. Takes a request, a completion, a chunk, or any object within one of them.
+ * Returns the fields of a value that its type does not have. Accepts a request, a completion, a chunk, or any object within one of them.
  *
  * **Details**
  *

@@ -91,7 +91,7 @@ class Choice {
         case "tool_calls":
           break
         case "annotations":
-          // One may stand for a list of it.
+          // A single annotation is accepted in place of a list.
           this.fragments.add(name, Predicate.isObject(delta.annotations) ? [delta.annotations] : delta.annotations)
           break
         default:
@@ -150,7 +150,7 @@ export class ChatCompletionAccumulator {
   usage: CompletionUsage | undefined = undefined
   /** Deviations of the response from the contract. */
   readonly anomalies = new Anomalies()
-  // Some servers begin with a chunk that names nothing: the first values that are not empty count.
+  // Some servers send a first chunk with empty values. The first value that is not empty is kept.
   #id = ""
   #created = 0
   #model = ""

@@ -1,6 +1,6 @@
 /**
- * The body of a streamed response as typed chunks. Nothing is lost in silence: a stream that ends early, an error sent in band and an event
- * that is no chunk each fail with a reason of their own, and the error carries what had arrived.
+ * Decodes the body of a streamed response into typed chunks. A truncated stream, an error event and an event that is not a chunk each fail with
+ * a reason of their own. The error has the partial completion.
  *
  * @since 0.1.0
  */
@@ -19,7 +19,7 @@ import { ChunkReader } from "./stream/ChunkReader.ts"
  * @since 0.1.0
  */
 export interface Options {
-  /** Gets the chunks and the anomalies. Give each stream its own. */
+  /** Accumulates the chunks and the anomalies. Belongs to one stream. Defaults to a new accumulator. */
   readonly accumulator?: ChatCompletionAccumulator | undefined
   /** The request id for errors. */
   readonly requestId?: string | undefined
@@ -32,7 +32,7 @@ export interface Options {
 /**
  * Decodes the body of a streamed response. The stream ends at `[DONE]` without waiting for the end of the body; bytes after it are ignored.
  *
- * Fails with `StreamTruncated`, `StreamFault`, `Aborted` or `MalformedChunk`, and with the reason with which `bytes` fails.
+ * Fails with `StreamTruncated`, `StreamFault`, `Aborted` or `MalformedChunk`, and with the reason of a failure of `bytes`.
  *
  * @example
  * ```ts

@@ -205,7 +205,7 @@ export const toolMessage = (call: { readonly id?: string | null | undefined }, c
 })
 
 /**
- * Returns the message of a completion's first choice for the next request, where it precedes the answers to its calls.
+ * Returns the message of a completion's first choice for the next request. The tool messages follow it.
  *
  * The message can also be sent as it is: the client omits its nulls. This function returns a message without content for a completion without
  * choices.

@@ -99,7 +99,7 @@ const locationOf = (item: Record<PropertyKey, unknown>): string => {
   return location.filter(isKey).reduce<string>(join, "")
 }
 
-// A word to switch on, not a sentence.
+// A code, not a sentence.
 const word = (value: unknown): string | undefined =>
   typeof value === "number" ? String(value) : typeof value === "string" && /^[\w.:-]+$/.test(value) ? text(value) : undefined
 
@@ -143,17 +143,17 @@ const read = (body: string): Reading => {
     if (words.length > 0) return { detail: text(words.join(" ")) }
   }
   const plain = body.trim()
-  // The page of a proxy is not fit for a message. Its beginning is in the excerpt.
+  // The HTML page of a proxy is not quoted in the message. Its beginning is in the excerpt.
   return { detail: plain.startsWith("<") ? undefined : text(plain) }
 }
 
-// The three forms of an HTTP date. Only the last one does not name the zone, which is always GMT.
+// The three forms of an HTTP date. The last one does not name the time zone, which is always GMT.
 const httpDate =
   /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*(, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT| [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
 
 /**
- * Reads how long the server asks to wait: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date, which LiteLLM passes on as
- * `llm_provider-retry-after`. Returns `undefined` for any other value.
+ * Reads the delay before a retry from the response headers: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. LiteLLM forwards
+ * the headers of its provider as `llm_provider-retry-after`. Returns `undefined` for any other value.
  *
  * @example
  * ```ts
@@ -194,8 +194,8 @@ const idHeaders = ["x-request-id", "request-id", "apim-request-id", "x-litellm-c
  */
 export const requestId = (headers: HeadersByName): string | undefined => text(headers[idHeaders.find((name) => headers[name]) ?? ""])
 
-// Whether a 404 is about the model. mlx-lm responds with 404 to anything, and proxies to a path that they do not know: so a word in a path, or
-// in a text that is not JSON, does not count.
+// Whether a 404 is about the model. mlx-lm responds with 404 to any error, and proxies respond with it to an unknown path: so a word in a
+// path, or in a body that is not JSON, does not count.
 const isAboutModel = ({ code, detail = "", param, type }: Reading, isJson: boolean, model: string): boolean =>
   /(?<![\w/-])(model|deployment)s?(?![\w/-])|model_not|deploymentnot/i.test(`${code} ${type} ${param} ${isJson ? detail : ""}`) ||
   (isJson && model.length > 3 && detail.includes(model))
@@ -252,18 +252,18 @@ const isGiven = (value: unknown) => value !== undefined && value !== null
 const isFaultyChoice = (choice: unknown): boolean =>
   Predicate.isObject(choice) && (Boolean(choice["error"]) || choice["finish_reason"] === "error")
 
-// An event without choices that has an error's words.
+// Whether an event without choices has the fields of an error.
 const isErrorBody = ({ code, detail, message, status, type }: Readonly<Record<PropertyKey, unknown>>): boolean =>
   type === "error" ||
   text(detail) !== undefined ||
   Array.isArray(detail) ||
   (text(message) !== undefined && (text(code) ?? statusOf(code) ?? statusOf(status)) !== undefined)
 
-// Some servers write an error's words into JSON without escaping them.
+// Some servers do not escape the message of an error in JSON.
 const unescapedError = /^\s*\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?\s*$/
 
 /**
- * Reads the error that an event of a stream, or a response with status 200, reports. Returns `undefined` when it reports none.
+ * Reads the error that an event of a stream, or a response with status 200, reports. Returns `undefined` when it does not report an error.
  *
  * Known shapes: `{"error": {…}}`, `{"error": "…"}` (also when the text is not escaped), the flat `{"object": "error", …}`, any other error body
  * without choices, Groq's `x_groq.error`, any data of an event named `error`, and a choice with an `error` or the finish reason `error`.
@@ -307,7 +307,7 @@ export const fromEvent = (value: unknown, source: string, event = "message"): St
 }
 
 /**
- * Decodes the error that a JSON text reports, as `fromEvent` does. Returns `undefined` if it reports none.
+ * Decodes the error that a JSON text reports, as `fromEvent` does. Returns `undefined` when it does not report an error.
  *
  * @example
  * ```ts

@@ -33,18 +33,18 @@ import * as Transport from "./Transport.ts"
 export type { ApiKey, CallOptions, ConnectOptions, HeadersInput, Options, Runtime } from "./client/options.ts"
 
 /**
- * The head of a response, and what was repaired in its body.
+ * The head of a response, and the repairs of its body.
  *
  * @category models
  * @since 0.1.0
  */
 export interface ResponseInfo {
   readonly status: number
-  /** Header values by lower-case name. In a browser only those that the server exposes. */
+  /** Header values by lower-case name. In a browser, only the headers that the server exposes. */
   readonly headers: Readonly<Record<string, string | undefined>>
   /** The server's id of the request. */
   readonly requestId: string | undefined
-  /** Deviations from the contract. For a stream those met so far. */
+  /** Deviations from the contract. For a stream, those of the chunks read so far. */
   readonly anomalies: ReadonlyArray<Anomaly>
 }
 

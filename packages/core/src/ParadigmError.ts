@@ -1,6 +1,6 @@
 /**
- * The error of this library. A `ParadigmError` has a `reason`, which is a closed union with one class per kind of failure, and carries what is
- * known about the call: the request id, every attempt, and what had arrived.
+ * The error of this library. The `reason` of a `ParadigmError` is a closed union with one class per kind of failure. The other members have
+ * the details of the call: the request id, every attempt, and the partial completion.
  *
  * ```ts
  * Effect.catchReason("ParadigmError", "RateLimited", (reason) => Effect.sleep(reason.retryAfter ?? "1 second"))
@@ -26,7 +26,7 @@ const units = [
   ["ms", 1]
 ] as const
 
-// For example `1m 30s`. `Duration.format` gives the same text with four times the code.
+// For example `1m 30s`. `Duration.format` returns the same text with four times the code.
 const spelled = (duration: Duration.Duration): string => {
   let rest = Math.round(Duration.toMillis(duration))
   const parts: Array<string> = []
@@ -52,7 +52,7 @@ export class InvalidConfiguration extends Data.TaggedError("InvalidConfiguration
   readonly option: string
   /** What is wrong with the option. */
   readonly detail: string
-  /** The exception of the function that was given for `apiKey`, without secrets. */
+  /** The exception of an `apiKey` function, without secrets. */
   readonly cause?: unknown
 }> {
   readonly isRetryable = false
@@ -88,7 +88,7 @@ export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
   /** The origin of the endpoint. */
   readonly origin: string
-  /** The runtime's error code, for example `ECONNREFUSED`. Browsers and Deno have none. */
+  /** The runtime's error code, for example `ECONNREFUSED`. `undefined` in browsers and Deno. */
   readonly code: string | undefined
 }> {
   readonly isRetryable = true
@@ -142,15 +142,15 @@ export class Timeout extends Data.TaggedError("Timeout")<{
 }
 
 /**
- * The connection broke. In the phase `headers` the call is retried. In the phase `body` it is not, and what had arrived is in the error's
- * `partial`.
+ * The connection broke. In the phase `headers` the call is retried. In the phase `body` it is not retried. The error's `partial` has the
+ * partial completion.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly phase: "headers" | "body"
-  /** The runtime's error code, for example `ECONNRESET`. Browsers and Deno have none. */
+  /** The runtime's error code, for example `ECONNRESET`. `undefined` in browsers and Deno. */
   readonly code: string | undefined
 }> {
   readonly isRetryable: boolean = this.phase === "headers"
@@ -199,7 +199,7 @@ export class RedirectRefused extends Data.TaggedError("RedirectRefused")<{
 }
 
 /**
- * The members of every reason that comes from a response with an error status. A member is `undefined` if the server gave none.
+ * The members of every reason that comes from a response with an error status. A member is `undefined` when the server did not send it.
  *
  * @category models
  * @since 0.1.0
@@ -209,7 +209,7 @@ export interface ErrorResponse {
   readonly status: number
   /** The server's description, for people. Its wording may change. At most 500 characters. */
   readonly detail: string | undefined
-  /** The server's word for the kind of error: Paradigm's `error`, OpenAI's `code`. Use it in a `switch`. Numbers are given as text. */
+  /** The server's code of the error: Paradigm's `error`, OpenAI's `code`. Use it in a `switch`. A number is converted to a string. */
   readonly code?: string | undefined
   /** The server's type of error, for example `BadRequestError`. */
   readonly type?: string | undefined
@@ -224,7 +224,7 @@ export interface ErrorResponse {
 const answered = (what: string, { detail, status }: ErrorResponse) => `${what} (${status})${quoted(detail)}`
 
 /**
- * 401: the key is missing, unknown or expired. A function given for `apiKey` is asked once more before a call fails with this reason.
+ * 401: the key is missing, unknown or expired. An `apiKey` function is called once more before a call fails with this reason.
  *
  * @category reasons
  * @since 0.1.0
@@ -250,7 +250,7 @@ export class Forbidden extends Data.TaggedError("Forbidden")<ErrorResponse> {
 }
 
 /**
- * The server says that it does not know the model, or not for this key. Choose another `model`.
+ * The model does not exist, or the key has no access to it. Choose another `model`.
  *
  * @category reasons
  * @since 0.1.0
@@ -263,7 +263,7 @@ export class ModelNotFound extends Data.TaggedError("ModelNotFound")<ErrorRespon
 }
 
 /**
- * 404 without a word about the model: mostly a wrong base URL or a proxy without a route. Check `baseUrl`.
+ * 404 that is not about the model: usually a wrong base URL, or a proxy without a route. Check `baseUrl`.
  *
  * @category reasons
  * @since 0.1.0
@@ -315,14 +315,14 @@ export class RequestRejected extends Data.TaggedError("RequestRejected")<
 }
 
 /**
- * 429: too many requests. Wait for `retryAfter`, or less often if the server gives none.
+ * 429: too many requests. Wait for `retryAfter`. If it is `undefined`, send fewer requests.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class RateLimited extends Data.TaggedError("RateLimited")<
   ErrorResponse & {
-    /** How long the server asks to wait. Browsers can read it only if the server exposes the header. */
+    /** The delay that the server asks for. Browsers can read it only when the server exposes the header. */
     readonly retryAfter: Duration.Duration | undefined
   }
 > {
@@ -360,7 +360,7 @@ export class Maintenance extends Data.TaggedError("Maintenance")<
  */
 export class ServerFault extends Data.TaggedError("ServerFault")<
   ErrorResponse & {
-    /** How long the server asks to wait. */
+    /** The delay that the server asks for. */
     readonly retryAfter: Duration.Duration | undefined
   }
 > {
@@ -392,17 +392,17 @@ export class UnexpectedResponse extends Data.TaggedError("UnexpectedResponse")<{
 }
 
 /**
- * The stream ended before the completion was finished. What had arrived is in the error's `partial`.
+ * The stream ended before the completion was finished. The error's `partial` has the partial completion.
  *
  * @category reasons
  * @since 0.1.0
  */
 export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
-  /** The number of chunks that had arrived. */
+  /** The number of received chunks. */
   readonly chunks: number
   /** Whether the stream ended with `[DONE]`. */
   readonly isDone?: boolean | undefined
-  /** The beginning of what arrived instead of a chunk, at most 4096 characters. */
+  /** The beginning of a body without chunks, at most 4096 characters. */
   readonly excerpt?: string | undefined
 }> {
   readonly isRetryable = false
@@ -416,8 +416,8 @@ export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
 }
 
 /**
- * The server responded with success and then reported an error: in the stream, or instead of the completion. What had arrived is in the
- * error's `partial`.
+ * The server responded with success and then reported an error: in the stream, or instead of the completion. The error's `partial`
+ * has the partial completion.
  *
  * @category reasons
  * @since 0.1.0
@@ -437,7 +437,7 @@ export class StreamFault extends Data.TaggedError("StreamFault")<
 
 /**
  * The model server aborted the generation (`finish_reason: "abort"`), as vLLM does with running requests when it is stopped. The answer is
- * incomplete although the response ended well. What had arrived is in the error's `partial`.
+ * incomplete although the response ended normally. The error's `partial` has the partial completion.
  *
  * @category reasons
  * @since 0.1.0
@@ -453,8 +453,8 @@ export class Aborted extends Data.TaggedError("Aborted")<{
 }
 
 /**
- * An event of the stream is not a chunk: it is not JSON, has another shape or is larger than the limit. What had arrived is in the error's
- * `partial`.
+ * An event of the stream is not a chunk: it is not JSON, has another shape or is larger than the limit. The error's `partial` has the partial
+ * completion.
  *
  * @category reasons
  * @since 0.1.0
@@ -492,7 +492,7 @@ export class AnswerMismatch extends Data.TaggedError("AnswerMismatch")<{
 }
 
 /**
- * The client or the stream was closed before the call had ended, by the program itself. It is not retried.
+ * The program closed the client or the stream before the end of the call. It is not retried.
  *
  * @category reasons
  * @since 0.1.0
@@ -579,7 +579,7 @@ export const reasons = /* @__PURE__ */ Object.keys({
 } satisfies { readonly [Tag in ParadigmErrorReason["_tag"]]: true }) as ReadonlyArray<ParadigmErrorReason["_tag"]>
 
 /**
- * The record of one attempt of a failed call: one request that was sent, or that could not be sent.
+ * The record of one attempt of a failed call: one request that was sent, or that failed to be sent.
  *
  * @category models
  * @since 0.1.0
@@ -598,11 +598,11 @@ interface Details {
   readonly reason: ParadigmErrorReason
   /** The server's id of the request (`x-request-id` and similar headers), for its operator. */
   readonly requestId?: string | undefined
-  /** What had arrived of the completion. */
+  /** The partial completion. `undefined` before the first chunk. */
   readonly partial?: ChatCompletion | undefined
-  /** The last usage that had arrived. */
+  /** The last usage that was received. */
   readonly usage?: CompletionUsage | undefined
-  /** Deviations from the contract in what had arrived. */
+  /** Deviations of the received part from the contract. */
   readonly anomalies?: ReadonlyArray<Anomaly> | undefined
 }
 
@@ -632,7 +632,7 @@ const plainCause = (cause: unknown, depth = 0): unknown =>
 const TypeId = "~@paradigm-effect/core/ParadigmError"
 
 /**
- * A failed call. `reason` is the kind of failure, the other members are what is known about the call.
+ * A failed call. `reason` is the kind of failure. The other members have the details of the call.
  *
  * @example
  * ```ts
@@ -663,9 +663,15 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
     })
   }
 
-  /** The HTTP status of the response. `undefined` if there was none. */
+  /** The HTTP status of the response. `undefined` without a response. */
   get status(): number | undefined {
     return "status" in this.reason ? this.reason.status : undefined
+  }
+
+  /** How long the server asks to wait before the next call, in milliseconds. */
+  get retryAfter(): number | undefined {
+    const { reason } = this
+    return "retryAfter" in reason && reason.retryAfter !== undefined ? Duration.toMillis(reason.retryAfter) : undefined
   }
 
   /** Whether the same call may succeed when it is made again. */
@@ -698,7 +704,7 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
 }
 
 /**
- * Checks whether a value is a `ParadigmError`, including one of another copy of this library.
+ * Checks whether a value is a `ParadigmError`, also one of another copy of this library.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * The client for people without Effect: promises and async iterables, in the shape that users of `openai` know. Errors are thrown as
+ * The client for people without Effect: promises and async iterables, in the shape of the `openai` package. Errors are thrown as
  * `ParadigmError`, with the stack of the call.
  *
  * @since 0.1.0
@@ -22,7 +22,7 @@ export interface PromiseCallOptions extends CallOptions {
 }
 
 /**
- * The chunks of a completion. Each chunk is delivered once: a second loop goes on after the last chunk of the first one.
+ * The chunks of a completion. Each chunk is delivered once: a second loop continues after the last chunk of the first one.
  *
  * @category models
  * @since 0.1.0
@@ -81,7 +81,7 @@ export interface ParadigmPromise extends AsyncDisposable {
 }
 
 /**
- * Creates the promise face of a layer and builds the layer. Throws `InvalidConfiguration` when an option is missing, wrong or unknown.
+ * Creates a client with promises from a layer, which it builds. Throws `InvalidConfiguration` when an option is missing, wrong or unknown.
  *
  * @example
  * ```ts

@@ -13,7 +13,7 @@
  * (`messages[1]={"role":"assistant","content":null}`) if its content is null or would be read as another value.
  *
  * Decoders read three spellings: the one above, `messages[0][role]`, and JSON in `messages`. A list is `stop=A&stop=B`, `stop[0]=A` or
- * `stop=["A","B"]`. The schema decides what a text means: `max_tokens=12` is a number and `stream=true` a boolean. An unknown field is JSON if
+ * `stop=["A","B"]`. The schema determines the type of a text: `max_tokens=12` is a number and `stream=true` a boolean. An unknown field is JSON if
  * its text is valid JSON, else text. A number, boolean or object with an empty text is absent. A field that is not a list must not be repeated,
  * and no field may have two spellings.
  *
@@ -147,7 +147,7 @@ export type ExtraBody = Readonly<Record<string, unknown>>
 const invalid = (detail: string, path: string, problem: string) =>
   Result.fail(new InvalidRequest({ detail, fields: { [path]: [problem] } }))
 
-// A plain copy of a request, validated, without its nulls. What is validated is what is written: members are read once.
+// A plain copy of a request, validated, without its nulls. Members are read once, so that the validated value is the written one.
 const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Result.Result<ChatCompletionRequest, InvalidRequest> => {
   const copies = Result.all(
     [request, extraBody].map((part) => snapshot(part, (path, value) => path === "seed" && typeof value === "bigint"))

@@ -69,7 +69,7 @@ const isData = (text: string, at: number) =>
  * @since 0.1.0
  */
 export class Parser {
-  /** The last event id. A block without data sets it, too. */
+  /** The last event id. A block without data also sets it. */
   lastEventId: string
   /** The reconnection time that the server sent, in milliseconds. */
   retry: number | undefined = undefined
@@ -77,7 +77,7 @@ export class Parser {
   readonly #onEvent: (data: string, event: string) => void
   readonly #onUnknownField: ((name: string, value: string) => void) | undefined
   readonly #limit: number
-  // Decoders differ in how many byte order marks they strip when a stream begins with two. The parser strips one itself.
+  // Decoders differ in the number of byte order marks that they strip from a stream with two. The parser strips one itself.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true })
   // A decoder without state is faster, and few reads cut a character.
   readonly #wholeDecoder = new TextDecoder("utf-8", { ignoreBOM: true })

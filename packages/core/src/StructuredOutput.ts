@@ -15,7 +15,7 @@ import { type CallOptions, ParadigmClient } from "./ParadigmClient.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 
 /**
- * A request without a response format, which is made from the schema.
+ * A request without a response format. The response format is made from the schema.
  *
  * @category models
  * @since 0.1.0
@@ -89,7 +89,7 @@ const callOptions = (options: Options = {}): CallOptions => Object.assign({}, op
 const withFormat = (request: ChatCompletionRequest, schema: Schema.Constraint, options: Options | undefined) =>
   Effect.suspend(() => {
     if (request.response_format !== undefined && request.response_format !== null) {
-      const fields = { response_format: ["Expected none, since it is made from the schema"] }
+      const fields = { response_format: ["Expected no value, because the schema determines it"] }
       return Effect.fail(new ParadigmError({ reason: new InvalidRequest({ detail: "the answer has a schema", fields }) }))
     }
     return Effect.try({

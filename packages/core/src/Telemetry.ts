@@ -50,9 +50,9 @@ export interface TelemetryOptions {
 export interface Observation {
   /** Runs the HTTP requests of the call. */
   readonly run: <A, E, R>(requests: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Reports the chunks that one network read brought. */
+  /** Reports the chunks of one network read. */
   readonly chunks: (chunks: ReadonlyArray<ChatCompletionChunk>) => void
-  /** Reports the end of the call, with the completion as far as it arrived and with the deviations that were repaired. */
+  /** Reports the end of the call, with the partial completion and the repaired deviations. */
   readonly end: (
     exit: Exit.Exit<unknown, ParadigmError>,
     completion: ChatCompletion | undefined,
@@ -69,7 +69,7 @@ export interface Observation {
 export interface Telemetry {
   /** Begins the report of a call. `isStream` is `true` if the response is a stream. */
   readonly observe: (request: ChatCompletionRequest, url: URL, isStream: boolean) => Effect.Effect<Observation>
-  /** Runs one HTTP request, up to the headers of its response. `evaluate` gets the trace headers to send. */
+  /** Runs one HTTP request, up to the headers of its response. `evaluate` receives the trace headers to send. */
   readonly httpSpan: <A extends { readonly status: number }, E extends { readonly reason: { readonly _tag: string } }, R>(
     url: URL,
     evaluate: (trace: Readonly<Record<string, string>>) => Effect.Effect<A, E, R>
@@ -96,7 +96,7 @@ export const timeToFirstChunk: Metric.Histogram<number> = durations(
 )
 
 /**
- * Time between the chunks of a stream, in seconds. Chunks that arrive in one network read count as one: the time between them is decoding time.
+ * Time between the chunks of a stream, in seconds. The chunks of one network read count as one, because the time between them is decoding time.
  *
  * @category metrics
  * @since 0.1.0
@@ -195,7 +195,7 @@ const countIn = (holder: unknown, name: string): number | undefined => {
   return typeof value === "number" && Number.isSafeInteger(value) ? value : undefined
 }
 
-// By name: `cache_write_tokens` is not in the contract, and a server may leave out any of them.
+// By name: `cache_write_tokens` is not in the contract, and a server may omit any of them.
 const usageOf = (usage: CompletionUsage | null | undefined) => {
   const details = usage?.prompt_tokens_details
   return [
@@ -228,7 +228,7 @@ class Call implements Observation {
     this.#context = context
     this.#options = options
     this.#attributes = attributes
-    // The start of the span if it has one: the convention gives the span and the metric one duration.
+    // The start of the span, if there is a span: by the convention, the span and the metric have the same duration.
     this.#startTime = span?.status.startTime || this.#clock.currentTimeNanosUnsafe()
   }
 
@@ -273,7 +273,7 @@ class Call implements Observation {
       span?.end(now, exit)
       const attributes = type === undefined ? this.#attributes : { ...this.#attributes, "error.type": type }
       durationsWith(inferenceDuration, attributes).updateUnsafe(this.#secondsUntil(now), this.#context)
-      // In the context of the call: whoever ends a stream may have none.
+      // In the context of the call: the fiber that ends a stream may not have it.
       return Effect.provideContext(Effect.forEach(repaired, logRepaired, { discard: true }), this.#context)
     })
   }
@@ -282,7 +282,7 @@ class Call implements Observation {
     const name = { "paradigm.anomaly.repair": repair }
     counterWith(anomalies, { ...this.#attributes, ...name }).updateUnsafe(BigInt(count), this.#context)
     const attributes = { ...name, "paradigm.anomaly.path": path, "paradigm.anomaly.expected": expected, "paradigm.anomaly.count": count }
-    // What the server sent may quote the conversation.
+    // The raw text may quote the conversation.
     const content = this.#options.recordContent === true ? { "paradigm.anomaly.raw": raw } : {}
     this.#span?.event("paradigm.anomaly", now, { ...attributes, ...content })
   }
@@ -301,8 +301,8 @@ class Call implements Observation {
  *
  * **Details**
  *
- * The option `telemetry` defaults to this in Node, in Deno and for clients on an `HttpClient`. In browsers nothing is reported by default, because it
- * adds 7 KB (gzipped) to a page.
+ * The option `telemetry` defaults to `Telemetry.make()` in Node, in Deno and for clients on an `HttpClient`. Browsers report nothing by default,
+ * because telemetry adds 7 KB (gzipped) to a page.
  *
  * @example
  * ```ts
@@ -344,7 +344,7 @@ export const make = (options: TelemetryOptions = {}): Telemetry => ({
   observe: Effect.fnUntraced(function* (request, url, isStream) {
     const names = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "paradigm", "gen_ai.request.model": request.model }
     const server = serverOf(url)
-    // A sampler sees only the attributes that a span begins with.
+    // A sampler sees only the initial attributes of a span.
     const span = yield* openSpan(`chat ${request.model}`, { ...names, ...server })
     if (span !== undefined) setAttributes(span, requestAttributes(request, isStream, options))
     const attributes = { ...names, ...server, "server.port": String(server["server.port"]) }

@@ -1,8 +1,8 @@
 /**
- * The seam between the client and a runtime: a POST request whose connection lives as long as a scope.
+ * Interface between the client and a runtime: a POST request whose connection is closed with a scope.
  *
- * The runtime packages bring a transport. Implement one to run the client on another HTTP stack; use {@link fromHttpClient} for any Effect
- * `HttpClient` and {@link fromFetch} for anything that looks like `fetch`.
+ * The runtime packages have a transport. Implement one to run the client on another HTTP stack; use {@link fromHttpClient} for any Effect
+ * `HttpClient` and {@link fromFetch} for `fetch`.
  *
  * @since 0.1.0
  */
@@ -51,7 +51,7 @@ export interface TransportError {
   readonly reason: {
     /** `InvalidUrlError`, `EncodeError`, `EmptyBodyError`, or any other name. */
     readonly _tag: string
-    /** The platform's exception. The client reads its names, codes and words, and never passes them on. */
+    /** The platform's exception. The client matches its names, codes and messages. */
     readonly cause?: unknown
   }
 }
@@ -94,7 +94,7 @@ export const fromHttpClient = (http: HttpClient.HttpClient): Transport => {
   const scoped = HttpClient.withScope(http)
   return ({ body, headers, url }) => {
     const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bodyText(body, headers["content-type"]))
-    // The client emits its own spans and decides itself whether a trace leaves the process.
+    // The client emits its own spans and decides itself whether to send trace headers.
     return Effect.provideService(scoped.execute(request), HttpClient.TracerDisabledWhen, constTrue)
   }
 }
@@ -104,7 +104,7 @@ const failure = (cause: unknown): TransportError => ({ reason: { _tag: "Transpor
 /**
  * Creates a transport on `fetch`. Each request passes `init` on. Effect's `FetchHttpClient.Fetch` reference replaces the global `fetch`.
  *
- * It does without Effect's `HttpClient`, which saves a page about 5 KB (gzipped).
+ * It does not load Effect's `HttpClient`, which would add about 5 KB (gzipped) to a page.
  *
  * @example
  * ```ts

@@ -24,7 +24,7 @@ const bySchema = (schema: Schema.Codec<unknown, unknown>): Decode => {
 // The exported schema, and the validator of the client.
 const ways = (schema: Schema.Codec<unknown, unknown>, decode: Decode): ReadonlyArray<Decode> => [bySchema(schema), decode]
 const request = ways(ChatCompletionRequest, decoding.decodeRequest)
-// Responses are repaired before they are refused (contract/repair.test.ts): what the contract refuses is what the validators refuse.
+// By the validators, because the client repairs a response before it rejects it (contract/repair.test.ts).
 const byValidator =
   (validator: {
     accepts(value: unknown): boolean
@@ -142,12 +142,12 @@ const requestFields: Readonly<Record<string, ReadonlyArray<unknown>>> = {
 }
 
 describe("a request", () => {
-  it("has these fields", () => {
+  it("models these fields", () => {
     const properties = Object.keys(validators.ChatCompletionRequest.fields)
     assert.deepStrictEqual(properties.sort(), ["model", "messages", ...Object.keys(requestFields)].sort())
   })
 
-  it.each(Object.entries(requestFields))("has %s: a value, null or nothing", (name, [good, bad]) => {
+  it.each(Object.entries(requestFields))("accepts a value, null and undefined for %s", (name, [good, bad]) => {
     assertKept(request, { ...minimal, [name]: good })
     assertRejected(request, { ...minimal, [name]: bad }, name)
     assertKept(request, { ...minimal, [name]: null })
@@ -178,10 +178,10 @@ describe("a request", () => {
     ["null calls", { role: "assistant", content: "a", tool_calls: null }, undefined],
     ["a null call", { role: "assistant", content: "a", function_call: null }, undefined],
     ["a null id", { role: "tool", content: "a", tool_call_id: null }, undefined],
-    ["what it thought", { role: "assistant", content: "a", reasoning: "b", reasoning_content: "c" }, undefined],
+    ["reasoning", { role: "assistant", content: "a", reasoning: "b", reasoning_content: "c" }, undefined],
     ["a call", { role: "assistant", tool_calls: [{ id: "1", type: "function", function: { name: "f", arguments: "{" } }] }, undefined],
     ["a custom call", { role: "assistant", tool_calls: [{ id: "1", type: "custom", custom: { name: "f", input: "a" } }] }, undefined],
-    ["a call of nothing", { role: "assistant", tool_calls: [{ id: "1" }] }, "messages[0].tool_calls[0].function"],
+    ["a call without a function", { role: "assistant", tool_calls: [{ id: "1" }] }, "messages[0].tool_calls[0].function"],
     ["a call of null", { role: "assistant", tool_calls: [{ function: null, custom: null }] }, "messages[0].tool_calls[0].function"],
     ["a call without name", { role: "assistant", tool_calls: [{ function: { arguments: "" } }] }, "messages[0].tool_calls[0].function.name"]
   ])("validates a message with %s", (_, message, path) => {
@@ -216,7 +216,7 @@ describe("a request", () => {
 
 const tokenLogprob = { token: "a", logprob: -0.5, bytes: [97], top_logprobs: [{ token: "b", logprob: -9999, bytes: null }] }
 
-// As vLLM answers: what it has not is null.
+// A response of vLLM: absent fields are null.
 const answer = {
   id: "chatcmpl-1",
   object: "chat.completion",
@@ -285,7 +285,7 @@ const delta = {
   prompt_token_ids: null
 }
 
-// The value with another one in it. `undefined` removes what is there.
+// Returns a copy with one member replaced. `undefined` removes the member.
 const put = (value: unknown, [key, ...path]: ReadonlyArray<string | number>, leaf: unknown): unknown => {
   if (key === undefined) return leaf
   if (Array.isArray(value)) return value.map((item: unknown, i) => (i === key ? put(item, path, leaf) : item))
@@ -295,7 +295,7 @@ const put = (value: unknown, [key, ...path]: ReadonlyArray<string | number>, lea
   return changed === undefined ? rest : { ...rest, [key]: changed }
 }
 
-describe("an answer", () => {
+describe("a response", () => {
   it("keeps unknown fields", () => {
     assertKept(completion, answer)
     assertKept(chunk, delta)

@@ -1,4 +1,4 @@
-// Compiled, not run: what an editor and a compiler know of the contract.
+// Compiled, not run: the types of the contract.
 import { expectTypeOf } from "vitest"
 import type {
   AssistantMessage,
@@ -57,7 +57,7 @@ expectTypeOf<TokenLogprob["logprob"]>().toEqualTypeOf<number>()
 expectTypeOf<Choice["stop_reason"]>().toEqualTypeOf<string | number | Absent>()
 expectTypeOf<ChatCompletionChunk["choices"][number]["delta"]>().toEqualTypeOf<ChatCompletionDelta>()
 
-// Types are closed: none has an index signature.
+// Types are closed: they have no index signature.
 expectTypeOf<string>().not.toExtend<keyof ChatCompletionRequest>()
 expectTypeOf<string>().not.toExtend<keyof ChatCompletion>()
 
@@ -139,7 +139,7 @@ expectTypeOf<Extract<ChatMessage, { role: "assistant" }>>().toEqualTypeOf<Assist
 expectTypeOf<Extract<ChatMessage, { role: "tool" }>>().toEqualTypeOf<ToolMessage>()
 expectTypeOf<Extract<ToolCall, { type: "function" }>>().toEqualTypeOf<FunctionToolCall>()
 
-// A request takes what a response gives.
+// A request accepts the message of a response.
 expectTypeOf<ChatMessageResponse>().toExtend<AssistantMessage>()
 
 export const ask = async (paradigm: ParadigmPromise) => {

@@ -78,7 +78,7 @@ describe("a completion", () => {
   }
 
   it.prop(
-    "equals the answer without streaming, however it is split and its choices interleave",
+    "equals the completion without streaming, however it is split and its choices interleave",
     {
       answers: Arbitrary.array(
         Arbitrary.schema(
@@ -103,7 +103,7 @@ describe("a completion", () => {
         index,
         message: {
           role: "assistant",
-          // As model servers answer where there is nothing but calls.
+          // Model servers send null content for a message that only calls tools.
           content: calls.length > 0 && content === "" ? null : content,
           ...(reasoning === undefined ? {} : { reasoning }),
           ...(refusal === undefined ? {} : { refusal }),
@@ -202,7 +202,7 @@ describe("a message", () => {
     assert.strictEqual(messageOf(delta({ content: null }), delta({ content: "a" }), delta({ content: null }))?.content, "a")
   })
 
-  it("has no field that is null in every delta", () => {
+  it("omits a field that is null in every delta", () => {
     const message = messageOf(
       delta({ content: null, reasoning: null, reasoning_content: null, refusal: null, annotations: null, audio: null })
     )
@@ -221,7 +221,7 @@ describe("a message", () => {
     assert.strictEqual(messageOf(delta({ content: "a" }), delta({ content: "b" }, { finish_reason: "stop" }))?.content, "ab")
   })
 
-  it("includes content after the finish reason", () => {
+  it("includes content that arrives after the finish reason", () => {
     const [choice] = completionOf(delta({ content: "a" }), finish("stop"), delta({ content: "b" }), chunkOf([])).choices
     assert.deepStrictEqual([choice?.message.content, choice?.finish_reason], ["ab", "stop"])
   })
@@ -289,7 +289,7 @@ describe("tool calls", () => {
     )
   })
 
-  it("may arrive several in one chunk", () => {
+  it("may arrive together in one chunk", () => {
     const message = messageOf(
       delta({
         tool_calls: [
@@ -363,14 +363,14 @@ describe("tool calls", () => {
     })
   })
 
-  it("keep their type, and have no id before the end when none arrived", () => {
+  it("keep their type, and have no id before the end when the server sent none", () => {
     assert.deepStrictEqual<unknown>(only({ type: "other", name: "f", arguments: "" }), {
       type: "other",
       function: { name: "f", arguments: "" }
     })
   })
 
-  it("get a generated id at the end when none arrived, in the chunk and in the completion", () => {
+  it("get a generated id at the end when the server sent none, in the chunk and in the completion", () => {
     const accumulator = new ChatCompletionAccumulator()
     accumulator.add(delta(call(0, { name: "f", arguments: "{}" })))
     const last = accumulator.add(finish("tool_calls"))

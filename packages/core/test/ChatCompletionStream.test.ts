@@ -158,7 +158,7 @@ describe("a complete stream", () => {
     })
   )
 
-  it.effect("closes its bytes at the end, and when its reader leaves", () =>
+  it.effect("closes its source at the end and when it is interrupted", () =>
     Effect.gen(function* () {
       let ends = 0
       const bytes = Stream.concat(ofText(event(text("a")), event(finish()), done), Stream.never).pipe(
@@ -222,7 +222,7 @@ describe("bytes that end without [DONE]", () => {
   it.effect.each<[string, ReadonlyArray<unknown>]>([
     ["the choice is finished", [text("a"), finish()]],
     ["the choice is finished, and usage followed", [text("a"), finish("length"), chunkOf([], { usage })]],
-    ["the choice is finished for a reason nobody knows", [text("a"), finish("moon")]],
+    ["the finish reason is unknown", [text("a"), finish("moon")]],
     ["all choices are finished", [text("a"), other({}), finish(), other({ finish_reason: "stop" })]]
   ])("are complete when %s", ([, chunks]) =>
     Effect.gen(function* () {
@@ -231,7 +231,7 @@ describe("bytes that end without [DONE]", () => {
   )
 
   it.effect.each<[string, ReadonlyArray<unknown>]>([
-    ["nothing came", []],
+    ["there is no event", []],
     ["no choice began", [chunkOf([], { usage })]],
     ["the choice is unfinished", [text("a")]],
     ["one of two choices is unfinished", [text("a"), other({}), finish()]],
@@ -250,9 +250,9 @@ describe("bytes that end without [DONE]", () => {
 
   it.effect.each<[string, string]>([
     ["after half an event", 'data: {"id":'],
-    ["after a line that no blank one follows", event(finish()).trimEnd()],
+    ["after an event without its blank line", event(finish()).trimEnd()],
     ["in a comment", ": keep"],
-    ["after [DONE], which no blank line follows", "data: [DONE]\n"]
+    ["after [DONE] without its blank line", "data: [DONE]\n"]
   ])("are truncated when they end %s", ([, rest]) =>
     Effect.gen(function* () {
       const outcome = yield* outcomeOf(event(text("a")), rest)
@@ -291,7 +291,7 @@ describe("bytes without a chunk", () => {
     ["a page", "<html><body>Bad gateway</body></html>", false],
     ["comments", ": hello\n\n: hello\n\n", false],
     ["events of another protocol", event({ type: "content_block_delta", delta: { text: "Hi" } }), false]
-  ])("fail with what came, being %s", ([, source, isDone]) =>
+  ])("fail with an excerpt: %s", ([, source, isDone]) =>
     Effect.gen(function* () {
       for (const reads of [[source], Array.from(source)]) {
         const { error, reason } = assertFails(yield* outcomeOf(...reads), "StreamTruncated")
@@ -301,7 +301,7 @@ describe("bytes without a chunk", () => {
     })
   )
 
-  it.effect("fail with the server's words when they are an error without framing", () =>
+  it.effect("fail with the description of an error that is not an event", () =>
     Effect.gen(function* () {
       const body = JSON.stringify({ error: { code: 400, message: "exceeds the context", type: "invalid_request_error" } }, null, 2)
       for (const source of [body, `${body}\n`, `${body}\n\n${done}`]) {
@@ -311,7 +311,7 @@ describe("bytes without a chunk", () => {
     })
   )
 
-  it.effect("keep a bounded beginning", () =>
+  it.effect("fail with a bounded excerpt", () =>
     Effect.gen(function* () {
       const { error, reason } = assertFails(yield* outcomeOf("x".repeat(100_000)), "StreamTruncated")
       assert.strictEqual(reason.excerpt?.length, 4096)
@@ -320,7 +320,7 @@ describe("bytes without a chunk", () => {
   )
 })
 
-describe("an aborted answer", () => {
+describe("an aborted completion", () => {
   const other = chunkOf([{ index: 1, delta: {}, finish_reason: "abort" }])
 
   it.effect.each<[string, ReadonlyArray<string>, ReadonlyArray<number>]>([
@@ -328,7 +328,7 @@ describe("an aborted answer", () => {
     ["without [DONE]", [event(text("a")), event(finish("abort"))], [0]],
     ["whose other choice is finished", [event(text("a")), event(finish()), event(other), done], [1]],
     ["whose other choice is unfinished", [event(text("a")), event(other)], [1]]
-  ])("fails with what had arrived, %s", ([, reads, choices]) =>
+  ])("fails with the partial completion, %s", ([, reads, choices]) =>
     Effect.gen(function* () {
       const { error, reason } = assertFails(yield* outcomeOf(...reads), "Aborted")
       assert.deepStrictEqual(reason.choices, choices)
@@ -352,7 +352,7 @@ describe("an error in the stream", () => {
     ],
     ["a string", event({ error: "boom" }), { detail: "boom" }],
     ["a named event", "event: error\n" + event({ message: "boom" }), { detail: "boom" }],
-    ["a named event that is no JSON", "event: error\n" + event("boom"), { detail: "boom" }],
+    ["a named event that is not JSON", "event: error\n" + event("boom"), { detail: "boom" }],
     ["a named event that is a chunk", "event: error\n" + event(text("a")), {}],
     ["in a choice", event(chunkOf([{ index: 0, delta: {}, error: { message: "boom", code: 502 } }])), { detail: "boom", status: 502 }],
     ["a finish", event(finish("error")), {}],
@@ -371,8 +371,8 @@ describe("an error in the stream", () => {
     ["a detail", event({ detail: "boom" }), { detail: "boom" }],
     ["a text that is not escaped", `data: {"error": "it said "boom"."}\n\n`, { detail: 'it said "boom".' }],
     ["a field", 'error: {"code":400,"message":"boom","type":"invalid_request_error"}\n\n', { detail: "boom", status: 400 }],
-    ["a field that is no JSON", "error: boom\n", { detail: "boom" }]
-  ])("fails the stream with what had arrived: %s", ([, source, expected]) =>
+    ["a field that is not JSON", "error: boom\n", { detail: "boom" }]
+  ])("fails the stream with the partial completion: %s", ([, source, expected]) =>
     Effect.gen(function* () {
       const before = event(text("Hel")) + event(text("lo")) + event(chunkOf([], { usage }))
       for (const reads of [[before + source + done], [before, source, done], [before, source]]) {
@@ -398,7 +398,7 @@ describe("an error in the stream", () => {
     })
   )
 
-  it.effect("is preceded by the chunks before it, and ends the stream", () =>
+  it.effect("comes after the chunks before it and ends the stream", () =>
     Effect.gen(function* () {
       const outcome = yield* outcomeOf(event(text("a")) + event({ error: "boom" }) + event(text("b")) + event({ error: "again" }) + done)
       assert.deepStrictEqual(outcome.chunks, [text("a")])
@@ -419,7 +419,7 @@ describe("an error in the stream", () => {
     ["false", false],
     ["an empty text", ""],
     ["zero", 0]
-  ])("is none when the error of a chunk is %s", ([, error]) =>
+  ])("is absent when the error of a chunk is %s", ([, error]) =>
     Effect.gen(function* () {
       const { chunks } = yield* outcomeOf(event({ ...text("a"), error }), event(finish()), done)
       assert.strictEqual(chunks.length, 2)
@@ -438,10 +438,10 @@ describe("an error in the stream", () => {
   )
 })
 
-describe("an event that is no chunk", () => {
+describe("an event that is not a chunk", () => {
   it.effect.each<[string, string, RegExp]>([
-    ["no JSON", "nonsense", /JSON/],
-    ["half a JSON", '{"id":"chatcmpl-1"', /JSON/],
+    ["text", "nonsense", /JSON/],
+    ["half a JSON text", '{"id":"chatcmpl-1"', /JSON/],
     ["[DONE] and more", "[DONE]x", /JSON/],
     ["[done]", "[done]", /JSON/],
     ["[DONE] in two lines", "[DONE]\ndata: x", /JSON/],
@@ -463,7 +463,7 @@ describe("an event that is no chunk", () => {
     })
   )
 
-  it.effect("is quoted in part, and not in the message", () =>
+  it.effect("is quoted up to 4096 characters, but not in the message", () =>
     Effect.gen(function* () {
       const { error, reason } = assertFails(yield* outcomeOf(event(`my diary ${"x".repeat(10_000)}`)), "MalformedChunk")
       assert.isAtMost(reason.text.length, 4096)
@@ -497,7 +497,7 @@ describe("an event that is no chunk", () => {
 })
 
 describe("bytes that fail", () => {
-  it.effect("fail the stream with their reason and what had arrived", () =>
+  it.effect("fail the stream with their reason and the partial completion", () =>
     Effect.gen(function* () {
       const lost = new ConnectionLost({ phase: "body", code: "ECONNRESET" })
       const bytes = Stream.concat(

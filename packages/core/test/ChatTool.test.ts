@@ -137,7 +137,7 @@ describe("decodeCalls", () => {
         [weather, clock]
       )
       expectTypeOf(calls).toEqualTypeOf<ReadonlyArray<ChatTool.Call<typeof weather> | ChatTool.Call<typeof clock>>>()
-      const told = calls.map((call) => {
+      const seen = calls.map((call) => {
         expectTypeOf(call.name).toEqualTypeOf<"get_weather" | "get_time">()
         expectTypeOf(call.id).toEqualTypeOf<string | undefined>()
         if (call.name === "get_time") {
@@ -148,7 +148,7 @@ describe("decodeCalls", () => {
         expectTypeOf(call.arguments.unit).toEqualTypeOf<"celsius" | "fahrenheit" | undefined>()
         return [call.id, call.arguments.city, call.arguments.unit, call.arguments.at?.epochMilliseconds]
       })
-      assert.deepStrictEqual(told, [
+      assert.deepStrictEqual(seen, [
         ["call-1", "the time"],
         ["call-2", "Paris", undefined, Date.UTC(2025, 0, 2, 3, 4, 5)]
       ])
@@ -162,7 +162,7 @@ describe("decodeCalls", () => {
     })
   )
 
-  it.effect("reads an empty text as no arguments, and accepts a call without an id", () =>
+  it.effect("decodes an empty text as no arguments, and accepts a call without an id", () =>
     Effect.gen(function* () {
       const calls = yield* ChatTool.decodeCalls(calling([["get_time", " "]]), [clock])
       assert.deepStrictEqual(calls, [{ id: undefined, name: "get_time", arguments: {} }])
@@ -171,15 +171,15 @@ describe("decodeCalls", () => {
     })
   )
 
-  const refused: ReadonlyArray<readonly [what: string, name: string, text: string, detail: RegExp]> = [
+  const refused: ReadonlyArray<readonly [title: string, name: string, text: string, detail: RegExp]> = [
     ["arguments that are not JSON", "get_weather", '{"city":', /^arguments of get_weather: it is not JSON$/],
     ["arguments in a fence", "get_weather", '```json\n{"city":"Paris"}\n```', /^arguments of get_weather: it is not JSON$/],
     ["arguments that do not fit", "get_weather", '{"city":"Paris","unit":"kelvin"}', /^arguments of get_weather: unit: Expected/],
     ["arguments that are no object", "get_weather", "[]", /^arguments of get_weather: Expected object/],
     ["an unknown tool", "get_stock", "{}", /^there is no tool get_stock; known are get_weather, get_time$/]
   ]
-  for (const [what, name, text, detail] of refused) {
-    it.effect(`refuses ${what}`, () =>
+  for (const [title, name, text, detail] of refused) {
+    it.effect(`rejects ${title}`, () =>
       Effect.gen(function* () {
         const completion = calling([
           ["get_time", "{}", "call-1"],
@@ -230,7 +230,7 @@ describe("decodeCalls", () => {
 })
 
 describe("decodeCall", () => {
-  it.effect("fails for one call alone", () =>
+  it.effect("fails for a single call", () =>
     Effect.gen(function* () {
       const completion = calling([
         ["get_weather", "{}", "call-1"],
@@ -274,7 +274,7 @@ describe("messages", () => {
   })
 })
 
-it.live("a conversation with a tool, over a socket", () =>
+it.live("form a conversation with a tool, over a socket", () =>
   Effect.gen(function* () {
     const bodies: Array<unknown> = []
     const answers = [calling([["get_weather", '{"city":"Paris"}', "call-1"]]), saying("It is sunny in Paris.")]

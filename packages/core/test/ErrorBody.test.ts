@@ -82,7 +82,7 @@ const cases: ReadonlyArray<Case> = [
     { _tag: "RequestRejected", fields: { "messages[1].role": ["This field is required."] } }
   ],
   [
-    "v3 validation with words only",
+    "v3 validation with texts only",
     422,
     { error: "validation_error", detail: "Invalid input", fields: { model: [{ error: "required" }] } },
     { _tag: "RequestRejected", fields: { model: ["required"] } }
@@ -212,7 +212,7 @@ const cases: ReadonlyArray<Case> = [
     { _tag: "ServerFault", status: 500, detail: "boom", isRetryable: false }
   ],
   [
-    "OpenAI, code is a word",
+    "OpenAI, code is a string",
     429,
     { error: { message: "Slow down", type: "requests", code: "rate_limit_exceeded" } },
     { _tag: "RateLimited", detail: "Slow down" }
@@ -304,7 +304,7 @@ describe("toReason", () => {
     }
   })
 
-  it("has the delay that the server asks for", () => {
+  it("has the delay of retry-after", () => {
     for (const status of [429, 503]) {
       const reason = reasonOf(status, "", { "retry-after": "7" })
       assert.strictEqual("retryAfter" in reason && reason.retryAfter !== undefined && Duration.toMillis(reason.retryAfter), 7000)
@@ -325,10 +325,10 @@ describe("code, type, param and docUrl", () => {
 
   it.each<[string, unknown, Partial<typeof none> | Record<string, string>]>([
     ["v3 envelope", { id: null, code: 400, error: "bad_request", detail: "Bad things", doc_url: docUrl }, { code: "bad_request", docUrl }],
-    ["v3 envelope without a word", { code: 400, detail: "Bad things" }, { code: "400" }],
+    ["v3 envelope without error", { code: 400, detail: "Bad things" }, { code: "400" }],
     ["v3 envelope with null", { code: null, error: null, detail: "Bad things", doc_url: null }, {}],
     ["v2 with a sentence", { error: "No access to this", code: 403 }, { code: "403" }],
-    ["v2 with a word", { error: "Unauthorized" }, { code: "Unauthorized" }],
+    ["v2 with a code", { error: "Unauthorized" }, { code: "Unauthorized" }],
     [
       "OpenAI",
       { error: { message: "Too long", type: "invalid_request_error", param: "messages", code: "context_length_exceeded" } },
@@ -360,12 +360,12 @@ describe("code, type, param and docUrl", () => {
     assert.deepStrictEqual(fields(fault), { ...none, ...expected })
   })
 
-  it("are in a maintenance", () => {
+  it("are members of Maintenance", () => {
     const body = { detail: "Down", error: "service_maintenance", doc_url: docUrl }
     assert.deepStrictEqual(fields(reasonOf(503, body)), { ...none, code: "service_maintenance", docUrl })
   })
 
-  it("are in the error of a choice", () => {
+  it("are read from the error of a choice", () => {
     const choice = { index: 0, delta: {}, error: { message: "boom", code: "E1", type: "t", param: "p" } }
     const fault = ErrorBody.fromEvent({ choices: [choice] }, "")
     assert(fault !== undefined)
@@ -400,7 +400,7 @@ describe("404", () => {
     ["text about models", "no route to the model server"],
     ["mlx-lm, an image", { error: "Only 'text' content type is supported." }],
     ["mlx-lm, no message", { error: "Cannot apply chat template to an empty conversation. Provide at least one message." }],
-    ["a path with the word", { detail: "No route /models/chat/completions" }],
+    ["a path that contains models", { detail: "No route /models/chat/completions" }],
     ["empty", ""],
     ["empty object", {}],
     ["null", "null"]
@@ -411,7 +411,7 @@ describe("404", () => {
     assert.notInclude(JSON.stringify(reason), "s3cret")
   })
 
-  it("with model_not_found under another status is about the model, except for the key's errors", () => {
+  it("is not required for ModelNotFound if the code is model_not_found, except for errors of the key, the rate or the server", () => {
     const body = { error: { message: "Nope", code: "model_not_found" } }
     assert.strictEqual(reasonOf(400, body)._tag, "ModelNotFound")
     for (const [status, tag] of [
@@ -468,7 +468,7 @@ describe("requestId", () => {
   })
 })
 
-// A path repeated by thousands of members: 56 KB froze the process for a minute, since V8 hashes long strings by their length alone.
+// A long path with thousands of members: 56 KB blocked the process for a minute, because V8 hashes long strings by their length alone.
 describe("a body of long paths and many problems", () => {
   const names = (count: number) => Array.from({ length: count }, (_, i) => `n${i}`)
   const members = (count: number) => Object.fromEntries(names(count).map((name) => [name, "x"]))
@@ -511,7 +511,7 @@ describe("a body of long paths and many problems", () => {
       return Math.min(...times)
     }
     millis(100)
-    // Eight times as many would take 64 times as long if each was compared with each.
+    // Eight times as many problems would take 64 times as long if each was compared with each other.
     assert.isBelow(millis(4000), Math.max(millis(500), 0.2) * 30)
   })
 })
@@ -519,7 +519,7 @@ describe("a body of long paths and many problems", () => {
 describe("retryAfter", () => {
   const minute = 60_000
   it.each<[string, Record<string, string>, number | undefined]>([
-    ["nothing", {}, undefined],
+    ["no header", {}, undefined],
     ["seconds", { "retry-after": "120" }, 120_000],
     ["zero", { "retry-after": "0" }, 0],
     ["fraction of a second", { "retry-after": "1.5" }, 1500],
@@ -530,21 +530,21 @@ describe("retryAfter", () => {
     ["milliseconds", { "retry-after-ms": "250" }, 250],
     ["seconds of the provider, from LiteLLM", { "llm_provider-retry-after": "7" }, 7000],
     ["seconds of the provider and of the proxy", { "llm_provider-retry-after": "7", "retry-after": "9" }, 9000],
-    ["word of the provider", { "llm_provider-retry-after": "soon" }, undefined],
+    ["text of the provider", { "llm_provider-retry-after": "soon" }, undefined],
     ["fraction of a millisecond", { "retry-after-ms": "2.5" }, 2.5],
     ["milliseconds and seconds", { "retry-after-ms": "250", "retry-after": "9" }, 250],
     ["broken milliseconds and seconds", { "retry-after-ms": "soon", "retry-after": "9" }, 9000],
     ["negative seconds", { "retry-after": "-5" }, undefined],
     ["negative milliseconds", { "retry-after-ms": "-5" }, undefined],
     ["empty", { "retry-after": "" }, undefined],
-    ["word", { "retry-after": "soon" }, undefined],
-    ["words that a lenient reader takes for a date", { "retry-after": "try again in 5" }, undefined],
-    ["word and number", { "retry-after": "foo 1" }, undefined],
+    ["text", { "retry-after": "soon" }, undefined],
+    ["text that a lenient parser reads as a date", { "retry-after": "try again in 5" }, undefined],
+    ["text and number", { "retry-after": "foo 1" }, undefined],
     ["two values", { "retry-after": "5, 6" }, undefined],
     ["exponent", { "retry-after": "1e3" }, undefined],
     ["hexadecimal", { "retry-after": "0x10" }, undefined],
     ["infinity", { "retry-after": "Infinity" }, undefined],
-    ["date that is none", { "retry-after": "Tue, 99 Foo 2030 99:99:99 GMT" }, undefined],
+    ["invalid date", { "retry-after": "Tue, 99 Foo 2030 99:99:99 GMT" }, undefined],
     ["unit", { "retry-after": "5s" }, undefined]
   ])("%s", (_, headers, expected) => {
     const wait = ErrorBody.retryAfter(headers, now)
@@ -577,7 +577,7 @@ describe("fromEvent", () => {
       { detail: "boom", type: "InternalServerError", status: 500 }
     ],
     ["nested, code as a text", '{"error":{"message":"boom","code":"400"}}', undefined, { detail: "boom", status: 400 }],
-    ["nested, code as a word", '{"error":{"message":"boom","code":"context_length"}}', undefined, { detail: "boom", status: undefined }],
+    ["nested, code as a string", '{"error":{"message":"boom","code":"context_length"}}', undefined, { detail: "boom", status: undefined }],
     ["nested, code that is no error status", '{"error":{"message":"boom","code":200}}', undefined, { detail: "boom", status: undefined }],
     ["nested and empty", '{"error":{}}', undefined, { detail: "the server did not say what", type: undefined, status: undefined }],
     [
@@ -646,10 +646,10 @@ describe("fromEvent", () => {
     ["list", '[{"error":"x"}]'],
     ["string", '"error"'],
     ["empty object", "{}"],
-    ["choices that are none", '{"choices":"error"}'],
+    ["choices that are a string", '{"choices":"error"}'],
     ["choices of other things", '{"choices":[null,1,"error"]}'],
     ["no JSON", "error"]
-  ])("finds none in: %s", (_, source) => {
+  ])("returns undefined: %s", (_, source) => {
     assert.isUndefined(ErrorBody.fromText(source))
   })
 })
@@ -686,7 +686,7 @@ describe("any text", () => {
 
   it.prop("is read without throwing", { body: Schema.String }, ({ body }) => assertReadable(body), { arbitrary: { runs: 300 } })
 
-  it.prop("is read without throwing, being JSON", { value: below(4) }, ({ value }) => assertReadable(JSON.stringify(value)), {
+  it.prop("is read without throwing, as JSON", { value: below(4) }, ({ value }) => assertReadable(JSON.stringify(value)), {
     arbitrary: { runs: 1000 }
   })
 

@@ -1,5 +1,4 @@
-// The endpoint that examples talk to: it answers every request with "Hello!", with a call of the first tool, or with JSON of the schema that is
-// asked for.
+// An endpoint for examples. Responds with "Hello!", with a call of the first tool, or with JSON of the requested schema.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 

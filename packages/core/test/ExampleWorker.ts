@@ -1,5 +1,5 @@
-// Runs the examples of one module in a thread of their own, and reports what each line prints. Nothing is written to disk: the examples are modules
-// that a loader hook gives.
+// Runs the examples of one module in a thread, and reports the output of each line. The examples are modules of a loader hook, so that no file is
+// written.
 import { registerHooks } from "node:module"
 import { format } from "node:util"
 import { parentPort, workerData } from "node:worker_threads"
@@ -17,7 +17,7 @@ export interface Report {
 }
 
 const examples = new Map((workerData as ReadonlyArray<Task>).map(({ source, url }) => [url, source]))
-// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is not a window
 const report = (message: Report) => parentPort?.postMessage(message)
 
 registerHooks({
@@ -25,7 +25,7 @@ registerHooks({
   load: (url, context, next) => {
     const source = examples.get(url)
     if (source === undefined) return next(url, context)
-    // On the first line, which is blank: the numbers of the other lines are those of the file that has the example.
+    // On the first line, which is blank, so that the other lines keep their numbers in the file of the example.
     const prefix = `const console = globalThis.consoleOf(${JSON.stringify(url)});`
     return { format: "module-typescript", source: prefix + source, shortCircuit: true }
   }

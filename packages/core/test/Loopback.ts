@@ -1,4 +1,4 @@
-// A client and a server that answers as a test says, over sockets on loopback.
+// A client, and a server with the responses of a test, over sockets on loopback.
 import { assert } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -40,7 +40,7 @@ export interface Seen {
   readonly headers: IncomingHttpHeaders
   readonly rawHeaders: ReadonlyArray<string>
   readonly body: string
-  /** The connection is closed. */
+  /** Succeeds when the connection is closed. */
   readonly closed: Effect.Effect<void>
 }
 
@@ -79,7 +79,7 @@ export const serve = Effect.fnUntraced(function* (answer: Answer) {
   return { baseUrl, requests }
 })
 
-// A server that answers every connection with these bytes as they are.
+// A server that writes raw bytes to every connection.
 export const serveBytes = Effect.fnUntraced(function* (answer: (socket: Socket) => void) {
   const sockets = new Set<Socket>()
   const server = createTcpServer((socket) => {
@@ -137,7 +137,7 @@ export const failure = <Tag extends ParadigmErrorReason["_tag"], R>(effect: Effe
     return { error, reason: error.reason as Extract<ParadigmErrorReason, { _tag: Tag }> }
   })
 
-/** An answer that breaks off in the middle of its body. */
+/** A response whose connection is destroyed in the middle of the body. */
 export const breakOff =
   (status: number, headers: Record<string, string>, text: string): Answer =>
   (response) => {
@@ -145,5 +145,5 @@ export const breakOff =
     response.write(text, () => setTimeout(() => response.destroy(), 20))
   }
 
-/** An origin where nobody listens. */
+/** An origin without a listening server. */
 export const nowhere = Effect.scoped(serveBytes(() => {}))

@@ -51,7 +51,7 @@ const redirect =
     response.writeHead(302, location === undefined ? {} : { location }).end()
 
 describe("a request", () => {
-  it.live("is the model and the messages, as JSON", () =>
+  it.live("is sent as JSON with the model and the messages", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       yield* (yield* clientOf({ baseUrl })).createChatCompletion(request)
@@ -66,7 +66,7 @@ describe("a request", () => {
     })
   )
 
-  it.live("to be streamed says so, and takes JSON for errors", () =>
+  it.live("for a stream sets stream, and accepts event streams and JSON", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(sse(chunk("a", "stop"), "[DONE]"))
       yield* Stream.runDrain((yield* clientOf({ baseUrl })).streamChatCompletion(request))
@@ -76,7 +76,7 @@ describe("a request", () => {
     })
   )
 
-  it.live("sends no trace, even inside of one", () =>
+  it.live("has no trace headers within a span", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       yield* Effect.withSpan((yield* clientOf({ baseUrl })).createChatCompletion(request), "outside")
@@ -85,7 +85,7 @@ describe("a request", () => {
     })
   )
 
-  it.live("is UTF-8, whatever it holds", () =>
+  it.live("is encoded as UTF-8", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const messages = [{ role: "user" as const, content: "é水😀\u2028\0 \ud83d" }]
@@ -96,7 +96,7 @@ describe("a request", () => {
     })
   )
 
-  it.live("carries the headers of the client and of the call", () =>
+  it.live("has the headers of the client, overridden by those of the call", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const client = yield* clientOf({ baseUrl, headers: { "x-tenant": "a", "x-other": "b" } })
@@ -106,7 +106,7 @@ describe("a request", () => {
     })
   )
 
-  it.live("that is none is not sent", () =>
+  it.live("is rejected before sending if it is invalid", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const client = yield* clientOf({ baseUrl })
@@ -120,7 +120,7 @@ describe("a request", () => {
     })
   )
 
-  it.live("that contradicts its call is not sent", () =>
+  it.live("is rejected before sending if its stream field contradicts the method", () =>
     Effect.gen(function* () {
       const client = yield* clientOf({ baseUrl: "http://127.0.0.1:9" })
       const { reason } = yield* failure(client.createChatCompletion({ ...request, stream: true }), "InvalidRequest")
@@ -130,8 +130,8 @@ describe("a request", () => {
   )
 })
 
-describe("an answer", () => {
-  it.live("is the completion, with what nobody modelled", () =>
+describe("a response", () => {
+  it.live("resolves to the completion with its unknown fields", () =>
     Effect.gen(function* () {
       const extended = { ...completion, prompt_logprobs: null, provider: { name: "p" } }
       assert.deepStrictEqual(yield* create(json(extended)), extended)
@@ -150,7 +150,7 @@ describe("an answer", () => {
     })
   )
 
-  it.live("may be 8 MiB", () =>
+  it.live("is accepted with 8 MiB", () =>
     Effect.gen(function* () {
       const content = "é".repeat(4 * 1024 * 1024)
       const large = { ...completion, choices: [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }] }
@@ -158,7 +158,7 @@ describe("an answer", () => {
     })
   )
 
-  it.live("that is streamed is told chunk by chunk", () =>
+  it.live("emits every chunk of a stream", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* stream(sse(chunk("Hel"), chunk("lo"), chunk("", "stop"), "[DONE]")), [
         chunk("Hel"),
@@ -180,7 +180,7 @@ describe("an answer", () => {
     })
   )
 
-  it.live("that is streamed is told as it comes", () =>
+  it.live("emits each chunk of a stream when it arrives", () =>
     Effect.gen(function* () {
       const sent = yield* Queue.unbounded<ServerResponse>()
       const { baseUrl } = yield* serve((response) => {
@@ -188,16 +188,16 @@ describe("an answer", () => {
         response.flushHeaders()
         Queue.offerUnsafe(sent, response)
       })
-      const told = yield* Queue.unbounded<unknown>()
+      const emitted = yield* Queue.unbounded<unknown>()
       const client = yield* clientOf({ baseUrl })
       const fiber = yield* client.streamChatCompletion(request).pipe(
-        Stream.runForEach((chunk) => Queue.offer(told, chunk)),
+        Stream.runForEach((chunk) => Queue.offer(emitted, chunk)),
         Effect.forkChild
       )
       const response = yield* Queue.take(sent)
       for (const content of ["a", "b", "c"]) {
         response.write(event(chunk(content)))
-        assert.deepStrictEqual(yield* Queue.take(told), chunk(content))
+        assert.deepStrictEqual(yield* Queue.take(emitted), chunk(content))
       }
       response.end(event({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }) + event("[DONE]"))
       yield* Fiber.join(fiber)
@@ -206,7 +206,7 @@ describe("an answer", () => {
 
   const finished = { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }
 
-  it.live("in many streams at once is mixed with no other", () =>
+  it.live("keeps the chunks of concurrent streams apart", () =>
     Effect.gen(function* () {
       const { baseUrl } = yield* serve((response, { body }) => {
         const content = JSON.parse(body).messages[0].content
@@ -229,7 +229,7 @@ describe("an answer", () => {
   )
 })
 
-describe("an answer with an error status", () => {
+describe("a response with an error status", () => {
   const cases: ReadonlyArray<[number, unknown, ParadigmErrorReason["_tag"], boolean]> = [
     [400, { id: null, code: 400, error: "bad_request", detail: "why" }, "RequestRejected", false],
     [401, { detail: "why" }, "Unauthorized", false],
@@ -244,7 +244,7 @@ describe("an answer with an error status", () => {
     [504, "why", "ServerFault", true]
   ]
 
-  it.live.each(cases)("fails both calls (%#)", ([status, body, tag, isRetryable]) =>
+  it.live.each(cases)("fails completions and streams with its reason (%#)", ([status, body, tag, isRetryable]) =>
     Effect.gen(function* () {
       const answer = json(body, status, { "x-request-id": "r-1" })
       for (const call of [create(answer), stream(answer)]) {
@@ -259,7 +259,7 @@ describe("an answer with an error status", () => {
     })
   )
 
-  it.live("says how long to wait", () =>
+  it.live("has the delay of retry-after, in seconds or as a date", () =>
     Effect.gen(function* () {
       const date = new Date(Date.now() + 3600_000).toUTCString()
       for (const [header, least, most] of [
@@ -274,7 +274,7 @@ describe("an answer with an error status", () => {
     })
   )
 
-  it.live("and an endless, broken or huge body is told all the same", () =>
+  it.live("quotes the beginning of an endless, broken or huge body", () =>
     Effect.gen(function* () {
       const errors = yield* Effect.forEach([endless, broken, huge, flood], (answer) => failure(create(answer), "Unauthorized"), {
         concurrency: "unbounded"
@@ -286,7 +286,7 @@ describe("an answer with an error status", () => {
     })
   )
 
-  it.live("and an endless body ends the connection", () =>
+  it.live("closes the connection of an endless body", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve((response) => response.writeHead(500).write("half"))
       yield* failure((yield* clientOf({ baseUrl })).createChatCompletion(request), "ServerFault")
@@ -294,7 +294,7 @@ describe("an answer with an error status", () => {
     })
   )
 
-  it.live("that redirects is refused, and nobody else is asked", () =>
+  it.live("fails with RedirectRefused and does not follow the redirect", () =>
     Effect.gen(function* () {
       const elsewhere = yield* serve(json(completion))
       for (const status of [301, 302, 303, 307, 308]) {
@@ -313,7 +313,7 @@ describe("an answer with an error status", () => {
     })
   )
 
-  it.live("that redirects nowhere, or here, is refused", () =>
+  it.live("fails with RedirectRefused for a missing, invalid or relative location", () =>
     Effect.gen(function* () {
       assert.isUndefined((yield* failure(create(redirect()), "RedirectRefused")).reason.origin)
       assert.isUndefined((yield* failure(create(redirect("http://[")), "RedirectRefused")).reason.origin)
@@ -331,11 +331,11 @@ describe("a response that is not a completion", () => {
 
   it.live.each<[string, Answer, RegExp]>([
     ["HTML", json(html, 200, { "content-type": "text/html" }), /JSON/],
-    ["HTML that says it is JSON", json(html), /JSON/],
+    ["HTML with the content type of JSON", json(html), /JSON/],
     ["empty", json(""), /empty/],
     ["no content", (response) => response.writeHead(204).end(), /status/],
-    ["half a JSON", json(JSON.stringify(completion).slice(0, 60)), /JSON/],
-    ["two JSONs", json(JSON.stringify(completion) + JSON.stringify(completion)), /JSON/],
+    ["half a JSON text", json(JSON.stringify(completion).slice(0, 60)), /JSON/],
+    ["two JSON texts", json(JSON.stringify(completion) + JSON.stringify(completion)), /JSON/],
     ["null", json("null"), /./],
     ["a list", json([completion]), /./],
     ["an empty object", json({}), /choices/],
@@ -360,7 +360,7 @@ describe("a response that is not a completion", () => {
     ["a completion in JSON", json(completion)],
     ["empty", json("")],
     ["half a completion", json(JSON.stringify(completion).slice(0, 60))]
-  ])("fails with UnexpectedResponse when a stream was asked for: %s", ([, answer]) =>
+  ])("fails with UnexpectedResponse for a stream: %s", ([, answer]) =>
     Effect.gen(function* () {
       const { error, reason } = yield* failure(stream(answer), "UnexpectedResponse")
       assert.match(reason.detail, /event stream/)
@@ -368,7 +368,7 @@ describe("a response that is not a completion", () => {
     })
   )
 
-  it.live("is quoted in part", () =>
+  it.live("has the beginning of its body in the error, but not in the message", () =>
     Effect.gen(function* () {
       const long = json(html + "x".repeat(200_000), 200, { "content-type": "text/html", "x-request-id": "r-1" })
       for (const call of [create(long), stream(long)]) {
@@ -386,13 +386,13 @@ describe("a response that is not a completion", () => {
     ["nested", json({ error: { message: "boom", type: "InternalServerError", code: 500 } })],
     ["flat", json({ object: "error", message: "boom", code: 500 })],
     ["a string", json({ error: "boom" })]
-  ])("but an error in JSON is a fault: %s", ([, answer]) =>
+  ])("fails with StreamFault if it is an error in JSON: %s", ([, answer]) =>
     Effect.gen(function* () {
       for (const call of [create(answer), stream(answer)]) assert.strictEqual((yield* failure(call, "StreamFault")).reason.detail, "boom")
     })
   )
 
-  it.live("and never ends is not waited for", () =>
+  it.live("fails before the end of an endless body", () =>
     Effect.gen(function* () {
       const endless = [begin("text/event-stream", event(chunk("a"))), begin("text/html", html)]
       const page = begin("text/html", html)
@@ -406,8 +406,8 @@ describe("a response that is not a completion", () => {
   )
 })
 
-describe("a stream that fails", () => {
-  it.live("for an error in it says so, with what had arrived", () =>
+describe("a failed stream", () => {
+  it.live("has the partial completion after an error event", () =>
     Effect.gen(function* () {
       const { error, reason } = yield* failure(
         stream(sse(chunk("Hel"), chunk("lo"), { error: { message: "boom", code: 500 } }, "[DONE]")),
@@ -419,7 +419,7 @@ describe("a stream that fails", () => {
     })
   )
 
-  it.live("for its early end says so, with what had arrived", () =>
+  it.live("has the partial completion after a truncation", () =>
     Effect.gen(function* () {
       const { error } = yield* failure(stream(sse(chunk("Hel"), chunk("lo"))), "StreamTruncated")
       assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
@@ -427,7 +427,7 @@ describe("a stream that fails", () => {
     })
   )
 
-  it.live("for a connection that is cut says so, with what had arrived", () =>
+  it.live("has the partial completion after a lost connection", () =>
     Effect.gen(function* () {
       const cut = breakOff(200, { "content-type": "text/event-stream" }, event(chunk("Hel")) + event(chunk("lo")))
       const { error, reason } = yield* failure(stream(cut), "ConnectionLost")
@@ -438,8 +438,8 @@ describe("a stream that fails", () => {
   )
 })
 
-describe("leaving", () => {
-  it.live("while nothing has come closes the connection", () =>
+describe("interrupting", () => {
+  it.live("a call before its response closes the connection", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(() => {})
       const client = yield* clientOf({ baseUrl })
@@ -452,7 +452,7 @@ describe("leaving", () => {
     })
   )
 
-  it.live("in the middle of the body closes the connection", () =>
+  it.live("a call in the middle of its body closes the connection", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(begin("application/json", '{"id":'))
       const fiber = yield* Effect.forkChild((yield* clientOf({ baseUrl })).createChatCompletion(request))
@@ -463,7 +463,7 @@ describe("leaving", () => {
     })
   )
 
-  it.live("in the middle of a stream closes the connection", () =>
+  it.live("a stream after its first chunk closes the connection", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a"))))
       const first = yield* Deferred.make<void>()
@@ -478,7 +478,7 @@ describe("leaving", () => {
     })
   )
 
-  it.live("a stream after enough of it closes the connection", () =>
+  it.live("a stream with Stream.take closes the connection", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a")) + event(chunk("b"))))
       const client = yield* clientOf({ baseUrl })
@@ -487,7 +487,7 @@ describe("leaving", () => {
     })
   )
 
-  it.live("a stream for an error of one's own closes the connection", () =>
+  it.live("a stream by an error of its consumer closes the connection", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a"))))
       const client = yield* clientOf({ baseUrl })
@@ -500,7 +500,7 @@ describe("leaving", () => {
     })
   )
 
-  it.live("the scope of an open stream closes the connection, read or not", () =>
+  it.live("an open stream by closing its scope closes the connection", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a"))))
       const client = yield* clientOf({ baseUrl })
@@ -511,10 +511,10 @@ describe("leaving", () => {
   )
 
   it.live.each<[string, string]>([
-    ["an error in it", event({ error: "boom" })],
+    ["an error event", event({ error: "boom" })],
     ["an event that is no chunk", event("nonsense")],
-    ["its end, while the server goes on", event("[DONE]")]
-  ])("a stream for %s closes the connection", ([, last]) =>
+    ["its end although the body continues", event("[DONE]")]
+  ])("a stream by %s closes the connection", ([, last]) =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(begin("text/event-stream", event(chunk("a")) + last))
       yield* Effect.exit(Stream.runDrain((yield* clientOf({ baseUrl })).streamChatCompletion(request)))
@@ -522,7 +522,7 @@ describe("leaving", () => {
     })
   )
 
-  it.live("one of many streams leaves the others alone", () =>
+  it.live("one of several streams does not affect the others", () =>
     Effect.gen(function* () {
       const ends = yield* Queue.unbounded<ServerResponse>()
       const { baseUrl } = yield* serve((response) => {

@@ -16,7 +16,7 @@ const fromEnvironment = (env: Record<string, string>) =>
   )
 
 describe("the environment", () => {
-  it.live("gives the base URL and the key", () =>
+  it.live("has the base URL and the key", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const context = yield* fromEnvironment({ PARADIGM_API_KEY: key, PARADIGM_BASE_URL: `${baseUrl}/api/v2` })
@@ -31,7 +31,7 @@ describe("the environment", () => {
     ["LIGHTON_API_KEY alone", { LIGHTON_API_KEY: key }],
     ["PARADIGM_API_KEY of both", { LIGHTON_API_KEY: "another-key", PARADIGM_API_KEY: key }],
     ["LIGHTON_API_KEY if the other is empty", { LIGHTON_API_KEY: key, PARADIGM_API_KEY: "" }]
-  ])("gives the key: %s", ([, env]) =>
+  ])("has the key: %s", ([, env]) =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const context = yield* fromEnvironment({ ...env, PARADIGM_BASE_URL: baseUrl })
@@ -47,13 +47,13 @@ describe("the environment", () => {
     ["an empty key", { PARADIGM_API_KEY: "" }, "PARADIGM_API_KEY"],
     ["a key with a line end", { PARADIGM_API_KEY: `${key}\n` }, "PARADIGM_API_KEY"],
     ["another variable's key with a line end", { LIGHTON_API_KEY: `${key}\n` }, "LIGHTON_API_KEY"],
-    ["a base URL that is none", { PARADIGM_API_KEY: key, PARADIGM_BASE_URL: "paradigm" }, "PARADIGM_BASE_URL"],
+    ["an invalid base URL", { PARADIGM_API_KEY: key, PARADIGM_BASE_URL: "paradigm" }, "PARADIGM_BASE_URL"],
     [
       "a base URL with a password",
       { PARADIGM_API_KEY: key, PARADIGM_BASE_URL: `https://x:${encodeURIComponent(key)}@host` },
       "PARADIGM_BASE_URL"
     ]
-  ])("is refused with the name of the variable: %s", ([, env, option]) =>
+  ])("fails with InvalidConfiguration and the name of the variable: %s", ([, env, option]) =>
     Effect.gen(function* () {
       const { error, reason } = yield* failure(fromEnvironment(env), "InvalidConfiguration")
       assert.strictEqual(reason.option, option)

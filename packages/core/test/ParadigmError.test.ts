@@ -30,13 +30,16 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
   ],
   InvalidRequest: [
     {
-      reason: new Errors.InvalidRequest({ detail: "it is none", fields: { "messages[1].role": ["Missing key"], n: ["Odd", "Small"] } }),
-      message: "The request was not sent: it is none [messages[1].role: Missing key; n: Odd, Small]",
+      reason: new Errors.InvalidRequest({
+        detail: "it is not valid",
+        fields: { "messages[1].role": ["Missing key"], n: ["Odd", "Small"] }
+      }),
+      message: "The request was not sent: it is not valid [messages[1].role: Missing key; n: Odd, Small]",
       isRetryable: false
     },
     {
-      reason: new Errors.InvalidRequest({ detail: "it is none", fields: {} }),
-      message: "The request was not sent: it is none",
+      reason: new Errors.InvalidRequest({ detail: "it is not valid", fields: {} }),
+      message: "The request was not sent: it is not valid",
       isRetryable: false
     }
   ],
@@ -65,9 +68,9 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     ["firstChunk", "No first chunk", false],
     ["idle", "No further chunk", false],
     ["total", "No complete response", false]
-  ].map(([stage, what, isRetryable]) => ({
+  ].map(([stage, failure, isRetryable]) => ({
     reason: new Errors.Timeout({ stage: stage as Errors.Timeout["stage"], limit: Duration.seconds(90) }),
-    message: `${what} within 1m 30s (timeouts.${stage})`,
+    message: `${failure} within 1m 30s (timeouts.${stage})`,
     isRetryable: isRetryable === true
   })),
   ConnectionLost: [
@@ -303,7 +306,7 @@ describe("ParadigmError", () => {
     }
   })
 
-  it("serializes all its details to JSON, and nothing else", () => {
+  it("serializes exactly its details to JSON", () => {
     const error = full(new Errors.MalformedChunk({ detail: "it is not JSON", text: "nonsense" }))
     assert.deepStrictEqual(JSON.parse(JSON.stringify(error)), {
       _tag: "ParadigmError",
@@ -352,6 +355,15 @@ describe("ParadigmError", () => {
     assert.notProperty(JSON.parse(JSON.stringify(new ParadigmError({ reason: new Errors.Aborted({ choices: [0] }) }))), "cause")
   })
 
+  it("has the time to wait in milliseconds", () => {
+    const about = { status: 429, detail: undefined, excerpt: "" }
+    const limited = (retryAfter: Duration.Duration | undefined) =>
+      new ParadigmError({ reason: new Errors.RateLimited({ ...about, retryAfter }) })
+    assert.strictEqual(limited(Duration.seconds(3)).retryAfter, 3000)
+    assert.isUndefined(limited(undefined).retryAfter)
+    assert.isUndefined(new ParadigmError({ reason: new Errors.Aborted({ choices: [0] }) }).retryAfter)
+  })
+
   it("serializes anomalies", () => {
     const anomalies = [{ repair: "usage" as const, path: "usage", expected: "object", raw: "{}", count: 1 }]
     const error = new ParadigmError({ reason: new Errors.Aborted({ choices: [0] }), anomalies })
@@ -393,7 +405,7 @@ describe("ParadigmError", () => {
 
 const failing = (reason: ParadigmErrorReason): Effect.Effect<"done", ParadigmError> => Effect.fail(new ParadigmError({ reason }))
 
-const tell = <R extends ParadigmErrorReason>(reason: R) => Effect.succeed<R["_tag"]>(reason._tag)
+const tagOf = <R extends ParadigmErrorReason>(reason: R) => Effect.succeed<R["_tag"]>(reason._tag)
 
 const handlingOne = (reason: ParadigmErrorReason) =>
   Effect.catchReason(failing(reason), "ParadigmError", "RateLimited", (reason, error) => {
@@ -421,34 +433,34 @@ const handlingAll = (reason: ParadigmErrorReason) =>
     failing(reason),
     "ParadigmError",
     {
-      InvalidConfiguration: tell,
-      InvalidRequest: tell,
-      ConnectFailed: tell,
-      TlsFailed: tell,
-      Timeout: tell,
-      ConnectionLost: tell,
-      RedirectRefused: tell,
-      Unauthorized: tell,
-      Forbidden: tell,
-      ModelNotFound: tell,
-      NotFound: tell,
-      QuotaExceeded: tell,
-      TransportFailed: tell,
-      Aborted: tell,
-      RequestRejected: tell,
-      RateLimited: tell,
-      Maintenance: tell,
-      ServerFault: tell,
-      UnexpectedResponse: tell,
-      StreamTruncated: tell,
-      StreamFault: tell,
-      MalformedChunk: tell,
-      AnswerMismatch: tell,
-      Closed: tell
+      InvalidConfiguration: tagOf,
+      InvalidRequest: tagOf,
+      ConnectFailed: tagOf,
+      TlsFailed: tagOf,
+      Timeout: tagOf,
+      ConnectionLost: tagOf,
+      RedirectRefused: tagOf,
+      Unauthorized: tagOf,
+      Forbidden: tagOf,
+      ModelNotFound: tagOf,
+      NotFound: tagOf,
+      QuotaExceeded: tagOf,
+      TransportFailed: tagOf,
+      Aborted: tagOf,
+      RequestRejected: tagOf,
+      RateLimited: tagOf,
+      Maintenance: tagOf,
+      ServerFault: tagOf,
+      UnexpectedResponse: tagOf,
+      StreamTruncated: tagOf,
+      StreamFault: tagOf,
+      MalformedChunk: tagOf,
+      AnswerMismatch: tagOf,
+      Closed: tagOf
     },
-    (none) => {
-      expectTypeOf(none).toEqualTypeOf<never>()
-      return Effect.die(none)
+    (other) => {
+      expectTypeOf(other).toEqualTypeOf<never>()
+      return Effect.die(other)
     }
   )
 
@@ -476,7 +488,7 @@ describe("handling", () => {
     })
   )
 
-  it.effect("leaves no reason after catching all", () =>
+  it.effect("has no reason left after catching all", () =>
     Effect.gen(function* () {
       expectTypeOf(handlingAll(limited)).toEqualTypeOf<Effect.Effect<Tag | "done">>()
       for (const { reason } of all) assert.strictEqual(yield* handlingAll(reason), reason._tag)

@@ -20,7 +20,7 @@ const connect = (baseUrl: string, options: Partial<ParadigmClient.Options> = {})
 
 interface Meeting {
   readonly paradigm: ParadigmPromise.ParadigmPromise
-  /** Resolves when the server has the next request, with a function that resolves when its connection is closed. */
+  /** Resolves when the server has received the next request. The function resolves when the connection of that request is closed. */
   readonly asked: () => Promise<() => Promise<void>>
   readonly requests: () => Promise<number>
 }
@@ -48,7 +48,7 @@ const thrownBy = async (promise: PromiseLike<unknown>): Promise<unknown> => {
   } catch (error) {
     return error
   }
-  return assert.fail("it did not throw")
+  return assert.fail("did not throw")
 }
 
 const failureOf = async (promise: PromiseLike<unknown>, tag: string) => {
@@ -94,12 +94,12 @@ describe("create", () => {
       assert.deepStrictEqual(await paradigm.chat.completions.create({ ...request, stream: false }), completion)
     }))
 
-  it("resolves with the chunks, to be looped over", () =>
+  it("resolves with an async iterable of the chunks", () =>
     meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
       assert.deepStrictEqual(await collect(await paradigm.chat.completions.create(streamed)), whole)
     }))
 
-  it("resolves with a stream as soon as the server accepts it", () =>
+  it("resolves with a stream when the response begins", () =>
     meet(
       (response) => {
         response.writeHead(200, { "content-type": "text/event-stream" })
@@ -113,28 +113,28 @@ describe("create", () => {
       }
     ))
 
-  it("tells what the server said beside it", () =>
+  it("returns the response with the completion", () =>
     meet(json(completion, 200, { "x-request-id": "r-1", "x-other": "o" }), async ({ paradigm }) => {
       const { data, response } = await paradigm.chat.completions.create(request).withResponse()
       assert.deepStrictEqual(data, completion)
       assert.deepStrictEqual([response.status, response.requestId, response.headers["x-other"]], [200, "r-1", "o"])
     }))
 
-  it("tells what the server said beside a stream", () =>
+  it("returns the response with a stream", () =>
     meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
       const { data, response } = await paradigm.chat.completions.create(streamed).withResponse()
       assert.deepStrictEqual([response.status, response.requestId], [200, "r-1"])
       assert.deepStrictEqual(await collect(data), whole)
     }))
 
-  it("makes one request, however often its promise is used", () =>
+  it("sends one request, however often its promise is used", () =>
     meet(json(completion), async ({ paradigm, requests }) => {
       const promise = paradigm.chat.completions.create(request)
       await Promise.all([promise, promise.then((completion) => completion.id), promise.withResponse(), promise.withResponse()])
       assert.strictEqual(await requests(), 1)
     }))
 
-  it("can be called many times at once", () =>
+  it("supports concurrent calls", () =>
     meet(json(completion), async ({ paradigm }) => {
       const all = await Promise.all(Array.from({ length: 20 }, () => paradigm.chat.completions.create(request)))
       for (const one of all) assert.deepStrictEqual(one, completion)
@@ -147,7 +147,7 @@ describe("an error", () => {
     [404, { detail: "no" }, "NotFound"],
     [422, { detail: "no" }, "RequestRejected"],
     [500, "no", "ServerFault"]
-  ] as const)("of the server is thrown as it is (%i)", (status, body, tag) =>
+  ] as const)("of the server rejects the promise with its reason (%i)", (status, body, tag) =>
     meet(json(body, status, { "x-request-id": "r-1" }), async ({ paradigm }) => {
       for (const call of [
         () => paradigm.chat.completions.create(request),
@@ -161,21 +161,21 @@ describe("an error", () => {
     })
   )
 
-  it("of the stream is thrown by the loop, with what had arrived", () =>
+  it("in the stream is thrown by the loop, with the partial completion", () =>
     meet(sse(chunk("Hel"), chunk("lo"), { error: { message: "boom" } }), async ({ paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
-      const told: Array<unknown> = []
+      const received: Array<unknown> = []
       const error = await failureOf(
         (async () => {
-          for await (const chunk of chunks) told.push(chunk)
+          for await (const chunk of chunks) received.push(chunk)
         })(),
         "StreamFault"
       )
-      assert.deepStrictEqual(told, [chunk("Hel"), chunk("lo")])
+      assert.deepStrictEqual(received, [chunk("Hel"), chunk("lo")])
       assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
     }))
 
-  it("of a stream that is cut short is thrown by the loop", () =>
+  it("of a truncated stream is thrown by the loop", () =>
     meet(sse(chunk("Hel")), async ({ paradigm }) => {
       await failureOf(collect(await paradigm.chat.completions.create(streamed)), "StreamTruncated")
     }))
@@ -192,14 +192,14 @@ describe("an error", () => {
     }
   })
 
-  it("in the request is thrown by the promise, and nothing is sent", () =>
+  it("in the request rejects the promise before sending", () =>
     meet(json(completion), async ({ paradigm, requests }) => {
       const wrong: ReadonlyArray<unknown> = [{ model: "m" }, { ...request, n: Number.NaN }, { stream: true }, {}, undefined, null, 42]
       for (const value of wrong) await failureOf(paradigm.chat.completions.create(value as typeof request), "InvalidRequest")
       assert.strictEqual(await requests(), 0)
     }))
 
-  it("of a call that nobody awaits is an unhandled rejection, once", () =>
+  it("of a call that is not awaited is one unhandled rejection", () =>
     meet(json("no", 500), async ({ paradigm }) => {
       const unhandled = await unhandledDuring(async () => {
         void paradigm.chat.completions.create(request)
@@ -216,7 +216,7 @@ describe("an error", () => {
       ])
     }))
 
-  it("of the promise that withResponse replaced is no unhandled rejection", () =>
+  it("of the promise that withResponse replaces is not an unhandled rejection", () =>
     meet(json("no", 500), async ({ paradigm }) => {
       const unhandled = await unhandledDuring(async () => {
         await failureOf(paradigm.chat.completions.create(request).withResponse(), "ServerFault")
@@ -241,7 +241,7 @@ describe("an error", () => {
       assert.match(error.stack ?? "", /^ParadigmError: StreamTruncated.*\n    at myFunction /)
     }))
 
-  it("of a stream that nobody reads is no unhandled rejection", () =>
+  it("of a stream that is not read is not an unhandled rejection", () =>
     meet(sse(chunk("a"), { error: "boom" }), async ({ paradigm }) => {
       const unhandled = await unhandledDuring(async () => {
         const controller = new AbortController()
@@ -254,21 +254,21 @@ describe("an error", () => {
     }))
 })
 
-describe("leaving a loop", () => {
-  it("by break closes the connection", () =>
+describe("a loop over the chunks", () => {
+  it("closes the connection on break", () =>
     meet(endless, async ({ asked, paradigm }) => {
-      const told: Array<unknown> = []
+      const received: Array<unknown> = []
       for await (const chunk of await paradigm.chat.completions.create(streamed)) {
-        told.push(chunk)
+        received.push(chunk)
         break
       }
-      assert.deepStrictEqual(told, [chunk("a")])
+      assert.deepStrictEqual(received, [chunk("a")])
       await (
         await asked()
       )()
     }))
 
-  it("by an error of one's own closes the connection, and throws that error", () =>
+  it("closes the connection and rethrows when its body throws", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const enough = new Error("enough")
       const error = await thrownBy(
@@ -282,7 +282,7 @@ describe("leaving a loop", () => {
       )()
     }))
 
-  it("before it began closes the connection", () =>
+  it("closes the connection when its iterator returns before the first chunk", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const iterator = (await paradigm.chat.completions.create(streamed))[Symbol.asyncIterator]()
       assert.deepStrictEqual(await iterator.return?.(), { done: true, value: undefined })
@@ -292,22 +292,22 @@ describe("leaving a loop", () => {
       )()
     }))
 
-  it("by closing the stream ends the loop", () =>
+  it("ends when the stream is closed", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
-      const told: Array<unknown> = []
+      const received: Array<unknown> = []
       for await (const chunk of chunks) {
-        told.push(chunk)
-        if (told.length === 2) void sleep(20).then(() => chunks.close())
+        received.push(chunk)
+        if (received.length === 2) void sleep(20).then(() => chunks.close())
       }
-      assert.deepStrictEqual(told, [chunk("a"), chunk("b")])
+      assert.deepStrictEqual(received, [chunk("a"), chunk("b")])
       await (
         await asked()
       )()
       await chunks.close()
     }))
 
-  it("goes on where it stopped, in a second loop", () =>
+  it("continues after the last chunk of an earlier loop", () =>
     meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       const iterator = chunks[Symbol.asyncIterator]()
@@ -316,7 +316,7 @@ describe("leaving a loop", () => {
       assert.deepStrictEqual(await collect(chunks), [])
     }))
 
-  it("is not needed to ask for several chunks at once", () =>
+  it("may request several chunks concurrently", () =>
     meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
       const iterator = (await paradigm.chat.completions.create(streamed))[Symbol.asyncIterator]()
       const steps = await Promise.all(Array.from({ length: 5 }, () => iterator.next()))
@@ -330,7 +330,7 @@ describe("leaving a loop", () => {
 describe("an abort", () => {
   const reason = new Error("the user left")
 
-  it("before the call sends nothing, and throws its reason", () =>
+  it("before the call rejects with its reason before sending", () =>
     meet(json(completion), async ({ paradigm, requests }) => {
       const signal = AbortSignal.abort(reason)
       assert.strictEqual(await thrownBy(paradigm.chat.completions.create(request, { signal })), reason)
@@ -340,9 +340,9 @@ describe("an abort", () => {
     }))
 
   it.each<[string, Answer]>([
-    ["while nothing has come", () => {}],
+    ["before the response", () => {}],
     ["in the middle of the body", begin("application/json", '{"id":')]
-  ])("%s closes the connection, and throws its reason", (_, answer) =>
+  ])("%s closes the connection and rejects with its reason", (_, answer) =>
     meet(answer, async ({ asked, paradigm }) => {
       const controller = new AbortController()
       const promise = paradigm.chat.completions.create(request, { signal: controller.signal })
@@ -354,7 +354,7 @@ describe("an abort", () => {
     })
   )
 
-  it("while a stream is being accepted closes the connection, and throws its reason", () =>
+  it("before the response of a stream closes the connection and rejects with its reason", () =>
     meet(
       () => {},
       async ({ asked, paradigm }) => {
@@ -367,41 +367,41 @@ describe("an abort", () => {
       }
     ))
 
-  it("while a loop waits closes the connection, and throws its reason", () =>
+  it("during a loop closes the connection and throws its reason", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const controller = new AbortController()
-      const told: Array<unknown> = []
+      const received: Array<unknown> = []
       const loop = async () => {
         for await (const chunk of await paradigm.chat.completions.create(streamed, { signal: controller.signal })) {
-          told.push(chunk)
-          if (told.length === 2) void sleep(20).then(() => controller.abort(reason))
+          received.push(chunk)
+          if (received.length === 2) void sleep(20).then(() => controller.abort(reason))
         }
       }
       assert.strictEqual(await thrownBy(loop()), reason)
-      assert.deepStrictEqual(told, [chunk("a"), chunk("b")])
+      assert.deepStrictEqual(received, [chunk("a"), chunk("b")])
       await (
         await asked()
       )()
     }))
 
-  it("from within a loop tells no further chunk", () =>
+  it("within a loop ends it without another chunk", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const controller = new AbortController()
-      const told: Array<unknown> = []
+      const received: Array<unknown> = []
       const loop = async () => {
         for await (const chunk of await paradigm.chat.completions.create(streamed, { signal: controller.signal })) {
-          told.push(chunk)
+          received.push(chunk)
           controller.abort(reason)
         }
       }
       assert.strictEqual(await thrownBy(loop()), reason)
-      assert.deepStrictEqual(told, [chunk("a")])
+      assert.deepStrictEqual(received, [chunk("a")])
       await (
         await asked()
       )()
     }))
 
-  it("while nobody reads closes the connection at once", () =>
+  it("of a stream that is not read closes the connection at once", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const controller = new AbortController()
       const chunks = await paradigm.chat.completions.create(streamed, { signal: controller.signal })
@@ -424,7 +424,7 @@ describe("an abort", () => {
       assert.strictEqual(await thrownBy(iterator.next()), reason)
     }))
 
-  it("by a time limit throws the signal's TimeoutError", () =>
+  it("by AbortSignal.timeout rejects with its TimeoutError", () =>
     meet(
       () => {},
       async ({ paradigm }) => {
@@ -434,7 +434,7 @@ describe("an abort", () => {
       }
     ))
 
-  it("without a reason throws an AbortError", () =>
+  it("without a reason rejects with an AbortError", () =>
     meet(
       () => {},
       async ({ asked, paradigm }) => {
@@ -448,7 +448,7 @@ describe("an abort", () => {
       }
     ))
 
-  it("after the end changes nothing", () =>
+  it("after the end has no effect", () =>
     meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
       const controller = new AbortController()
       const chunks = await paradigm.chat.completions.create(streamed, { signal: controller.signal })
@@ -458,7 +458,7 @@ describe("an abort", () => {
       assert.deepStrictEqual(await collect(chunks), [])
     }))
 
-  it("of one call leaves the others alone", () =>
+  it("of one call does not affect the others", () =>
     meet(
       (response, { body }) => (body.includes("stay") ? setTimeout(() => json(completion)(response, {} as never), 50) : undefined),
       async ({ asked, paradigm }) => {
@@ -473,7 +473,7 @@ describe("an abort", () => {
       }
     ))
 
-  it("is not listened for any more after a call", () =>
+  it("has no listener left after a call", () =>
     meet(
       (response, seen) => (seen.body.includes('"stream":true') ? sse(...whole, "[DONE]") : json(completion))(response, seen),
       async ({ paradigm }) => {
@@ -499,7 +499,7 @@ const writeSlowly = async (response: ServerResponse) => {
 }
 
 describe("a stream", () => {
-  it("resolves with its completion, read or not", () =>
+  it("resolves with its completion, however many chunks were read", () =>
     meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
       for (const read of [0, 1, 3, 4]) {
         const chunks = await paradigm.chat.completions.create(streamed)
@@ -512,7 +512,7 @@ describe("a stream", () => {
       }
     }))
 
-  it("that fails has no completion", () =>
+  it("rejects finalCompletion with its error when it fails", () =>
     meet(sse(chunk("Hel"), { error: { message: "boom" } }), async ({ paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       const error = await failureOf(chunks.finalCompletion(), "StreamFault")
@@ -520,21 +520,21 @@ describe("a stream", () => {
       await failureOf(chunks.finalCompletion(), "StreamFault")
     }))
 
-  it("that was left has no completion", () =>
+  it("rejects finalCompletion with Closed after break", () =>
     meet(endless, async ({ paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       for await (const _ of chunks) break
       await failureOf(chunks.finalCompletion(), "Closed")
     }))
 
-  it("that was closed before it was read has no completion", () =>
+  it("rejects finalCompletion with Closed when it is closed before it is read", () =>
     meet(endless, async ({ paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       await chunks.close()
       await failureOf(chunks.finalCompletion(), "Closed")
     }))
 
-  it("is a stream of lines, too", () =>
+  it("converts to a ReadableStream of JSON lines", () =>
     meet(sse(...whole, "[DONE]"), async ({ paradigm }) => {
       const text = await new Response((await paradigm.chat.completions.create(streamed)).toReadableStream()).text()
       assert.deepStrictEqual(
@@ -546,14 +546,14 @@ describe("a stream", () => {
       )
     }))
 
-  it("of lines fails as it does", () =>
+  it("fails its ReadableStream with its error", () =>
     meet(sse(chunk("a"), { error: "boom" }), async ({ paradigm }) => {
       const reader = (await paradigm.chat.completions.create(streamed)).toReadableStream().getReader()
       assert.isFalse((await reader.read()).done)
       await failureOf(reader.read(), "StreamFault")
     }))
 
-  it("of lines closes the connection when it is cancelled", () =>
+  it("closes the connection when its ReadableStream is cancelled", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const reader = (await paradigm.chat.completions.create(streamed)).toReadableStream().getReader()
       await reader.read()
@@ -563,20 +563,20 @@ describe("a stream", () => {
       )()
     }))
 
-  it("that is read slowly loses nothing", () =>
+  it("keeps every chunk for a slow reader", () =>
     meet(
       (response) => {
         begin("text/event-stream", "")(response, {} as never)
         void writeSlowly(response)
       },
       async ({ paradigm }) => {
-        const told: Array<unknown> = []
+        const received: Array<unknown> = []
         for await (const chunk of await paradigm.chat.completions.create(streamed)) {
-          told.push(chunk)
+          received.push(chunk)
           await sleep(5)
         }
         assert.deepStrictEqual(
-          told.slice(0, -1),
+          received.slice(0, -1),
           Array.from({ length: 20 }, (_, number) => chunk(String(number)))
         )
       }
@@ -584,7 +584,7 @@ describe("a stream", () => {
 })
 
 describe("close", () => {
-  it("ends a call that waits", () =>
+  it("rejects a pending call with Closed", () =>
     meet(
       () => {},
       async ({ asked, paradigm }) => {
@@ -596,7 +596,7 @@ describe("close", () => {
       }
     ))
 
-  it("ends a stream that is read", () =>
+  it("ends a stream during a loop with Closed", () =>
     meet(endless, async ({ asked, paradigm }) => {
       const chunks = await paradigm.chat.completions.create(streamed)
       const closed = await asked()
@@ -607,7 +607,7 @@ describe("close", () => {
       assert.strictEqual(await loop, "Closed")
     }))
 
-  it("ends a stream that nobody reads", () =>
+  it("closes the connection of a stream that is not read", () =>
     meet(endless, async ({ asked, paradigm }) => {
       await paradigm.chat.completions.create(streamed)
       const closed = await asked()
@@ -615,7 +615,7 @@ describe("close", () => {
       await closed()
     }))
 
-  it("can come twice, and before any call", async () => {
+  it("may be called twice and before any call", async () => {
     const paradigm = connect("http://127.0.0.1:9")
     await paradigm.close()
     await paradigm.close()
@@ -623,7 +623,7 @@ describe("close", () => {
   })
 })
 
-// Every promise that is pending when the stream ends from elsewhere must settle, whether or not the server goes on sending.
+// Every pending promise settles when the stream is closed or aborted, whether or not the server continues to send.
 describe("a pending promise", () => {
   const silent: Answer = begin("text/event-stream", event(chunk("a")))
   const dripping: Answer = (response) => {
@@ -680,7 +680,7 @@ describe("a pending promise", () => {
     }
   }
 
-  it("settles when the reader of its lines is cancelled", () =>
+  it("settles when the ReadableStream is cancelled", () =>
     meet(silent, async ({ asked, paradigm }) => {
       const reader = (await paradigm.chat.completions.create(streamed)).toReadableStream().getReader()
       const closed = await asked()
@@ -693,8 +693,8 @@ describe("a pending promise", () => {
     }))
 })
 
-describe("a stream that is dropped without being read to its end", () => {
-  it("gives its connection back once it is collected", () =>
+describe("a stream without references", () => {
+  it("closes its connection when it is garbage-collected", () =>
     meet(endless, async ({ asked, paradigm }) => {
       setFlagsFromString("--expose-gc")
       const collectGarbage = runInNewContext("gc") as () => void

@@ -84,7 +84,7 @@ describe("encodeJson", () => {
     assert.strictEqual(textOf(minimal), '{"model":"alfred","messages":[{"role":"user","content":"Hello"}]}')
   })
 
-  it("writes every field as given", () => {
+  it("writes every field unchanged", () => {
     assert.deepStrictEqual(written(everything), everything)
   })
 
@@ -176,7 +176,7 @@ describe("encodeJson", () => {
     ["a function", { ...minimal, foo: () => 1 }, "foo"],
     ["a symbol", { ...minimal, user: Symbol("x") }, "user"],
     ["a cycle", { ...minimal, foo: circle }, "foo.self.again"],
-    ["a function where a message should be", { ...minimal, messages: [minimal.messages[0], () => 1] }, "messages[1]"],
+    ["a function in place of a message", { ...minimal, messages: [minimal.messages[0], () => 1] }, "messages[1]"],
     ["undefined in a list", { ...minimal, foo: ["a", undefined] }, "foo[1]"],
     ["a hole in a list", { ...minimal, foo: Object.assign(Array(2), { 0: "a" }) }, "foo[1]"],
     ["a member of a list", { ...minimal, foo: Object.assign(["a"], { bar: 1 }) }, "foo.bar"],
@@ -389,8 +389,8 @@ describe("a null", () => {
       { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "u", detail: null }, uuid: null }] }] },
       { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "u" } }] }] }
     ]
-  ])("is omitted as %s", (_, given, expected) => {
-    assert.deepStrictEqual(written({ ...minimal, ...given }), { ...minimal, ...expected })
+  ])("is omitted as %s", (_, fields, expected) => {
+    assert.deepStrictEqual(written({ ...minimal, ...fields }), { ...minimal, ...expected })
   })
 
   it.each<[string, object]>([

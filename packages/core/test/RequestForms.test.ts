@@ -21,13 +21,13 @@ const refused = (result: Result.Result<unknown, InvalidRequest>) => {
   return result.failure.fields
 }
 
-// A form with what every request needs.
+// A form with the required fields.
 const form = (...more: ReadonlyArray<readonly [string, string | object]>) =>
   RequestEncoding.decodeForm([["model", "alfred"], ["messages[0]role", "user"], ["messages[0]content", "Hello"], ...more])
 
 const withField = (...more: ReadonlyArray<readonly [string, string | object]>) => Result.getOrThrow(form(...more))
 
-// What comes out of JSON, without what is undefined.
+// A JSON round trip, which omits undefined members.
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (_, item) => (typeof item === "bigint" ? `${item}n` : item)))
 
 const parseMultipart = ({ body, contentType }: RequestEncoding.Encoded) =>
@@ -76,7 +76,7 @@ describe("an encoded form", () => {
     ["an unknown text that is JSON", { foo: "5" }, [["foo", '"5"']]],
     ["an unknown number", { foo: 5 }, [["foo", "5"]]],
     ["an unknown null", { foo: null }, [["foo", "null"]]],
-    ["nothing for undefined", { foo: undefined, temperature: undefined }, []]
+    ["no field for undefined", { foo: undefined, temperature: undefined }, []]
   ])("has %s", (_, more, expected) => {
     const request = { ...minimal, ...(more as object) }
     assert.deepStrictEqual(fields(request).slice(3), expected)
@@ -112,8 +112,8 @@ describe("an encoded form", () => {
     ["an unpaired surrogate", { ...minimal, user: "\ud83d" }, "user"],
     ["a name with a bracket", { ...minimal, "a[b": 1 }, "a[b"],
     ["a name with a line end", { ...minimal, "a\r\nb": 1 }, "a\r\nb"],
-    ["what JSON cannot hold", { ...minimal, foo: Number.NaN }, "foo"],
-    ["what is no request", { model: "m" }, "messages"],
+    ["a value without a JSON form", { ...minimal, foo: Number.NaN }, "foo"],
+    ["an invalid request", { model: "m" }, "messages"],
     ["a seed that is not exact", { ...minimal, seed: 2 ** 60 }, "seed"]
   ])("rejects %s by its path", (_, request, path) => {
     for (const encoding of ["urlEncoded", "multipart"] as const) {
@@ -271,29 +271,29 @@ describe("a decoded form", () => {
   })
 
   it.each(["n", "temperature", "stream", "seed", "response_format", "stop_token_ids", "logit_bias"])(
-    "takes an empty %s for none",
+    "reads an empty %s as absent",
     (name) => {
       assert.deepStrictEqual(withField([name, ""]), minimal)
     }
   )
 
   it.each<[string, ReadonlyArray<readonly [string, string | object]>, string]>([
-    ["a number that is none", [["temperature", "hot"]], "temperature"],
+    ["a text in place of a number", [["temperature", "hot"]], "temperature"],
     ["a number with a fraction", [["n", "1.5"]], "n"],
     ["a number without end", [["temperature", "1e999"]], "temperature"],
     ["NaN", [["temperature", "NaN"]], "temperature"],
-    ["a boolean that is none", [["stream", "maybe"]], "stream"],
+    ["a text in place of a boolean", [["stream", "maybe"]], "stream"],
     ["a seed of 65 bits", [["seed", "9223372036854775808"]], "seed"],
     ["a seed with a million digits", [["seed", "9".repeat(1_000_000)]], "seed"],
-    ["an object that is none", [["response_format", "text"]], "response_format"],
+    ["a text in place of an object", [["response_format", "text"]], "response_format"],
     ["an object that is broken", [["response_format", "{"]], "response_format"],
-    ["an object without what it needs", [["response_format[json_schema]", '{"name":"a"}']], "response_format.type"],
+    ["an object without a required field", [["response_format[json_schema]", '{"name":"a"}']], "response_format.type"],
     ["a wrong number in a list", [["stop_token_ids[0]", "a"]], "stop_token_ids[0]"],
     ["a file", [["file", new File(["x"], "x.txt")]], "file"],
     ["a file in a message", [["messages[0]image", new Blob(["x"])]], "messages[0].image"],
-    ["a scalar that comes twice", [["n", "1"], ["n", "2"]], "n"], // prettier-ignore
+    ["a repeated scalar", [["n", "1"], ["n", "2"]], "n"], // prettier-ignore
     ["two models", [["model", "other"]], "model"],
-    ["a field of a message that comes twice", [["messages[0]role", "system"]], "messages[0].role"],
+    ["a repeated field of a message", [["messages[0]role", "system"]], "messages[0].role"],
     ["a field of a message in two spellings", [["messages[0][role]", "system"]], "messages[0].role"],
     ["messages in two spellings", [["messages", "[]"]], "messages"],
     ["a message in two spellings", [["messages[0]", "{}"]], "messages[0]"],
@@ -305,7 +305,7 @@ describe("a decoded form", () => {
     ["an open bracket", [["messages[1", "x"]], "messages[1"],
     ["a list of lists without indices", [["messages[][role]", "x"]], "messages[][role]"],
     ["no name", [["", "x"]], ""],
-    ["what is wrong at an index of the form", [["messages[7]content", "x"]], "messages[7].role"]
+    ["a problem at an index of the form", [["messages[7]content", "x"]], "messages[7].role"]
   ])("rejects %s by its path", (_, entries, path) => {
     const fields = refused(form(...entries))
     assert.deepStrictEqual(Object.keys(fields), [path])

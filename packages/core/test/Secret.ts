@@ -1,4 +1,4 @@
-// All that a logger, an inspector or a bug report would see of a value, searched for what must not be in it.
+// Asserts that a secret is in no representation of a value: of a logger, an inspector or a bug report.
 import { assert } from "@effect/vitest"
 import { inspect } from "node:util"
 
@@ -25,7 +25,7 @@ const everything = (value: unknown): string => {
 export const assertSecret = (value: unknown, secret: string) => {
   const text = everything(value)
   assert.notInclude(text, secret)
-  // Nor as JSON writes it, inside another text.
+  // Also as escaped by JSON, inside another text.
   assert.notInclude(
     text.replaceAll(/\\+\//g, "/").replaceAll(/\\+u([0-9a-f]{4})/gi, (_, code) => String.fromCharCode(parseInt(code, 16))),
     secret

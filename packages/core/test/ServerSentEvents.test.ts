@@ -101,7 +101,7 @@ describe("Parser", () => {
     "😀"
   ]
   it.prop(
-    "tells what the standard's own steps tell, however the bytes are split",
+    "emits the events of the standard's own steps, however the bytes are split",
     {
       text: Arbitrary.map(Arbitrary.array(Arbitrary.schema(Schema.Literals(pieces)), { maxLength: 24 }), (parts) => parts.join("")),
       broken: Schema.Boolean
@@ -120,14 +120,14 @@ describe("Parser", () => {
   it("emits an event at its blank line, without waiting for more bytes", () => {
     const events: Array<string> = []
     const parser = new Parser({ onEvent: (data) => events.push(data) })
-    for (const [bytes, told] of [
+    for (const [bytes, count] of [
       ["data: a\n\n", 1],
       ["data: b\r\r", 2],
       ["data: c\r\n\r", 3],
       ["\ndata: d\r\n\r\n", 4]
     ] as const) {
       parser.push(utf8(bytes))
-      assert.strictEqual(events.length, told)
+      assert.strictEqual(events.length, count)
     }
     assert.deepStrictEqual(events, ["a", "b", "c", "d"])
   })
@@ -180,7 +180,7 @@ describe("Parser", () => {
   })
 })
 
-// How many characters a parser searches through, for each one it is given in a single read.
+// Characters that a parser searches, per character of a single read.
 const searched = (text: string) => {
   const bytes = utf8(text)
   const spy = vi.spyOn(String.prototype, "indexOf")
@@ -239,7 +239,7 @@ describe("the cost of the parser", () => {
   it("does not keep an endless comment", () => {
     setFlagsFromString("--expose-gc")
     const collect: () => void = runInNewContext("gc")
-    const parser = new Parser({ onEvent: () => assert.fail("a comment was told"), maxEventSize: 1024 })
+    const parser = new Parser({ onEvent: () => assert.fail("a comment was emitted"), maxEventSize: 1024 })
     parser.push(utf8(": "))
     collect()
     const before = process.memoryUsage().heapUsed
@@ -363,7 +363,7 @@ describe("encode", () => {
   const line = Arbitrary.map(text, (text) => text.replaceAll(/[\r\n\0]/g, ""))
 
   it.prop(
-    "is read back as it was given, except for the kind of its line ends",
+    "is parsed back unchanged, except for the kind of its line ends",
     {
       data: text,
       event: line,

@@ -52,7 +52,7 @@ interface Scripted {
   readonly client: Layer.Layer<ParadigmClient, ParadigmError>
   /** The requests' bodies. */
   readonly bodies: Array<unknown>
-  /** Resolves when a connection was closed before the answer was whole. */
+  /** Resolves when a connection was closed before the end of the response. */
   readonly left: Promise<void>
 }
 
@@ -66,7 +66,7 @@ class Streamed {
   }
 }
 
-/** A server that gives this answer to everything, or these chunks and, unless they are to stay open, the end. */
+/** A server that responds to every request with a completion or with chunks. The stream may stay open. */
 const scripted = (answer: ChatCompletion | Streamed): Effect.Effect<Scripted, never, Scope.Scope> =>
   Effect.gen(function* () {
     const bodies: Array<unknown> = []
@@ -296,7 +296,7 @@ describe("decode", () => {
     '{"name":"Paris","population":1,"nickname":null}',
     '{"name":"Paris","population":1,"country":"France"}'
   ]) {
-    it.effect(`takes ${JSON.stringify(content)}`, () =>
+    it.effect(`decodes ${JSON.stringify(content)}`, () =>
       Effect.map(decode({ content }), ({ value }) => {
         assert.strictEqual(value.name, "Paris")
         assert.strictEqual(value.population, 1)
@@ -305,11 +305,11 @@ describe("decode", () => {
     )
   }
 
-  const refused: ReadonlyArray<readonly [what: string, message: object, finishReason: string, detail: RegExp, text: string]> = [
+  const refused: ReadonlyArray<readonly [title: string, message: object, finishReason: string, detail: RegExp, text: string]> = [
     ["text that is not JSON", { content: "Paris" }, "stop", /^it is not JSON$/, "Paris"],
-    ["words before the JSON", { content: `Sure: ${fitting}` }, "stop", /^it is not JSON$/, `Sure: ${fitting}`],
+    ["text before the JSON", { content: `Sure: ${fitting}` }, "stop", /^it is not JSON$/, `Sure: ${fitting}`],
     [
-      "words around a fence",
+      "text around a fence",
       { content: `Sure:\n\`\`\`json\n${fitting}\n\`\`\`` },
       "stop",
       /^it is not JSON$/,
@@ -341,8 +341,8 @@ describe("decode", () => {
       ""
     ]
   ]
-  for (const [what, message, finishReason, detail, text] of refused) {
-    it.effect(`refuses ${what}`, () =>
+  for (const [title, message, finishReason, detail, text] of refused) {
+    it.effect(`rejects ${title}`, () =>
       Effect.map(mismatchOf(decode(message, finishReason)), (mismatch) => {
         assert.match(mismatch.detail, detail)
         assert.strictEqual(mismatch.text, text)

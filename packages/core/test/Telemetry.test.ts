@@ -88,7 +88,7 @@ interface Payload {
   }>
 }
 
-// What a collector received of the spans, metrics and logs of an effect, over Effect's exporter and real sockets.
+// Spans, metrics and logs of an effect that a collector received over Effect's exporter and real sockets.
 const collect = Effect.fnUntraced(function* (effect: Effect.Effect<unknown, unknown, Scope.Scope>) {
   const { baseUrl, requests } = yield* serve(json({}))
   const exporter = Otlp.layerJson({ baseUrl, resource: { serviceName: "test" } }).pipe(Layer.provide(FetchHttpClient.layer))
@@ -220,7 +220,7 @@ describe("a completion", () => {
     })
   )
 
-  it.effect("has no attribute for what the request and the response do not have", () =>
+  it.effect("has no attributes for absent fields", () =>
     Effect.gen(function* () {
       const { usage: _, ...bare } = completion
       const { call, server } = yield* callOf(json(bare), create({ ...request, n: 1, response_format: { type: "text" } }))
@@ -237,7 +237,7 @@ describe("a completion", () => {
     })
   )
 
-  it.effect("has the finish reason error for a choice that has none", () =>
+  it.effect("has the finish reason error for a choice without one", () =>
     Effect.gen(function* () {
       const [choice] = completion.choices
       const { call } = yield* callOf(json({ ...completion, choices: [choice, { ...choice, index: 1, finish_reason: null }] }), create())
@@ -245,7 +245,7 @@ describe("a completion", () => {
     })
   )
 
-  it.effect("records its duration in seconds and its tokens in whole numbers, and no time of chunks", () =>
+  it.effect("records its duration in seconds and its tokens as integers, and no time of chunks", () =>
     Effect.gen(function* () {
       const { call, metrics, server } = yield* callOf(json({ ...completion, usage }), create())
       const names = {
@@ -362,7 +362,7 @@ describe("a stream", () => {
     })
   )
 
-  it.live("records what arrived and the reason if it fails midway", () =>
+  it.live("records the partial completion and the reason if it fails midway", () =>
     Effect.gen(function* () {
       const { abort, answer, write } = yield* written()
       const { call, metrics } = yield* callOf(answer, (client) =>
@@ -419,7 +419,7 @@ describe("a stream", () => {
     })
   )
 
-  it.effect("has no response model in the time to the first chunk if that chunk names none", () =>
+  it.effect("has no response model in the time to the first chunk if that chunk has no model", () =>
     Effect.gen(function* () {
       const { metrics } = yield* callOf(
         sse({ ...chunk("a"), model: "" }, { ...chunk("b", "stop"), model: "alfred-4.2" }, "[DONE]"),
@@ -445,7 +445,7 @@ describe("anomalies", () => {
       yield* observation.end(Exit.void, undefined, anomalies)
     })
 
-  it.effect("are counted by repair, and are events of the span without what the server sent", () =>
+  it.effect("are counted by repair, and are events of the span without raw text", () =>
     Effect.gen(function* () {
       const { call, logs, metrics, text } = yield* collect(
         end([anomaly, { ...anomaly, repair: "logprobs", path: "choices[0].logprobs", count: 300 }])
@@ -487,7 +487,7 @@ describe("anomalies", () => {
     })
   )
 
-  it.effect("are events with what the server sent if content is recorded", () =>
+  it.effect("are events with raw text if content is recorded", () =>
     Effect.gen(function* () {
       const { call } = yield* collect(end([anomaly], { recordContent: true }))
       assert.strictEqual(toAttributes(call.events[0]?.attributes ?? [])["paradigm.anomaly.raw"], anomaly.raw)
@@ -560,7 +560,7 @@ describe("content", () => {
     ]
   })
 
-  it.effect("is recorded as messages of parts when asked, and tools by name", () =>
+  it.effect("is recorded as messages of parts with recordContent, and tools by name", () =>
     Effect.gen(function* () {
       const { call } = yield* callOf(answer, create(conversation), { telemetry: Telemetry.make({ recordContent: true }) })
       const recorded = (name: string): unknown => JSON.parse(String(call.attributes[name]))
@@ -607,7 +607,7 @@ describe("content", () => {
     })
   )
 
-  it.effect("is not recorded unless asked, and the key never", () =>
+  it.effect("is not recorded by default, and the key never", () =>
     Effect.gen(function* () {
       const quiet = yield* callOf(answer, create(conversation))
       assert.notMatch(quiet.text, /briefly|Weather|Paris|rainy|rains|the description/)
@@ -636,7 +636,7 @@ describe("the traceparent header", () => {
     }
   })
 
-  it.effect("is not sent unless asked", () =>
+  it.effect("is not sent by default", () =>
     Effect.gen(function* () {
       assert.isUndefined(yield* headerOf({}, Effect.withTracer(tracer)))
     })
@@ -671,7 +671,7 @@ describe("the traceparent header", () => {
     })
   )
 
-  it.effect("passes on the trace that the application continues without a tracer", () =>
+  it.effect("continues the trace of an application without a tracer", () =>
     Effect.gen(function* () {
       const header = yield* headerOf(propagate, (effect) =>
         effect.pipe(Effect.withSpan("native"), Effect.withParentSpan(Tracer.externalSpan(trace)))
@@ -694,7 +694,7 @@ describe("the traceparent header", () => {
 })
 
 describe("a span", () => {
-  it.effect("has the annotations, links, sampling and parent that Effect gives", () =>
+  it.effect("has the annotations, links, sampling and parent of Effect", () =>
     Effect.gen(function* () {
       const spans: Array<Tracer.NativeSpan> = []
       const tracer = Tracer.make({
@@ -733,7 +733,7 @@ describe("a span", () => {
 })
 
 describe("a client on fetch", () => {
-  it.effect("reports nothing unless asked", () =>
+  it.effect("reports nothing by default", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const call = (options: Partial<ParadigmClient.Options>) =>

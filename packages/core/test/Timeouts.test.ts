@@ -24,7 +24,7 @@ const event = (content: string) =>
   )
 const comment = new TextEncoder().encode(": keep-alive\n\n")
 
-// A stream whose bytes come from a queue, and end with a failure of the connection once it is closed.
+// A stream of bytes from a queue. Fails when its connection is closed.
 const open = Effect.fnUntraced(function* (
   timeouts: Timeouts.Timeouts,
   onChunk: Effect.Effect<void> = Effect.void,
@@ -101,7 +101,7 @@ describe("the stages of a stream", () => {
     })
   )
 
-  it.effect("idle: does not count the time that the consumer takes", () =>
+  it.effect("idle: does not count the time of the consumer", () =>
     Effect.gen(function* () {
       const { fiber, isClosed, send } = yield* open({ idle: "10 seconds" }, Effect.sleep("1 hour"))
       yield* send(event("Hello"))
@@ -112,7 +112,7 @@ describe("the stages of a stream", () => {
     })
   )
 
-  it.effect("total: ends a stream that goes on", () =>
+  it.effect("total: ends a stream that still emits", () =>
     Effect.gen(function* () {
       const { fiber, send } = yield* open({ total: "1 minute" })
       for (let i = 0; i < 6; i++) {

@@ -7,7 +7,7 @@ import { API, SignatureKind, SymbolFlags } from "typescript/unstable/sync"
 import { start } from "./ExampleServer.ts"
 import type { Report } from "./ExampleWorker.ts"
 
-// Exported functions that need no example, each with the reason.
+// Exported functions without an example, by the reason.
 const exempt: Readonly<Record<string, string>> = {}
 
 const packages = fileURLToPath(new URL("../..", import.meta.url))
@@ -22,14 +22,14 @@ const modules = names.flatMap((name) =>
 
 interface Example {
   readonly module: string
-  /** The declaration that it is an example of, and its line. */
+  /** The declaration of the example, and its line. */
   readonly name: string
   /** Beside its module, so that its imports are resolved as those of the package. */
   readonly file: string
   readonly url: string
-  /** Its lines have the numbers that they have in the module. */
+  /** The code. Its lines have the numbers of the module. */
   readonly source: string
-  /** By line, what `console.log` prints. */
+  /** The expected output of `console.log`, by line. */
   readonly expected: ReadonlyMap<number, string>
 }
 
@@ -69,7 +69,7 @@ const examplesOf = (module: string): ReadonlyArray<Example> => {
 
 const examples = modules.flatMap(examplesOf)
 
-// Tags whose example is not a block of TypeScript: nothing would check it.
+// Tags whose example is not a block of TypeScript and would not be checked.
 const empty = modules.filter((module) => {
   const tags = readFileSync(packages + module, "utf8").match(/^[ \t]*\* @example\b/gm) ?? []
   return tags.length !== examples.filter((example) => example.module === module).length
@@ -115,7 +115,7 @@ const compile = () => {
       return checker
         .getExportsOfModule(symbol)
         .filter((exported) => {
-          // What is exported again has its example where it is declared.
+          // A re-export has its example at its declaration.
           if ((exported.flags & SymbolFlags.Alias) !== 0 || (exported.flags & SymbolFlags.Value) === 0) return false
           const type = checker.getTypeOfSymbol(exported)
           if (type === undefined || checker.getSignaturesOfType(type, SignatureKind.Call).length === 0) return false
@@ -134,7 +134,7 @@ class Run {
   readonly failures: Array<string> = []
 }
 
-// Runs the examples of a module, until the thread ends by itself.
+// Runs the examples of a module until the thread exits.
 const run = (module: string, runs: ReadonlyMap<string, Run>, baseUrl: string) =>
   new Promise<void>((resolve) => {
     const own = examples.filter((example) => example.module === module)

@@ -20,7 +20,7 @@ interface Exchange {
   readonly pieces: ReadonlyArray<string>
 }
 
-// What the fold reads of an event or a body.
+// Fields of an event or a body that the fold reads.
 interface Said {
   readonly content?: string | null
   readonly reasoning?: string | null
@@ -119,7 +119,7 @@ const readStream = (pieces: ReadonlyArray<Uint8Array>): Ours => {
     for (const chunk of decoder.take()) again.add(chunk)
   }
   const end = Effect.runSync(Effect.result(decoder.eof()))
-  // A reader that folds the chunks itself gets the same.
+  // Folding the emitted chunks again gives the same.
   assert.strictEqual(JSON.stringify(again.completion), JSON.stringify(accumulator.completion))
   const error = Result.isFailure(end) && isParadigmError(end.failure) ? end.failure : undefined
   const read = fromCompletion(accumulator.completion)
@@ -137,12 +137,12 @@ const readWhole = (body: string): Ours => {
   return { read: fromCompletion(completion), failure: aborted.length > 0 ? "Aborted" : undefined, anomalies: anomalies.list }
 }
 
-// What we decide differently from a plain fold, by exchange. A failure: the fold takes the answer for whole. Anomalies: what is repaired.
+// Differences from a plain fold, by exchange. A failure: the fold accepts the response. Anomalies: the repairs.
 const abort = { failure: "Aborted", anomalies: [] }
 const truncated = { failure: "StreamTruncated", anomalies: [] }
 const anomalies = (...repairs: ReadonlyArray<string>) => ({ failure: undefined, anomalies: repairs })
 const decisions: Readonly<Record<string, { readonly failure: string | undefined; readonly anomalies: ReadonlyArray<string> }>> = {
-  // vLLM was stopped, and ended the answers with finish_reason "abort".
+  // vLLM was stopped, and ended the responses with finish_reason "abort".
   "vllm-0.32-lifecycle term-default/stream": abort,
   "vllm-0.32-lifecycle term-default/stream-usage": abort,
   "vllm-0.32-lifecycle term-default/whole": abort,
@@ -161,7 +161,7 @@ const decisions: Readonly<Record<string, { readonly failure: string | undefined;
   "litellm-1.106.12 stream-n2": anomalies("unfinished"),
   "litellm-1.106.12 stream-n2-usage": anomalies("unfinished"),
   "litellm-1.106.12-faults stream-openai-n2": anomalies("unfinished"),
-  // The prompt exceeds the context: a whole answer whose finish_reason is null.
+  // The prompt exceeds the context: a completion whose finish_reason is null.
   "ollama-0.33.0-rc2 error-too-long": anomalies("unfinished"),
   // Log probabilities without token, with null or -Infinity, or as `prob`.
   "mlx-lm-0.32.2-logprobs whole-logprobs-zero": anomalies("logprobs"),
@@ -172,7 +172,7 @@ const decisions: Readonly<Record<string, { readonly failure: string | undefined;
   "llamacpp-b11434-more stream-post-sampling": anomalies("logprobs")
 }
 
-// The fold cannot read these: an error whose text is not escaped, and a number that is no JSON.
+// The fold cannot read these: an error whose text is not escaped, and a number that is not JSON.
 const unreadable: Readonly<Record<string, (read: Read) => void>> = {
   "transformers-5.24.0-more stream-error-quotes": ({ error }) =>
     assert.strictEqual(error, '`sequence_bias` has to be a dict with floats as values, but is {(1,): "it\'s"}.'),
@@ -187,7 +187,7 @@ const utf8 = (text: string) => new TextEncoder().encode(text)
 
 const normal = (read: Read): Read => ({
   ...read,
-  // A body that begins with an error has no choices to speak of.
+  // A body that begins with an error has no choices.
   choices: read.choices.map((choice) => ({ ...choice, calls: choice.calls.map(([id, name, args]) => [id || "made", name, args]) })),
   ...(read.error === undefined ? {} : { error: read.error.trim().slice(0, 500) || "the server did not say what" }),
   usage: read.usage ?? undefined
@@ -215,7 +215,7 @@ describe("recorded responses", () => {
   const wholes = accepted.filter((exchange) => !isStream(exchange))
   const servers = [...new Set(accepted.map(({ server }) => server))]
 
-  it("are all here", () => {
+  it("are complete", () => {
     assert.strictEqual(exchanges.length, 2161)
     const keys = new Set(accepted.map(keyOf))
     for (const key of [...Object.keys(decisions), ...Object.keys(unreadable)]) assert.isTrue(keys.has(key), key)
@@ -244,7 +244,7 @@ describe("recorded responses", () => {
     for (const exchange of streams) {
       const bytes = utf8(exchange.pieces.join(""))
       const whole = JSON.stringify(readStream([bytes]))
-      // One byte a read has every split in it. Larger reads take the other ways through the decoder.
+      // Reads of one byte cover every split. Larger reads cover the other paths of the decoder.
       for (const size of [1, 61]) {
         const reads = Array.from({ length: Math.ceil(bytes.length / size) }, (_, at) => bytes.subarray(at * size, (at + 1) * size))
         if (JSON.stringify(readStream(reads)) !== whole) failures.push(`${keyOf(exchange)}, ${size} bytes a read`)
@@ -253,7 +253,7 @@ describe("recorded responses", () => {
     assert.deepStrictEqual(failures, [])
   })
 
-  it.each(servers)("of %s that refuse a request give the server's words", (server) => {
+  it.each(servers)("of %s with an error status have the description of the server", (server) => {
     for (const exchange of exchanges) {
       if (exchange.server !== server || exchange.status === 200) continue
       const body = exchange.pieces.join("")

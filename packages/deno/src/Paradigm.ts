@@ -11,7 +11,7 @@ import * as Telemetry from "@paradigm-effect/core/Telemetry"
 import * as Transport from "@paradigm-effect/core/Transport"
 import type * as Layer from "effect/Layer"
 
-// The names of every type that a function below returns, for the declaration files of its callers.
+// Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/Anomaly"
 export type * from "@paradigm-effect/core/ChatCompletion"
 export type {
@@ -86,7 +86,7 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
 
 /**
  * Creates a client with promises and async iterables. The environment variables `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and
- * `PARADIGM_BASE_URL`, which need the permission `--allow-env`, count for the options that are not given.
+ * `PARADIGM_BASE_URL`, which need the permission `--allow-env`, are the defaults of the absent options.
  *
  * @example
  * ```ts
@@ -110,5 +110,5 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  * @since 0.1.0
  */
 export const connect = (options: ParadigmClient.ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
-  // The environment may have the key.
+  // The key may come from the environment.
   ParadigmPromise.make(ParadigmClient.layerWith(transport, options as ParadigmClient.Options, { ...runtime, environment }))

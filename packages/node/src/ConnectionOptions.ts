@@ -13,7 +13,7 @@
 export type Pem = string | Uint8Array | Array<string | Uint8Array>
 
 /**
- * A dispatcher of undici, for example an `Agent`. It is not named by undici's own type, which needs the types of Node.
+ * A dispatcher of undici, for example an `Agent`. Not undici's own type, because that needs the types of Node.
  *
  * @category options
  * @since 0.1.0
@@ -29,10 +29,10 @@ export interface UndiciDispatcher {
  * @since 0.1.0
  */
 export interface ConnectionOptions {
-  /** Sends the requests. The client does not close it. The other connection options cannot be given beside it. */
+  /** Sends the requests. The client does not close it. The other connection options cannot be combined with it. */
   readonly dispatcher?: UndiciDispatcher | undefined
   /**
-   * The proxy for all requests, for example `http://user:password@proxy.example.com:8080`. `false` uses none. Defaults to the environment
+   * The proxy for all requests, for example `http://user:password@proxy.example.com:8080`. `false` uses no proxy. Defaults to the environment
    * variables `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in upper or lower case.
    */
   readonly proxy?: string | URL | false | undefined
@@ -42,6 +42,6 @@ export interface ConnectionOptions {
   readonly cert?: Pem | undefined
   /** The private key of the client's certificate. */
   readonly key?: Pem | undefined
-  /** Whether HTTP/2 is offered. Defaults to `false`. */
+  /** Whether to offer HTTP/2 to the server. Defaults to `false`. */
   readonly http2?: boolean | undefined
 }

@@ -15,7 +15,7 @@ import type { ConnectionOptions } from "./ConnectionOptions.ts"
 import * as Dispatcher from "./internal/dispatcher.ts"
 import * as UndiciTransport from "./internal/UndiciTransport.ts"
 
-// The names of every type that a function below returns, for the declaration files of its callers.
+// Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/Anomaly"
 export type * from "@paradigm-effect/core/ChatCompletion"
 export type {
@@ -41,7 +41,7 @@ export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-ef
 export interface Options extends ParadigmClient.Options, ConnectionOptions {}
 
 /**
- * Client options of which the key may come from the environment.
+ * Client options with an optional key, which defaults to the environment's.
  *
  * @category options
  * @since 0.1.0
@@ -105,7 +105,7 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
 
 /**
  * Creates a client with promises and async iterables. The environment variables `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and
- * `PARADIGM_BASE_URL` count for the options that are not given. Throws `InvalidConfiguration` when an option is missing, wrong or unknown.
+ * `PARADIGM_BASE_URL` are the defaults of the absent options. Throws `InvalidConfiguration` when an option is missing, wrong or unknown.
  *
  * @example
  * ```ts
@@ -129,7 +129,7 @@ export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmP
   ParadigmPromise.make(
     Layer.effect(
       ParadigmClient.ParadigmClient,
-      // The environment may have the key.
+      // The key may come from the environment.
       make(options as Options, (name) => process.env[name])
     )
   )

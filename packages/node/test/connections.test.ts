@@ -69,7 +69,7 @@ const reasonOf = async (call: PromiseLike<unknown>) => {
     if (Paradigm.isError(error)) return error
     throw error
   }
-  return assert.fail("it did not throw")
+  return assert.fail("did not throw")
 }
 
 const environment = async (values: Readonly<Record<string, string>>, use: () => Promise<void>) => {
@@ -83,7 +83,7 @@ const environment = async (values: Readonly<Record<string, string>>, use: () => 
 }
 
 describe("a proxy", () => {
-  it("gets the requests if the option names it", async () => {
+  it("receives the requests if it is the option proxy", async () => {
     await using server = await listening(createServer(answer))
     await using proxy = await startProxy(`Basic ${btoa("user:word")}`)
     await using paradigm = Paradigm.connect({
@@ -95,7 +95,7 @@ describe("a proxy", () => {
     assert.deepStrictEqual(proxy.seen, [`POST http://127.0.0.1:${server.port}/api/v3/chat/completions`])
   })
 
-  it("gets the requests if the environment names it, but those to hosts of NO_PROXY", async () => {
+  it("receives the requests if the environment names it, except to hosts of NO_PROXY", async () => {
     await using server = await listening(createServer(answer))
     await using proxy = await startProxy()
     const baseUrl = `http://127.0.0.1:${server.port}`
@@ -131,7 +131,7 @@ describe("a proxy", () => {
     assert.strictEqual((await reasonOf(distrusting.chat.completions.create(request))).reason._tag, "TlsFailed")
   })
 
-  it.each(["http", "https"])("that refuses the credential fails the call without showing it (%s)", async (scheme) => {
+  it.each(["http", "https"])("fails the call without quoting the credential if it refuses it (%s)", async (scheme) => {
     await using proxy = await startProxy("Basic other")
     await using paradigm = Paradigm.connect({
       apiKey: key,
@@ -147,7 +147,7 @@ describe("a proxy", () => {
 })
 
 describe("TLS", () => {
-  it("trusts the given authority, and shows the client's certificate", async () => {
+  it("trusts the authority of the option ca, and sends the client's certificate", async () => {
     const [own, client] = [await Certificate.make(), await Certificate.make()]
     const server = createTlsServer({ ...own, ca: client.cert, requestCert: true, rejectUnauthorized: true }, answer)
     await using listener = await listening(server)
@@ -227,7 +227,7 @@ describe("a compressed body", () => {
     })
   }
 
-  it.each(["gzip", "br", "zstd", "deflate"] as const)("that is cut fails: %s", async (encoding) => {
+  it.each(["gzip", "br", "zstd", "deflate"] as const)("fails if it is truncated: %s", async (encoding) => {
     const server = createServer((_, outgoing) => {
       outgoing.writeHead(200, { "content-type": "application/json", "content-encoding": encoding })
       outgoing.end(encodings[encoding](JSON.stringify(completion)).subarray(0, -9))
@@ -238,7 +238,7 @@ describe("a compressed body", () => {
     assert.include(["ConnectionLost", "UnexpectedResponse"], reason._tag)
   })
 
-  it("in an unknown encoding fails, and says what came", async () => {
+  it("fails with an excerpt if its encoding is unknown", async () => {
     const server = createServer((_, outgoing) => {
       outgoing.writeHead(200, { "content-type": "application/json", "content-encoding": "compress" })
       outgoing.end("\u001f\u009d")
@@ -258,6 +258,14 @@ describe("an IPv6 address", () => {
 })
 
 describe("a connection option", () => {
+  it("is refused beside a dispatcher", async () => {
+    const dispatcher = new Agent()
+    const options = { apiKey: key, baseUrl: "http://127.0.0.1:9", dispatcher, http2: true }
+    const error = await reasonOf((async () => Paradigm.connect(options).chat.completions.create(request))())
+    assert.strictEqual(error.message, "InvalidConfiguration: http2 cannot be combined with dispatcher")
+    await dispatcher.destroy()
+  })
+
   it.each([
     ["proxy", "no url"],
     ["proxy", "ftp://127.0.0.1:1"],

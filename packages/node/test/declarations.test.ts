@@ -14,7 +14,7 @@ const require = createRequire(import.meta.url)
 const npx = (cwd: string, ...args: ReadonlyArray<string>) => run("npx", ["--yes", "pnpm@12", ...args], { cwd })
 const compilerOf = (name: string) => join(dirname(require.resolve(`${name}/package.json`)), "bin", "tsc")
 
-// Everything that a caller may export without a type annotation, and the types that it names.
+// Exports of a caller without type annotations, and imported types.
 const program = `import { Paradigm } from "@paradigm-effect/node"
 import * as Effect from "effect/Effect"
 
@@ -95,7 +95,7 @@ beforeAll(async () => {
 afterAll(() => rm(project, { recursive: true, force: true }))
 
 describe("the packed declarations", () => {
-  // A compiler takes seconds for all of Effect's declarations, but for the newest: each module setting is checked by that and by an older one.
+  // Older compilers take seconds for Effect's declarations: each module setting is checked by the newest compiler and by an older one.
   it.concurrent.each([
     ["typescript-5.7", "nodenext", "nodenext"],
     ["typescript-5.9", "node16", "node16"],

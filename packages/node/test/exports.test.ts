@@ -13,7 +13,7 @@ describe("the runtime packages", () => {
   it("give Paradigm the same names, except for the environment in a browser", () => {
     const names = ["Client", "Error", "connect", "isError", "layer", "layerConfig"]
     for (const { Paradigm } of [Node, Deno]) assert.deepStrictEqual(Object.keys(Paradigm).toSorted(), names)
-    // A page has no environment.
+    // A page has no environment variables.
     assert.deepStrictEqual(
       Object.keys(Browser.Paradigm).toSorted(),
       names.filter((name) => name !== "layerConfig")

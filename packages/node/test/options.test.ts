@@ -54,14 +54,14 @@ afterEach(() => {
 })
 
 describe("Paradigm.connect", () => {
-  it("sends the user agent of the library and of Node, unless it is given", async () => {
+  it("sends the user agent of the library and of Node, unless a header overrides it", async () => {
     const seen = await callWith({ apiKey: "a-key", baseUrl })
     assert.match(seen.headers["user-agent"] ?? "", /^paradigm-effect\/\d+\.\d+\.\d+ node\/\d+\.\d+\.\d+$/)
     const own = await callWith({ apiKey: "a-key", baseUrl, headers: { "User-Agent": "mine" } })
     assert.strictEqual(own.headers["user-agent"], "mine")
   })
 
-  it.each([["PARADIGM_API_KEY"], ["LIGHTON_API_KEY"]])("reads the environment for options that are not given: %s", async (name) => {
+  it.each([["PARADIGM_API_KEY"], ["LIGHTON_API_KEY"]])("reads the environment for absent options: %s", async (name) => {
     process.env[name] = "a-key-of-the-environment"
     process.env["PARADIGM_BASE_URL"] = `${baseUrl}/v1`
     for (const options of [undefined, {}, { apiKey: undefined }]) {

@@ -1,4 +1,4 @@
-// One call: its attempts, its observation, and the one place where its errors are redacted and its observation ends.
+// One call: its attempts and its observation. Redacts its errors and ends its observation, once.
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
@@ -84,7 +84,7 @@ export class Call {
       headers: {
         ...headers,
         authorization: `Bearer ${Redacted.value(key)}`,
-        // A server that negotiates refuses to accept event streams alone, since its errors are JSON.
+        // A server with content negotiation refuses `text/event-stream` alone, because its errors are JSON.
         accept: this.#stream ? "application/json, text/event-stream" : "application/json",
         "content-type": this.#body.contentType
       },
@@ -96,7 +96,7 @@ export class Call {
     )
   }
 
-  /** The error as the call fails with it: without secrets, and with the record of all attempts. */
+  /** Returns the error of the call: redacted, with the record of all attempts. */
   toError(error: ParadigmError): ParadigmError {
     return this.settings.redact(this.retries.settle(error))
   }

@@ -1,4 +1,4 @@
-// The attempts of one call: when the next one starts, with which key, and the record of those that failed.
+// Runs the attempts of one call: decides on the next attempt, its delay and its key, and records the failed attempts.
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,14 +19,14 @@ export class Retries {
   readonly #settings: RetrySettings
   readonly #apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>
   readonly #failed: Array<AttemptRecord> = []
-  // When the attempt that runs now was started.
+  // Start of the current attempt.
   #startedAt: number | undefined
   #key = Redacted.make("")
   // The key that replaces one that was refused. A call replaces its key once.
   #otherKey: Redacted.Redacted | undefined
   #hasOtherKey = false
 
-  /** `apiKey` is asked for the key of each attempt, and once more after a 401. */
+  /** `apiKey` returns the key of each attempt, and is run once more after a 401. */
   constructor(clock: Clock.Clock, settings: RetrySettings, apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>) {
     this.#clock = clock
     this.#settings = settings
@@ -58,7 +58,7 @@ export class Retries {
     )
   }
 
-  /** The error with the record of all attempts. It ends the attempt that runs now. */
+  /** The error with the record of all attempts. Ends the current attempt. */
   settle(error: ParadigmError): ParadigmError {
     if (error.attempts.length > 0) return error
     if (this.#startedAt !== undefined) this.#record(error, undefined, this.#clock.currentTimeMillisUnsafe())
@@ -93,7 +93,7 @@ export class Retries {
     const { reason } = error
     if (!("retryAfter" in reason) || reason.retryAfter === undefined) return backoff
     const asked = Duration.toMillis(reason.retryAfter)
-    // A server gives many clients the same time: jitter keeps them from returning at the same moment.
+    // A server sends many clients the same delay. Jitter spreads their next attempts.
     return asked > maxRetryAfter ? undefined : Math.max(asked + random * Math.min(asked / 10, 1000), backoff)
   }
 }

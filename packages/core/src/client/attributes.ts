@@ -1,4 +1,4 @@
-// The attributes of spans that the GenAI and HTTP conventions name.
+// Attributes of spans by the GenAI and HTTP conventions.
 import * as Exit from "effect/Exit"
 import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
 import type { TelemetryOptions } from "../Telemetry.ts"
@@ -30,7 +30,7 @@ export const requestAttributes = (request: ChatCompletionRequest, isStream: bool
   }
 }
 
-/** The attributes of a response, as far as it arrived. */
+/** The attributes of a whole or partial response. */
 export const responseAttributes = ({ choices, id, model }: ChatCompletion, { recordContent }: TelemetryOptions) => ({
   "gen_ai.response.id": id,
   "gen_ai.response.model": model,
@@ -44,7 +44,7 @@ export const serverOf = (url: URL) => ({
   "server.port": Number(url.port || (url.protocol === "https:" ? 443 : 80))
 })
 
-/** `error.type` of what an effect ended with: the reason of its error. */
+/** `error.type` of an exit: the tag of the error's reason, or `interrupted`. */
 export const errorType = (exit: Exit.Exit<unknown, { readonly reason: { readonly _tag: string } }>): string | undefined => {
   if (Exit.isSuccess(exit)) return undefined
   const [reason] = exit.cause.reasons

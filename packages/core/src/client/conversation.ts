@@ -38,11 +38,11 @@ const contentPart = (part: Part): object => {
   const media = /^(image|audio|video)_url$/.exec(part.type ?? "")
   const value: unknown = media === null ? undefined : Reflect.get(part, media[0])
   const url: unknown = typeof value === "object" && value !== null && "url" in value ? value.url : value
-  // Any other part is one of the convention's generic parts as it is.
+  // Any other part is unchanged, as a generic part of the convention.
   return media?.[1] === undefined || typeof url !== "string" ? part : urlPart(media[1], url)
 }
 
-// The arguments as JSON, or as the text that the model wrote if it is not JSON.
+// The arguments as a JSON value, or as text if the model did not write JSON.
 const parsed = (text: string): unknown => {
   try {
     return JSON.parse(text)

@@ -1,4 +1,4 @@
-// A client that reports nothing: the default in a browser, where a page would have to load the rest.
+// Telemetry that reports nothing. The default in browsers, so that a page does not load Telemetry.ts.
 import * as Effect from "effect/Effect"
 import { constVoid, identity } from "effect/Function"
 import type { Observation, Telemetry } from "../Telemetry.ts"

@@ -42,7 +42,7 @@ export interface CallOptions {
    * more after a 401: if it then returns another key, the request is sent once more.
    */
   readonly apiKey?: ApiKey | undefined
-  /** Headers to send. The headers that the client or the connection sets cannot be given. */
+  /** Headers to send. A header that the client or the connection sets is refused. */
   readonly headers?: HeadersInput | undefined
   /** The retry policy. `false` makes one attempt. */
   readonly retry?: RetryPolicy | false | undefined
@@ -50,16 +50,16 @@ export interface CallOptions {
   readonly timeouts?: Timeouts | undefined
   /** The encoder of requests: `RequestEncoding.json`, `urlEncoded` or `multipart`. Defaults to JSON. */
   readonly encode?: RequestEncoding.Encoder | undefined
-  /** Reports calls to OpenTelemetry. Defaults to `Telemetry.make()`; in a browser and on another transport nothing is reported by default. */
+  /** Reports calls to OpenTelemetry. Defaults to `Telemetry.make()` in Node, in Deno and on an `HttpClient`, and otherwise to no report. */
   readonly telemetry?: Telemetry | undefined
   /** Whether a stream without any finish reason counts as complete if it ends with `[DONE]`. Defaults to `false`. */
   readonly acceptUnfinished?: boolean | undefined
-  /** Top-level request fields that the types do not know. They override the fields of the request. */
+  /** Top-level request fields that the types do not have. They override the fields of the request. */
   readonly extraBody?: { readonly [field: string]: unknown } | undefined
 }
 
 /**
- * Client options of which the key may come from the environment.
+ * Client options with an optional key, which defaults to the environment's.
  *
  * @category options
  * @since 0.1.0
@@ -84,13 +84,13 @@ export interface Options extends ConnectOptions {
 }
 
 /**
- * What a runtime package adds to the options of its users.
+ * Defaults and further options of a runtime package.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Runtime {
-  /** The product of the runtime for the header `user-agent`, for example `node/24.11.1`. Absent if the runtime does not let it be set. */
+  /** The product for the header `user-agent`, for example `node/24.11.1`. `undefined` if the runtime does not allow setting the header. */
   readonly product?: string | undefined
   /** The names of further client options, which the package itself reads. */
   readonly options?: ReadonlyArray<string> | undefined
@@ -132,7 +132,7 @@ const refuse = (option: string, detail: string): never => {
 // Reads the value of an option. `base` is the value that it overrides.
 type Reader<A> = (value: unknown, option: string, base: A) => A
 
-// Names that other clients have for an option.
+// Names of options in other clients.
 const aliases: Readonly<Record<string, string>> = {
   timeout: "timeouts.total",
   maxretries: "retry.maxAttempts",
@@ -142,7 +142,7 @@ const aliases: Readonly<Record<string, string>> = {
 
 const normalized = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "")
 
-// Whether one text becomes the other with so many insertions, deletions and replacements.
+// Whether the edit distance of two texts is at most `edits`.
 const isNear = (a: string, b: string, edits: number): boolean => {
   if (a === b || edits === 0) return a === b
   let i = 0
@@ -151,7 +151,7 @@ const isNear = (a: string, b: string, edits: number): boolean => {
   return isNear(c, d, edits - 1) || isNear(c, b.slice(i), edits - 1) || isNear(a.slice(i), d, edits - 1)
 }
 
-// The option that was meant, if one is near.
+// The known option with the nearest name.
 const suggestion = (name: string, known: ReadonlyArray<string>): string | undefined => {
   const given = normalized(name)
   const alias = Object.hasOwn(aliases, given) ? (aliases[given] ?? "") : ""
@@ -270,7 +270,7 @@ const headers =
 
 type CallSettings = Omit<Settings, "baseUrl" | "secrets" | "redact">
 
-// The options that a call has too.
+// Readers of the options that a call accepts, too.
 const callReaders = (secrets: Secrets): { readonly [Name in keyof CallSettings]: Reader<CallSettings[Name]> } => ({
   apiKey: apiKey(secrets),
   headers: headers(secrets),

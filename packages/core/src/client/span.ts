@@ -14,7 +14,7 @@ export const setAttributes = (span: Span | undefined, attributes: Attributes): v
   }
 }
 
-/** Begins a span of kind client. `undefined` without a tracer: Effect's own spans are read by nobody. */
+/** Begins a span of kind client. Returns `undefined` without a tracer, because Effect's default spans are not exported. */
 export const openSpan = (name: string, attributes: Attributes): Effect.Effect<Span | undefined> =>
   Effect.withFiber(({ cache: { tracer, tracerEnabled } }) =>
     tracer === undefined || !tracerEnabled ? Effect.undefined : Effect.makeSpan(name, { kind: "client", attributes })
@@ -24,7 +24,7 @@ export const openSpan = (name: string, attributes: Attributes): Effect.Effect<Sp
 export const traceHeaders = (span: Span | undefined): Effect.Effect<Readonly<Record<string, string>>> =>
   Effect.withFiberSucceed((fiber) => {
     let from: AnySpan | undefined = span
-    // Without a tracer, Effect makes up the ids of its spans.
+    // Without a tracer, Effect generates span ids that no exporter knows.
     if (span === undefined) for (from = fiber.cache.span; from?._tag === "Span";) from = Option.getOrUndefined(from.parent)
     if (from === undefined) return {}
     const traceparent = `00-${from.traceId.padStart(32, "0")}-${from.spanId}-0${from.sampled ? 1 : 0}`

@@ -26,8 +26,8 @@ const isPlain = (finishReason: unknown, { reasoning, reasoning_content, role }: 
   !isBlank(finishReason) && role !== "" && (reasoning !== reasoning_content || !reasoning)
 
 /**
- * Decodes a chunk of a stream. Repairs it in place when it deviates from the contract. Returns `undefined` for an event that is no chunk and
- * reports no usage. Fails when an essential field is unusable. `soFar` has the chunks before it, and gets the anomalies.
+ * Decodes a chunk of a stream. Repairs it in place when it deviates from the contract. Returns `undefined` for an event that has neither
+ * choices nor usage. Fails when an essential field is unusable. `soFar` has the chunks before it and receives the anomalies.
  */
 export const decodeChunk = (
   value: unknown,
@@ -50,7 +50,7 @@ export const decodeChunk = (
 
 /**
  * Decodes a completion. Repairs it in place when it deviates from the contract. Orders its choices by their index. Fails when an essential
- * field is unusable. `anomalies` gets the anomalies.
+ * field is unusable. `anomalies` receives the anomalies.
  */
 export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anomalies()): Result.Result<ChatCompletion, Fields> => {
   const validator = Validators.ChatCompletion

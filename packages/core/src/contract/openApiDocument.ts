@@ -1,5 +1,5 @@
-// The OpenAPI document as the wire is. Effect's generator describes its own encodings of forms and streams, one error schema per status, and
-// nothing about headers.
+// Adapts the generated OpenAPI document to the wire. Effect's generator describes its own encodings of forms and streams, one error schema per
+// status, and no headers.
 import { deprecatedFields } from "./schema.ts"
 
 type JsonValue = null | boolean | number | string | ReadonlyArray<JsonValue> | JsonObject

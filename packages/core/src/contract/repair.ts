@@ -1,5 +1,5 @@
-// Repairs responses that the validator refuses, or accepts although they deviate from the contract. Every field costs only itself. A known
-// deviation is repaired by name. Any other field that does not fit is taken out, unless it is essential: the text, the calls, and the choice
+// Repairs responses that the validator refuses, or accepts although they deviate from the contract. A known deviation has
+// a repair with a name. Any other field of a wrong type is removed, unless it is essential: the text, the calls, and the index of the choice
 // they belong to. Each repair is noted as an anomaly, and has a case in conformance/cases/repair.json. Values are changed in place.
 import * as Predicate from "effect/Predicate"
 import type { Anomalies, Repair } from "../Anomaly.ts"
@@ -61,12 +61,12 @@ const joinParts = (parts: unknown, name: "text" | "thinking", depth = 0): string
   return parts.map((part) => (isObject(part) ? joinParts(part[name], "text", depth + 1) : name === "text" ? toText(part) : "")).join("")
 }
 
-// The fields that may not be taken out, without the indices of their paths.
+// Essential fields, which are not removed. Paths without indices.
 const essential = /^\.choices(\.(index|(delta|message)(\.(content|tool_calls(\.(index|(function|custom)(\.\w+)?))?))?))?$/
 
 const maxPasses = 64
 
-/** Repairs a value. `soFar` has the chunks before a chunk; a whole completion has none. */
+/** Repairs a value. `soFar` has the chunks before a chunk; a whole completion has no `soFar`. */
 export class Repairer {
   readonly #anomalies: Anomalies
   readonly #soFar: ChatCompletionAccumulator | undefined
@@ -85,7 +85,7 @@ export class Repairer {
       let removed: string | undefined
       for (const [path, [problem = ""]] of problems) {
         if (removed !== undefined && path.startsWith(removed)) continue
-        // At first the innermost field, then the outermost one that may go.
+        // First the innermost field that may be absent, then the outermost one.
         removed = pass < maxPasses ? this.#remove(value, path, problem.replace("Expected ", ""), pass > 2) : undefined
         if (removed === undefined) return problemsOf(validator, value)
       }
@@ -111,7 +111,7 @@ export class Repairer {
     return found[2]
   }
 
-  /** Sets a field, and notes the repair when that changes the field. An `undefined` value takes the field out. */
+  /** Sets a field, and notes the repair when that changes the field. An `undefined` value removes the field. */
   #set(owner: Json, path: string, field: string, repair: Repair, value: unknown) {
     const before = owner[field]
     if (value === before || (typeof value === "object" && jsonText(value) === jsonText(before))) return
@@ -152,7 +152,7 @@ export class Repairer {
   }
 
   // MiniMax ends a stream with a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. Returns the part of it that did not arrive
-  // before. Before the end, a message that goes on with another text is a delta.
+  // before. Before the end, a message that continues with another text is a delta.
   #rest(choice: Json, message: Json, soFar: ChatCompletionAccumulator): Json {
     const { tool_calls, ...said } = message
     this.#message(said, "message.")
@@ -201,7 +201,7 @@ export class Repairer {
     const isWhole = madeId !== undefined
     // https://github.com/openai/openai-python/issues/2806
     if (!isWhole) this.#set(call, path, "index", "tool-call-index", isCount(index) ? index : unplaced)
-    // vLLM 0.8.5 sends none.
+    // vLLM 0.8.5 sends no id.
     this.#set(call, path, "id", "tool-call-id", toText(id) || (madeId ?? orNothing(id)))
     if (isWhole) this.#set(call, path, "type", "tool-call-type", isText(type) ? type : isObject(custom) ? "custom" : "function")
     this.#arguments(call["function"], `${path}function.`, "arguments", isWhole)

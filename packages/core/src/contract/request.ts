@@ -176,7 +176,7 @@ export const ChatCompletionRequest = model(
     logprob_token_ids: ints("Ids of the tokens to return log probabilities of. Requires `logprobs`."),
     top_k: int("Number of most likely tokens to sample from."),
     min_p: number("Minimum probability, relative to the most likely token."),
-    repetition_penalty: number("Penalty of repetition, above 0. 1 means none."),
+    repetition_penalty: number("Penalty of repetition, above 0. 1 is no penalty."),
     length_penalty: number("Length penalty of beam search."),
     use_beam_search: boolean("Whether to use beam search with n beams."),
     watermarking: boolean("Whether to watermark the generated text."),

@@ -33,7 +33,7 @@ export const FinishReason = alias(
 
 const tokenLogprob = group("TokenFields", "A token and its log probability.", {
   token: required(Schema.String, "Text of the token, or `token_id:<id>`."),
-  logprob: required(Schema.Finite, "Log probability. -9999 means none."),
+  logprob: required(Schema.Finite, "Log probability. -9999 if there is none."),
   bytes: ints("UTF-8 bytes. A character may span several tokens.")
 })
 
@@ -49,7 +49,7 @@ export const Logprobs = model("Logprobs", "Log probabilities of a choice.", {
   refusal: optional(Schema.Array(TokenLogprob), "Tokens of the refusal.")
 })
 
-export const ChatMessageResponse = model("ChatMessageResponse", "The message of a choice. A request takes it as it is.", {
+export const ChatMessageResponse = model("ChatMessageResponse", "The message of a choice. A request accepts it unchanged.", {
   role: tag("assistant", "Role of the author."),
   content: string("Text. Null when the message only calls tools."),
   tool_calls: optional(Schema.Array(ToolCall), "Tool calls of the message."),
@@ -125,7 +125,7 @@ export const ToolCallDelta = model("ToolCallDelta", "Fragment of a tool call.", 
   custom: optional(CustomCallDelta, "Fragment of the custom tool call.")
 })
 
-export const ChatCompletionDelta = model("ChatCompletionDelta", "What a chunk adds to a choice.", {
+export const ChatCompletionDelta = model("ChatCompletionDelta", "Part of a message in a chunk.", {
   role: optional(openString(["assistant", "tool"]), "Role of the author, in a choice's first chunk."),
   content: string("Next fragment of the text."),
   tool_calls: optional(Schema.Array(ToolCallDelta), "Fragments of tool calls."),

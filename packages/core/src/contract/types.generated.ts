@@ -376,7 +376,7 @@ export interface ChatCompletionRequest {
   /** Ids of the tokens to return log probabilities of. Requires `logprobs`. */ readonly logprob_token_ids?: readonly number[] | Absent
   /** Number of most likely tokens to sample from. */ readonly top_k?: number | Absent
   /** Minimum probability, relative to the most likely token. */ readonly min_p?: number | Absent
-  /** Penalty of repetition, above 0. 1 means none. */ readonly repetition_penalty?: number | Absent
+  /** Penalty of repetition, above 0. 1 is no penalty. */ readonly repetition_penalty?: number | Absent
   /** Length penalty of beam search. */ readonly length_penalty?: number | Absent
   /** Whether to use beam search with n beams. */ readonly use_beam_search?: boolean | Absent
   /** Whether to watermark the generated text. */ readonly watermarking?: boolean | Absent
@@ -475,7 +475,7 @@ export type FinishReason = OpenString<"stop" | "length" | "tool_calls" | "functi
 /** A token and its log probability. */
 export interface TokenFields {
   /** Text of the token, or `token_id:<id>`. */ readonly token: string
-  /** Log probability. -9999 means none. */ readonly logprob: number
+  /** Log probability. -9999 if there is none. */ readonly logprob: number
   /** UTF-8 bytes. A character may span several tokens. */ readonly bytes?: readonly number[] | Absent
 }
 
@@ -503,7 +503,7 @@ export interface ChoiceFields {
   /** Ids of the tokens, with `return_token_ids`. */ readonly token_ids?: readonly number[] | Absent
 }
 
-/** The message of a choice. A request takes it as it is. */
+/** The message of a choice. A request accepts it unchanged. */
 export interface ChatMessageResponse extends GeneratedFields {
   /** Role of the author. */ readonly role: "assistant"
   /** Text. Null when the message only calls tools. */ readonly content?: string | Absent
@@ -548,7 +548,7 @@ export interface ToolCallDelta {
   /** Fragment of the custom tool call. */ readonly custom?: CustomCallDelta | Absent
 }
 
-/** What a chunk adds to a choice. */
+/** Part of a message in a chunk. */
 export interface ChatCompletionDelta extends GeneratedFields {
   /** Role of the author, in a choice's first chunk. */ readonly role?: OpenString<"assistant" | "tool"> | Absent
   /** Next fragment of the text. */ readonly content?: string | Absent

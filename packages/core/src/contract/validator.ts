@@ -1,6 +1,6 @@
-// Validators of JSON values, combined by the code that openapi.ts writes into validators.generated.ts. The contract's schemas decode to what
-// they were given, so validation is decoding. It needs no schema library, which is most of what a page would load, and no compilation, which a
-// page's security policy may forbid.
+// Validators of JSON values, combined by the code that openapi.ts writes into validators.generated.ts. The contract's schemas transform nothing,
+// so validation is decoding. A page then loads no schema library, which would be most of its size, and compiles no code, which its security
+// policy may forbid.
 import * as Predicate from "effect/Predicate"
 import { add, type Fields, join } from "../errors/FieldErrors.ts"
 import { isInt64 } from "../json/lossless.ts"

@@ -24,7 +24,7 @@ export const join = (path: string, key: PropertyKey): string => {
   return path === "" ? name : shorten(`${path}.${name}`, maxPath)
 }
 
-/** Problems without a limit on their number, for a reader that takes each of them up. */
+/** Problems without a limit on their number, for the repair of each. */
 export class AllProblems extends Map<string, Array<string>> {}
 
 /** Adds a problem. Lists at most 20 and counts the others. Takes a map, because a field may have the name of an inherited member. */

@@ -1,32 +1,32 @@
-// Keeps API keys out of errors. A server may send back what it was sent: in a body, in a header, escaped or encoded. Errors are searched when they
-// are finished, not the texts they are made of.
+// Masks API keys in errors. A server may echo the key: in a body, in a header, escaped or encoded. Masks finished errors, not the texts they are
+// made of.
 import * as Redacted from "effect/Redacted"
 import type { Anomaly } from "../Anomaly.ts"
 import type { AttemptRecord, ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
 
 const mask = "<redacted>"
 
-// Shorter values are words, for example the `EMPTY`, `token` or `ollama` that local servers are given. They are masked only as a credential.
+// Shorter values are words, for example the `EMPTY`, `token` or `ollama` that are customary with local servers. They are masked only as a credential.
 const minSecret = 12
 
 // The length from which a part of a key at a cut is masked.
 const minPart = 6
 
-// Keys of one client that are kept, for a function that gives a new one for every attempt.
+// Number of keys that a client keeps. A key function may return a new one for every attempt.
 const maxKeys = 16
 
 const maxDepth = 64
 
 const literal = (character: string) => character.replace(/[^\w]/, "\\$&")
 
-// A character as it is, or as JSON, a URL or an escaped text writes it.
+// Matches a character, or its escape in JSON, a URL or an escaped text.
 const spellings = (character: string) => {
   const code = character.charCodeAt(0).toString(16).padStart(2, "0")
   const escape = /["/]/.test(character) ? "\\\\{0,3}" : character === "\\" ? "(?:\\\\)?" : ""
   return `(?:${escape}${literal(character)}|\\\\{1,3}u00${code}|%${code})`
 }
 
-// The characters of the base64 text that depend on the key alone, when it follows `offset` other bytes.
+// The characters of the base64 text that depend only on the key, when it follows `offset` other bytes.
 const base64 = (key: string, offset: number) => {
   const text = btoa("0".repeat(offset) + key)
   const inner = text.slice(offset === 0 ? 0 : offset + 1, Math.floor(((key.length + offset) * 8) / 6))
@@ -40,7 +40,7 @@ const patternOf = (key: string): string => {
   return `(?<=\\bbearer(?:\\s|\\+|%20)+|\\bauthorization\\W{1,12})${text}(?![\\w-])`
 }
 
-// A text that was cut may end with the beginning of the key, or go on with its end.
+// A truncated text may end with the beginning of the key, or continue with its end.
 const withoutPart = (text: string, key: string): string =>
   text
     .split("…")
@@ -81,7 +81,7 @@ export class Secrets {
     return this.#others?.text(text) ?? text
   }
 
-  /** What is known of an exception: its name, message, code and stack, without the keys. */
+  /** A copy of an exception without the keys: its name, message, code, stack and causes. */
   readonly cause = (cause: unknown, depth = 0): Error => {
     const clean = (text: unknown) => this.text(String(text))
     if (!(cause instanceof Error)) return new Error(clean(typeof cause === "object" ? "an object" : cause))
@@ -106,7 +106,7 @@ export class Secrets {
     })
   }
 
-  // The names of `fields` are the server's words too.
+  // The names of `fields` come from the server, too.
   #deep(value: unknown, depth: number): unknown {
     if (typeof value === "string") return this.text(value)
     if (depth > maxDepth) return mask

@@ -146,7 +146,7 @@ export const writeForm = (value: ChatCompletionRequest): Result.Result<Array<[st
     return true
   }
 
-  // A message is written as JSON if its content is null or a text that is read as a list of parts: Django has no spelling for it.
+  // A message is written as JSON if its content is null, or a text that would be read as a list of parts: Django has no spelling for it.
   const writeMessage = (type: FormType, name: string, message: object) => {
     const before = entries.length
     for (const [key, field] of Object.entries(message)) {

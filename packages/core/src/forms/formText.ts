@@ -1,4 +1,4 @@
-// Values as texts of a form. The schema decides what a text means. Writing is the inverse of reading and is checked against it, so that a
+// Values as texts of a form. The schema determines the type of a text. Writing is the inverse of reading and is checked against it, so that a
 // written text is read as the same value.
 import type * as SchemaAST from "effect/SchemaAST"
 import { parseInt64 } from "../json/lossless.ts"
@@ -89,10 +89,10 @@ const booleans: ReadonlyMap<string, boolean> = new Map([
   ...["false", "0", "off", "no"].map((word): [string, boolean] => [word, false])
 ])
 
-// Strings, of which one may be given alone.
+// A string, or a list of strings.
 const isTexts = ({ list, string }: FormType) => string && list !== undefined && isTextOnly(list)
 
-/** Whether a field is read as a list, although one string may be given alone. */
+/** Whether a field is read as a list, although a single string is accepted. */
 export const isList = (type: FormType): boolean => type.list !== undefined && (!type.string || isTexts(type))
 
 // A message's content: a string or a list of parts.
@@ -156,7 +156,7 @@ export const readTexts = (item: FormType, texts: ReadonlyArray<string>): unknown
   return texts.map((text) => readText(item, text) ?? text)
 }
 
-/** Whether a text has a UTF-8 form: an unpaired surrogate has none. */
+/** Whether a text has a UTF-8 form: an unpaired surrogate does not. */
 export const isSound = (text: string): boolean => !/\p{Surrogate}/u.test(text)
 
 const isRead = (type: FormType, value: unknown, text: string) => {

@@ -1,5 +1,5 @@
-// A scanner of JSON texts that are known to be valid. It finds places without parsing what is between them, in linear time, and recurses no
-// deeper than the path that it looks for.
+// A scanner of JSON texts that are known to be valid. It finds places without parsing the text between them, in linear time, and recurses no
+// deeper than the searched path.
 
 /** The start of a value and the place past its end. */
 export type Span = readonly [start: number, end: number]

@@ -119,7 +119,7 @@ class Snapshot {
 }
 
 /**
- * Copies a value as plain JSON, and reads each member once, so that the copy is what is validated and what is written. Members that are
+ * Copies a value as plain JSON, and reads each member once, so that the validated value is the written one. Members that are
  * `undefined` are omitted.
  *
  * Fails at the first number that is not finite, function, symbol, bigint, `undefined` in an array, cycle, inherited member, or object that JSON

@@ -1,4 +1,4 @@
-// The calls of a client for people without Effect, and what they hold until it is closed.
+// Calls of the client with promises, and the resources that it releases when it is closed.
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import type * as Context from "effect/Context"
@@ -23,12 +23,12 @@ export interface Reply<A> {
 
 const ignore = () => {}
 
-// Only V8 leaves out the frames of this library.
+// Only V8 can omit the frames of this library.
 const captureStackTrace: ((holder: object, above: Function) => void) | undefined = (
   Error as { readonly captureStackTrace?: (holder: object, above: Function) => void }
 ).captureStackTrace
 
-/** The place of a call in its caller's code. Errors are made in fibers, whose stacks lead nowhere. */
+/** The place of a call in its caller's code. Errors are created in fibers, whose stacks do not have the caller. */
 class CallSite {
   readonly #frames: string
 
@@ -53,7 +53,7 @@ const toCallPromise = <A>(reply: Promise<Reply<A>>): CallPromise<A> => {
   const promise = reply.then(({ data }) => data)
   return Object.assign(promise, {
     withResponse: () => {
-      // The caller has the other promise now: a failure must not be reported as unhandled for this one.
+      // The caller uses the other promise: a failure of this one must not be an unhandled rejection.
       promise.catch(ignore)
       return reply.then(identity)
     }
@@ -62,7 +62,7 @@ const toCallPromise = <A>(reply: Promise<Reply<A>>): CallPromise<A> => {
 
 export class Connection {
   readonly #all = Scope.makeUnsafe()
-  // The last one is closed first: calls and their streams before what they run on.
+  // Closed in reverse order: calls and their streams before the client they run on.
   readonly #resources = Scope.forkUnsafe(this.#all)
   readonly #calls = Scope.forkUnsafe(this.#all)
   readonly #building: Fiber.Fiber<Context.Context<ParadigmClient>, ParadigmError>
@@ -75,7 +75,7 @@ export class Connection {
     if (exit !== undefined && Exit.isFailure(exit)) throw Cause.squash(exit.cause)
   }
 
-  // All calls wait for the same build, which goes on when one of them is aborted.
+  // All calls wait for the same build, which continues when one of them is aborted.
   readonly #client = Effect.suspend(() =>
     Effect.flatMap(Fiber.join(this.#building), (context) => Effect.provideContext(ParadigmClient, context))
   )

@@ -8,18 +8,18 @@ import type { ChatCompletion, ChatCompletionChunk } from "../ChatCompletion.ts"
 import { Closed, ParadigmError } from "../ParadigmError.ts"
 import type { ChunkStream } from "../ParadigmPromise.ts"
 
-/** What a stream is made of. */
+/** Parts of a stream. */
 export interface Parts {
   readonly pull: Pull.Pull<ReadonlyArray<ChatCompletionChunk>, ParadigmError>
   readonly completion: Effect.Effect<ChatCompletion | undefined>
   /** Closing it closes the connection. */
   readonly scope: Scope.Closeable
   readonly signal: AbortSignal | undefined
-  /** The error as the caller gets it. */
+  /** Returns the error that the caller receives. */
   readonly toThrown: (error: unknown) => unknown
 }
 
-// Closes the connection of a stream that its user dropped without reading it to its end.
+// Closes the connection of a stream that is garbage-collected before its end.
 const dropped = /* @__PURE__ */ new FinalizationRegistry<Scope.Closeable>((scope) => Effect.runFork(Scope.close(scope, Exit.void)))
 
 /** The chunks of one open connection. It is closed at the end, at a failure, by `close`, by the signal, and with the client. */
@@ -40,7 +40,7 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
     this.#parts = parts
     const { scope, signal } = parts
     dropped.register(this, scope, this)
-    // The signal and the scope may outlive the stream and must not keep it from being dropped.
+    // The signal and the scope may outlive the stream, and must not keep it in memory.
     const weak = new WeakRef(this)
     const fail = (error: unknown) => {
       const stream = weak.deref()
@@ -69,7 +69,7 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
     await this.close()
   }
 
-  // Not an async function, which would cost a promise more per chunk.
+  // Not an async function, which would create one more promise per chunk.
   next(): Promise<IteratorResult<ChatCompletionChunk, undefined>> {
     const chunk = this.#buffer[this.#at]
     if (chunk === undefined) return this.#nextRead()

@@ -24,7 +24,7 @@ import { ChunkTemplate, type Match } from "./chunkTemplate.ts"
 
 const malformed = (detail: string, text: string) => new MalformedChunk({ detail, text: excerpt(text) })
 
-// A chunk; `undefined` for an event that is none and reports nothing, as those with which proxies keep a connection alive.
+// A chunk; `undefined` for an event without choices, usage and error, for example the keep-alive event of a proxy.
 const readChunk = (
   data: string,
   event: string,
@@ -46,7 +46,7 @@ const readChunk = (
 const maxMisses = 8
 const maxTemplates = 4
 const maxPatience = 256
-// An incomplete event up to this size is kept for the next read. A larger one goes to the parser in pieces, which copies nothing twice.
+// An incomplete event up to this size is kept for the next read. A larger one goes to the parser in pieces, so that no byte is copied twice.
 const maxHeld = 16 * 1024
 // The beginning of a stream that is kept until its first chunk, in bytes.
 const maxBeginning = 16 * 1024
@@ -68,9 +68,9 @@ const endOfEvent = (bytes: Uint8Array, at: number): number => {
   return -1
 }
 
-/** What a decoder knows of the response. */
+/** Options of a decoder. */
 export interface Options {
-  /** Gets the chunks and the anomalies. */
+  /** Accumulates the chunks and the anomalies. */
   readonly accumulator?: ChatCompletionAccumulator | undefined
   readonly requestId?: string | undefined
   /** Maximum size of an event's data, in UTF-16 code units. Defaults to 64 Mi. */
@@ -80,8 +80,8 @@ export interface Options {
 }
 
 /**
- * Decodes one network read at a time: `push` takes bytes, `take` returns chunks, `end` is set once. Never loses an error or a chunk: a stream
- * that ends early, is aborted, or ends without a chunk fails.
+ * Decodes one network read at a time: `push` takes bytes, `take` returns chunks, `end` is set once. A stream that is truncated,
+ * aborted, or without a chunk fails.
  */
 export class ChunkDecoder {
   readonly #accumulator: ChatCompletionAccumulator
@@ -101,7 +101,7 @@ export class ChunkDecoder {
   #misses = 0
   #patience = 1
   #readsToSkip = 0
-  // Off once tool calls share an index: an event alone does not determine the index of its chunk any more.
+  // Off after tool calls shared an index: an event no longer determines the index of its chunk.
   #learns = true
   // The bytes before the first chunk.
   #beginning: Uint8Array | undefined = new Uint8Array(0)
@@ -208,7 +208,7 @@ export class ChunkDecoder {
     return this.#accumulator.completion
   }
 
-  /** How the stream ended. Interrupted when its reader left before the end. */
+  /** The end of the stream as an exit. An interruption when its reader stopped before the end. */
   get outcome(): Exit.Exit<unknown, ParadigmError> {
     if (this.#failure !== undefined) return Exit.fail(this.#failure)
     return this.#ended || this.#accumulator.isFinished ? Exit.void : Exit.interrupt()
@@ -227,7 +227,7 @@ export class ChunkDecoder {
     return this.end ?? Cause.done()
   }
 
-  /** Ends the stream with a failure, which has what had arrived. */
+  /** Ends the stream with a failure, which gets the partial completion. */
   fail(reason: ParadigmErrorReason): ParadigmError {
     this.#ended = true
     const { anomalies, completion: partial, usage } = this.#accumulator
@@ -249,7 +249,7 @@ export class ChunkDecoder {
     }
   }
 
-  // What came in place of chunks may be an error that is no event.
+  // A body without chunks may be an error that is not an event.
   #withoutChunk(done: boolean): ParadigmErrorReason {
     const text = new TextDecoder().decode(this.#beginning)
     return (
@@ -314,7 +314,7 @@ export class ChunkDecoder {
     }
     if (chunk.success === undefined) return
     this.#add(chunk.success)
-    // A repaired chunk is no template: its event is not the JSON of it.
+    // A repaired chunk makes no template, because it is not the JSON of its event.
     if (anomalies.total !== before) return
     this.#lastData = data
     this.#lastChunk = chunk.success

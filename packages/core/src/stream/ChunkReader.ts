@@ -17,15 +17,15 @@ export interface Source {
   readonly close: Effect.Effect<void>
 }
 
-/** How a reader takes part in a call. */
+/** Hooks of a call into its reader. */
 export interface Options {
-  /** The limits of the stream's stages. Without them nothing is timed. */
+  /** The limits of the stream's stages. Without limits, no timer runs. */
   readonly timing?: Timing | undefined
   /** Called with the chunks of each network read before they are delivered. */
   readonly onChunks?: ((chunks: Chunks) => void) | undefined
-  /** Opens another source after an error that came before any chunk was delivered. Fails if there is none. */
+  /** Opens another source after an error that came before any chunk was delivered. Fails when no further attempt is made. */
   readonly reopen?: ((error: ParadigmError) => Effect.Effect<Source, ParadigmError>) | undefined
-  /** The error as the reader fails with it. */
+  /** Returns the error that the reader fails with. */
   readonly toError?: ((error: ParadigmError) => ParadigmError) | undefined
 }
 
@@ -108,7 +108,7 @@ export class ChunkReader {
       onFailure: (final) => {
         this.#failure = this.#toError(final)
         const chunks = this.#source.decoder.take()
-        // What a repeated request failed with says nothing about the chunks of the first one.
+        // The failure of a repeated request has no details about the chunks of the first one.
         if (final.reason !== error.reason || !Arr.isReadonlyArrayNonEmpty(chunks)) return Effect.fail(this.#failure)
         return this.#give(chunks)
       },
@@ -129,7 +129,7 @@ export class ChunkReader {
   }
 }
 
-// The end of the body mostly comes with `[DONE]`, and then the connection can be used again. It gets one turn of the event loop.
+// The end of the body usually arrives with `[DONE]`, and the connection can then be reused. Waits for it one turn of the event loop.
 const linger = (reads: Reads): Effect.Effect<unknown> =>
   Effect.raceFirst(
     // `Effect.ignore` would add all of logging to a page.

@@ -5,11 +5,11 @@ import * as Effect from "effect/Effect"
 import { Timeout } from "../ParadigmError.ts"
 import type { Limits } from "../client/options.ts"
 
-/** What a timer enforces. */
+/** Limits of a timer. */
 export interface Timing {
   readonly clock: Clock.Clock
   readonly limits: Limits
-  /** When the whole call must have ended, in Unix milliseconds. */
+  /** Deadline of the whole call, in Unix milliseconds. */
   readonly deadline: number
   /** Whether comments and other reads without a chunk restart the stage. */
   readonly keepAliveCounts?: boolean | undefined
@@ -45,12 +45,12 @@ export class StageTimer {
     this.#isFirst = false
   }
 
-  /** Nobody waits for a chunk until the next `begin`. */
+  /** The reader stops waiting until the next `begin`. */
   pause(): void {
     this.#waitingSince = undefined
   }
 
-  /** Bytes arrived that held no chunk. */
+  /** Bytes arrived without a chunk. */
   keepAlive(): void {
     if (this.#timing.keepAliveCounts === true) this.#waitingSince = this.#clock.currentTimeMillisUnsafe()
   }

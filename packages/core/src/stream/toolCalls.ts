@@ -2,10 +2,10 @@
 import type { ToolCall, ToolCallDelta } from "../ChatCompletion.ts"
 import { Fragments } from "./fragments.ts"
 
-/** The index of a fragment whose server sent none. No server counts so far. */
+/** Placeholder index of a fragment without an index. Larger than any index of a server. */
 export const unplaced = Number.MAX_SAFE_INTEGER
 
-/** The id of a call whose server sent none. Within the 40 characters that servers accept. */
+/** Generates the id of a call without an id, within the 40 characters that servers accept. */
 export const callId = (completion: string, choice: number, call: number): string =>
   `call_${choice}_${call}_${completion.slice(-16) || Math.random().toString(36).slice(2)}`
 
@@ -46,7 +46,7 @@ class Call extends CallText {
     this.index = index
   }
 
-  /** Whether a fragment that seems to continue this call begins another one: it has another id, or no index and a name. */
+  /** Whether a fragment with the index of this call begins another call: it has another id, or no index and a name. */
   isFollowedBy({ custom, function: called, id }: ToolCallDelta, isPlaced: boolean): boolean {
     if (isText(id) && this.id !== "") return id !== this.id
     return !isPlaced && this.name !== "" && isText((called ?? custom)?.name)
@@ -60,7 +60,7 @@ class Call extends CallText {
           break
         case "id":
         case "type":
-          // Some servers send an empty text until they know it.
+          // Some servers send an empty id before the real one.
           this[name] ||= fragment[name] ?? ""
           break
         case "function":
@@ -90,19 +90,19 @@ class Call extends CallText {
 
 /**
  * The calls of one choice. A server may send no index, or one index for several calls: a fragment belongs to the call with its id, or else to
- * the last call that its index stood for.
+ * the last call with its index.
  */
 export class ToolCalls {
   readonly #calls = new Map<number, Call>()
   readonly #byId = new Map<string, Call>()
-  /** The call that each index on the wire stands for. */
+  /** The current call by index on the wire. */
   readonly #byIndex = new Map<number, Call>()
   #last: Call | undefined = undefined
   #next = 0
 
   /** Adds a fragment, and returns the index of its call. */
   add(fragment: ToolCallDelta): number {
-    // Most fragments continue a call by its index alone.
+    // Fast path: most fragments continue a call by its index.
     const call = (isText(fragment.id) ? undefined : this.#byIndex.get(fragment.index)) ?? this.#place(fragment)
     this.#last = call
     call.addAll(fragment)
@@ -121,7 +121,7 @@ export class ToolCalls {
     return call
   }
 
-  /** Gives each call that has no id one, and returns those fragments. */
+  /** Generates an id for each call without one, and returns the fragments with those ids. */
   identify(completion: string, choice: number): ReadonlyArray<{ readonly index: number; readonly id: string }> {
     return this.#ordered
       .filter(({ id }) => id === "")

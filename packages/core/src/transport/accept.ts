@@ -1,4 +1,4 @@
-// Decides what a response is, once: by its status, by its content type, and by its first bytes if the content type does not say.
+// Classifies a response: by its status, by its content type, and by its first bytes if the content type is missing or wrong.
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -7,7 +7,7 @@ import * as ErrorBody from "../ErrorBody.ts"
 import { excerpt, ParadigmError, RedirectRefused, UnexpectedResponse } from "../ParadigmError.ts"
 import type { OpenResponse, Reads } from "./attempt.ts"
 
-/** What the request asked for. */
+/** Kind of the requested response. */
 export interface Asked {
   readonly url: URL
   readonly model: string
@@ -33,7 +33,7 @@ const readBeginning = ({ reads }: OpenResponse): Effect.Effect<string> =>
     )
   })
 
-/** The error for a response that is no completion although its status is a success. */
+/** The error of a response that has a success status but is not a completion. */
 export const unexpected = ({ headers, requestId, status }: OpenResponse, detail: string, body: string): ParadigmError =>
   new ParadigmError({
     reason: new UnexpectedResponse({ status, contentType: headers["content-type"], detail, excerpt: excerpt(body) }),
@@ -57,7 +57,7 @@ const refuse = Effect.fnUntraced(function* (response: OpenResponse, { model, url
 const eventStream = /^\s*(?:data|event|id|retry|error)?:/
 const longestField = "event: ".length
 
-// Reads until the first characters show what the body is, and returns them beside a body that still has them.
+// Reads the first characters of a body, and returns them with a body that still has them.
 const peek = (response: OpenResponse): Effect.Effect<{ readonly beginning: string; readonly response: OpenResponse }, ParadigmError> =>
   Effect.suspend(() => {
     const decoder = new TextDecoder()
@@ -82,14 +82,14 @@ const peek = (response: OpenResponse): Effect.Effect<{ readonly beginning: strin
 const is = (contentType: string | undefined, pattern: RegExp) => contentType !== undefined && pattern.test(contentType)
 
 /**
- * Accepts the response to a request for a completion or a stream. Fails with the error of the response otherwise: that of its status, the one
- * that its body reports, or `UnexpectedResponse`.
+ * Accepts the response to a request for a completion or a stream. Otherwise fails with the error of its status, with the
+ * error that its body reports, or with `UnexpectedResponse`.
  */
 export const accept = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked): Effect.fn.Return<OpenResponse, ParadigmError> {
   if (response.status !== 200) return yield* Effect.ensuring(refuse(response, asked), response.close)
   const contentType = response.headers["content-type"]
   const labelled = is(contentType, /^\s*text\/event-stream\s*(;|$)/i)
-  // The type of a page or of a stream is known before its body, which may be endless.
+  // Decided before the body is read, because the body of a page or of a stream may be endless.
   if (!asked.stream) {
     if (!labelled && !is(contentType, /^\s*text\/html/i)) return response
     return yield* unexpected(response, "it is not JSON", yield* readBeginning(response))
@@ -103,7 +103,7 @@ export const accept = Effect.fnUntraced(function* (response: OpenResponse, asked
   return yield* new ParadigmError({ reason: fault, requestId: response.requestId })
 })
 
-// In characters. A completion is far smaller; what has no end must stop somewhere.
+// In characters. Bounds an endless body. A completion is far smaller.
 const maxBodySize = 64 * 1024 * 1024
 
 /** The whole body as text. Fails with `UnexpectedResponse` when it exceeds 64 Mi characters. */

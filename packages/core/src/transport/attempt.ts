@@ -41,7 +41,7 @@ export const send = Effect.fnUntraced(function* (
   const answered = telemetry.httpSpan(url, (trace) =>
     transport({ ...request, headers: { ...headers, ...trace } }).pipe(
       Effect.provideService(Scope.Scope, scope),
-      // Inside the span, which must not record what a platform's exception quotes.
+      // Inside the span, which must not record the quotes in a platform's exception.
       Effect.mapError((error) => new ParadigmError({ reason: fromTransport(error, "headers", failing) }))
     )
   )

@@ -1,5 +1,5 @@
-// Maps the exceptions of the runtimes' transports to reasons. Node has a code somewhere in the chain of causes, Bun and Deno have words in the
-// message, browsers have little. Messages are matched but not passed on, because some quote the header that carries the key.
+// Maps the exceptions of the runtimes' transports to reasons. Node has a code in the chain of causes, Bun and Deno have a message, browsers have
+// a short message. Messages are matched but not quoted, because some quote the header with the key.
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import type { Secrets } from "../errors/redaction.ts"
@@ -38,7 +38,7 @@ const member = (link: object, name: string): string => {
 const tls = /CERT|TLS|SSL|UNABLE_TO_|certificate/
 const connect =
   /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH|EADDRNOTAVAIL|PROXY_|ConnectionRefused|OpenSocket|\(Connect\)|Unable to connect|Failed to fetch|NetworkError|Load failed/
-// Codes of Node, undici, the HTTP parser and zlib; then words of undici, Deno, Bun, Chromium, Firefox and Safari.
+// Codes of Node, undici, the HTTP parser and zlib; then messages of undici, Deno, Bun, Chromium, Firefox and Safari.
 const lost =
   /ECONN|EPIPE|ETIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTPParser|terminated|hang up|SendRequest|connection|UnexpectedEof|BrokenPipe|HTTPResponse|network error|(input|body) stream/i
 
@@ -47,7 +47,7 @@ export interface TransportFailure {
   readonly reason: { readonly _tag: string; readonly cause?: unknown }
 }
 
-/** What the reason of a failure needs besides the failure. */
+/** Context of a failure. */
 export interface Failing {
   /** The origin of the endpoint. */
   readonly origin: string

@@ -47,7 +47,7 @@ const start = Effect.fnUntraced(function* (reasons: ReadonlyArray<ParadigmErrorR
 const key = Effect.succeed(Redacted.make("a-key"))
 
 describe("Retries.run", () => {
-  // The jitter takes nothing of the delay if the random number is 0, and half of it if it is nearly 1.
+  // The jitter subtracts nothing from the delay if the random number is 0, and half of it if it is nearly 1.
   it.effect.each<[string, number, number, number]>([
     ["all", 0, 1000, 2000],
     ["half", 0.999999, 501, 1001]
@@ -59,7 +59,7 @@ describe("Retries.run", () => {
       assert.strictEqual(seen.attempts, 1)
       yield* TestClock.adjust(1)
       assert.strictEqual(seen.attempts, 2)
-      // The second wait begins when the first one ended, up to a millisecond earlier than it was looked at.
+      // The second wait begins at the end of the first one, up to a millisecond before the test reads the clock.
       yield* TestClock.adjust(second - 2)
       assert.strictEqual(seen.attempts, 2)
       yield* TestClock.adjust(2)
@@ -196,7 +196,7 @@ describe("Retries.settle", () => {
     })
   )
 
-  it.effect("adds no attempt during a delay, and none to an error that has them", () =>
+  it.effect("adds no attempt during a delay, and no attempt to an error that has attempts", () =>
     Effect.gen(function* () {
       const { retries, fiber } = yield* start([fault(503)], { baseDelay: 10_000 })
       const settled = retries.settle(lost)
@@ -242,7 +242,7 @@ describe("Retries.settle", () => {
 describe("the key of an attempt", () => {
   const refused = new Unauthorized(about(401))
 
-  // Attempts that are refused for every key but `right`, with a function that gives these keys in turn.
+  // Attempts that fail with 401 for every key but `right`, with a function that returns these keys in turn.
   const withKeys = Effect.fnUntraced(function* (keys: ReadonlyArray<string>, right: string, settings: Partial<RetrySettings> = {}) {
     const clock = yield* Clock.Clock
     const used: Array<string> = []
@@ -258,7 +258,7 @@ describe("the key of an attempt", () => {
     return { result: yield* Fiber.join(fiber), used, asked }
   })
 
-  it.effect("is asked for once more after a 401, and another key gets one more attempt", () =>
+  it.effect("is requested once more after a 401, and another key gets one more attempt", () =>
     Effect.gen(function* () {
       for (const settings of [{}, { maxAttempts: 1 }]) {
         const { asked, result, used } = yield* withKeys(["old", "new"], "new", settings)
@@ -274,7 +274,7 @@ describe("the key of an attempt", () => {
     })
   )
 
-  it.effect("is replaced once in a call", () =>
+  it.effect("is replaced at most once in a call", () =>
     Effect.gen(function* () {
       const { result, used } = yield* withKeys(["a", "b", "c"], "c")
       assert(result._tag === "Failure")

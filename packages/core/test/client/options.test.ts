@@ -43,7 +43,7 @@ describe("a base URL", () => {
     ["/below/a/prefix/api/v3/", "/below/a/prefix/api/v3/chat/completions"],
     ["/api/v2?tenant=x", "/api/v2/chat/completions?tenant=x"],
     ["/#part", "/api/v3/chat/completions"]
-  ])("…%s gives %s", ([suffix = "", path]) =>
+  ])("…%s resolves to %s", ([suffix = "", path]) =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const url = new URL(`${baseUrl}${suffix}`)
@@ -158,7 +158,7 @@ describe("options", () => {
 
 type Loose = { readonly [name: string]: unknown }
 
-// Options as a JavaScript user gives them.
+// Options of a JavaScript user, without types.
 const loose = (options: Loose, runtime?: Runtime) => resolveOptions({ apiKey: key, ...options }, runtime)
 const settings = (options: Loose, runtime?: Runtime) => Result.getOrThrow(loose(options, runtime))
 const refused = (result: Result.Result<Settings, ParadigmError>) => {
@@ -203,7 +203,7 @@ describe("an unknown option", () => {
     assert.strictEqual(refused(loose({ timeouts: JSON.parse(`{"${name}":1}`) })).option, `timeouts.${name}`)
   })
 
-  it("is suggested only if the runtime has it", () => {
+  it("is suggested only for a runtime with it", () => {
     const options = { dangerouslyAllowBrowser: true }
     assert.match(refused(loose(options)).message, /the options are/)
     assert.match(refused(loose(options, { options: ["allowKeyInBrowser"] })).message, /did you mean allowKeyInBrowser\?/)
@@ -414,13 +414,13 @@ describe("a runtime", () => {
     assert.deepStrictEqual(settings({ headers: { "User-Agent": "mine" } }, { product: "node/24.0.0" }).headers, { "user-agent": "mine" })
   })
 
-  it("gives the default of telemetry, which the option overrides", () => {
+  it("has a default of telemetry, which the option overrides", () => {
     const [first, second] = [Telemetry.make(), Telemetry.make()]
     assert.strictEqual(settings({}, { telemetry: first }).telemetry, first)
     assert.strictEqual(settings({ telemetry: second }, { telemetry: first }).telemetry, second)
   })
 
-  it("gives options from its environment, which options override", () => {
+  it("reads options from its environment, which options override", () => {
     const environment = (name: string) => ({ LIGHTON_API_KEY: "a-key", PARADIGM_BASE_URL: "http://host/v1" })[name]
     const from = (options: Loose) => Result.getOrThrow(resolveOptions(options, { environment }))
     assert.strictEqual(Redacted.value(Effect.runSync(from({}).apiKey)), "a-key")
@@ -439,7 +439,7 @@ describe("a runtime", () => {
 })
 
 describe("the version", () => {
-  it("is that of package.json; otherwise write it to src/client/version.ts", () => {
+  it("equals the version in package.json (update src/client/version.ts)", () => {
     assert.strictEqual(version, JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version)
   })
 })
@@ -487,7 +487,7 @@ describe("a key that is a function", () => {
     })
   )
 
-  it.live("is given up after a second 401, and none of its keys is in the error", () =>
+  it.live("fails after a second 401, without its keys in the error", () =>
     Effect.gen(function* () {
       let calls = 0
       const { result, used } = yield* asking(() => keys[calls++] ?? "none", [401, 401, 200])
@@ -508,7 +508,7 @@ describe("a key that is a function", () => {
       "apiKey is a function that failed"
     ],
     ["rejects", () => Promise.reject(new Error("no vault")), "apiKey is a function that failed"],
-    ["returns nothing", () => undefined, "apiKey must be a string"],
+    ["returns undefined", () => undefined, "apiKey must be a string"],
     ["returns an empty text", () => "", "apiKey is empty"],
     ["returns a text with a line end", () => `${key}\n`, "apiKey has a space"],
     ["resolves with a number", async () => 5, "apiKey must be a string"]
@@ -524,7 +524,7 @@ describe("a key that is a function", () => {
     })
   )
 
-  it.live("may be given for one call", () =>
+  it.live("may be an option of a call", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const client = yield* clientOf({ baseUrl })

@@ -54,8 +54,8 @@ describe("decodeChunk", () => {
   })
 
   it.each<[string, unknown, ReadonlyArray<string>]>([
-    ["choices that are none", { ...chunk, choices: {} }, ["choices"]],
-    ["a choice that is none", withChoice(chunk, null), ["choices[0]"]],
+    ["choices that are an object", { ...chunk, choices: {} }, ["choices"]],
+    ["a choice that is null", withChoice(chunk, null), ["choices[0]"]],
     ["a text for a delta", withChoice(chunk, { index: 0, text: "a", finish_reason: null }), ["choices[0].delta"]],
     ["a delta that is a text", withChoice(chunk, { index: 0, delta: "a" }), ["choices[0].delta"]],
     ["an index below 0", withChoice(chunk, { index: -1, delta: {} }), ["choices[0].index"]],
@@ -85,7 +85,7 @@ describe("decodeCompletion", () => {
   const message = { role: "assistant", content: "a" }
 
   it.each<[string, object, object]>([
-    ["what only identifies it", { choices: completion.choices }, { ...completion, id: "", model: "", created: 0 }],
+    ["its envelope", { choices: completion.choices }, { ...completion, id: "", model: "", created: 0 }],
     ["a whole number of seconds", { ...completion, created: 1700000000.5 }, completion],
     ["indices", withChoice(completion, { message }, { message }), withChoice(completion, { index: 0, message }, { index: 1, message })],
     ["a role", withChoice(completion, { index: 0, message: { content: "a" } }), withChoice(completion, { index: 0, message })],
@@ -119,7 +119,7 @@ describe("decodeCompletion", () => {
 })
 
 describe("decodeRequest", () => {
-  it("returns a valid request itself, and completes nothing", () => {
+  it("returns a valid request itself, without defaults", () => {
     const request = { model: "alfred", messages: [{ role: "user", content: "a" }], extra: 1 }
     assert.strictEqual<unknown>(Result.getOrThrow(decodeRequest(request)), request)
     assertRefused(decodeRequest({ messages: [{ content: "a" }] }), "model", "messages[0].role")

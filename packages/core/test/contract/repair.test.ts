@@ -11,7 +11,7 @@ import { ChunkDecoder } from "../../src/stream/ChunkDecoder.ts"
 
 type Json = Record<string, unknown>
 
-// What the tests read of chunks and completions.
+// Fields of chunks and completions in these tests.
 interface Call extends Json {
   readonly index?: number
   readonly id?: string
@@ -61,7 +61,7 @@ const readEvents = (...events: ReadonlyArray<unknown>) => {
   decoder.push(new TextEncoder().encode(`${text}data: [DONE]\n\n`))
   const emitted = decoder.take()
   for (const chunk of emitted) folded.add(chunk)
-  // A reader that folds the chunks itself gets the same.
+  // Folding the emitted chunks again gives the same.
   assert.deepStrictEqual(folded.completion, accumulator.completion)
   const end = Effect.runSync(Effect.result(decoder.eof()))
   const error = Result.isFailure(end) && isParadigmError(end.failure) ? end.failure : undefined
@@ -107,7 +107,7 @@ const readCompletion = (value: unknown) => {
   }
 }
 
-// A deviating event is read as the first, in the middle and as the last one of a stream.
+// Reads a deviating event at the beginning, in the middle and at the end of a stream.
 const everywhere = (deviating: (content: string, isLast: boolean) => unknown, check: (read: ReturnType<typeof readEvents>) => void) => {
   check(readEvents(deviating("a", false), delta({ content: "b" }), finish()))
   check(readEvents(delta({ content: "a" }), delta({ content: "" }), deviating("b", false), delta({ content: "" }), finish()))
@@ -117,7 +117,7 @@ const everywhere = (deviating: (content: string, isLast: boolean) => unknown, ch
 const scalars: ReadonlyArray<unknown> = [null, true, false, 0, 7, -1, 0.5, "", "x", "7", [], [1], {}, { a: 1 }, { toString: 1, valueOf: 1 }]
 
 describe("a field of a chunk or completion with another type", () => {
-  // Fields whose values do not matter for the answer, the path of the owner, and the fields that accept the value as it is.
+  // Secondary fields and their owners.
   const fields: ReadonlyArray<[field: string, owner: "chunk" | "choice" | "message"]> = [
     ...["id", "object", "created", "model", "usage", "system_fingerprint", "service_tier", "prompt_token_ids"].map(
       (field): [string, "chunk"] => [field, "chunk"]
@@ -129,7 +129,7 @@ describe("a field of a chunk or completion with another type", () => {
     ])
   ]
 
-  it.each(fields)("%s of a %s costs only itself", (field, owner) => {
+  it.each(fields)("%s of a %s does not affect the text and the end", (field, owner) => {
     for (const value of scalars) {
       const set = <A extends object>(object: A, name: string): A => (owner === name ? { ...object, [field]: value } : object)
       everywhere(
@@ -146,7 +146,7 @@ describe("a field of a chunk or completion with another type", () => {
     }
   })
 
-  it("is kept as an anomaly when it is taken out", () => {
+  it("is an anomaly when it is removed", () => {
     const { anomalies, chunks } = readEvents(
       delta({ content: "a" }, { token_ids: "none" }),
       delta({ content: "b" }, { token_ids: "none" }),
@@ -156,14 +156,14 @@ describe("a field of a chunk or completion with another type", () => {
     assert.notProperty(chunks[0]?.choices[0], "token_ids")
   })
 
-  it("costs the innermost field that may be absent", () => {
+  it("removes the innermost field that may be absent", () => {
     const details = { prompt_tokens_details: { cached_tokens: "many", audio_tokens: 1 } }
     const { completion, repairs } = readCompletion(completionOf({ role: "assistant", content: "a" }, { usage: { ...usage, ...details } }))
     assert.deepStrictEqual(completion.usage, { ...usage, prompt_tokens_details: { audio_tokens: 1 } })
     assert.deepStrictEqual(repairs, ["removed"])
   })
 
-  it("does not cost a second answer when every entry of a list has one", () => {
+  it("is removed from every entry of a long list", () => {
     const content = Array.from({ length: 3000 }, () => ({ token: "a", logprob: -1, bytes: "none" }))
     const { anomalies, choice } = readCompletion(completionOf({ role: "assistant", content: "a" }, {}, { logprobs: { content } }))
     assert.strictEqual(choice?.finish_reason, "stop")
@@ -171,7 +171,7 @@ describe("a field of a chunk or completion with another type", () => {
     assert.deepStrictEqual(anomalies.at(-1), { repair: "more", path: "", expected: "", raw: "", count: 2980 })
   })
 
-  it("is bounded in what is kept of it", () => {
+  it("has a bounded path and raw text", () => {
     const long = "x".repeat(10_000)
     const deep = JSON.parse(`${"[".repeat(50_000)}${"]".repeat(50_000)}`) as unknown
     const { anomalies } = readCompletion(
@@ -231,7 +231,7 @@ describe("usage", () => {
     assert.deepStrictEqual([completion.usage, repairs], [expected, ["usage"]])
   })
 
-  it("of the last chunk that has a valid one counts", () => {
+  it("is that of the last chunk with valid usage", () => {
     const { usage: last } = readEvents({ ...delta({ content: "a" }), usage }, { ...finish(), usage: {} }, chunkOf([], { usage: null }))
     assert.deepStrictEqual(last, usage)
   })
@@ -243,7 +243,7 @@ describe("an event without choices", () => {
     ["null", { ...chunkOf(null) }],
     ["of an empty object", {}],
     ["of null", null]
-  ])("is no chunk: choices %s", (_, event) => {
+  ])("is not emitted: choices %s", (_, event) => {
     for (const at of [0, 1, 2, 3]) {
       const events: Array<unknown> = [delta({ content: "a" }), delta({ content: "b" }), finish()]
       events.splice(at, 0, event)
@@ -281,7 +281,7 @@ describe("an event without choices", () => {
     assert.deepStrictEqual([chunks.length, repairs], [2, []])
   })
 
-  it("of a whole answer is an error", () => {
+  it("is an error without streaming", () => {
     for (const choices of [undefined, null, {}]) {
       assert.isTrue(Result.isFailure(decodeCompletion({ ...completionOf({ role: "assistant" }), choices })))
     }
@@ -320,7 +320,7 @@ describe("a message in place of a delta", () => {
     }
   })
 
-  it("at the end gives what did not arrive before", () => {
+  it("at the end adds the part that did not arrive before", () => {
     const call = { id: "a", type: "function", function: { name: "f", arguments: { city: "Paris" } } }
     const whole = frame({ role: "assistant", content: [{ type: "text", text: "Hello" }], tool_calls: [call] })
     const { calls, error, message } = readEvents(whole)
@@ -408,7 +408,7 @@ describe("a text", () => {
     assert.deepStrictEqual([message?.reasoning, message?.content], ["Hm", "a"])
   })
 
-  it("of reasoning that comes by both names is kept once", () => {
+  it("of reasoning under both names is kept once", () => {
     const both = (text: string) => ({ reasoning: text, reasoning_content: text })
     const { chunks, message, repairs } = readEvents(
       delta(both("H")),
@@ -444,12 +444,12 @@ describe("a finish reason", () => {
     assert.deepStrictEqual([choice?.finish_reason, repairs], [null, ["finish-reason", "unfinished"]])
   })
 
-  it.each([null, undefined])("%j of a whole answer is an anomaly", (finish_reason) => {
+  it.each([null, undefined])("%j of a completion is an anomaly", (finish_reason) => {
     const { repairs } = readCompletion(completionOf({ role: "assistant", content: "a" }, {}, { finish_reason }))
     assert.deepStrictEqual(repairs, ["unfinished"])
   })
 
-  it("of another type does not cost the text", () => {
+  it("of another type does not affect the text", () => {
     const { error, message } = readEvents(delta({ content: "ab" }, { finish_reason: 5 }), finish())
     assert.isUndefined(error)
     assert.strictEqual(message?.content, "ab")
@@ -468,7 +468,7 @@ describe("tool calls", () => {
     ["missing", undefined],
     ["null", null],
     ["negative", -1],
-    ["a word", "first"],
+    ["a text", "first"],
     ["a fraction", 0.5],
     ["an object", {}]
   ])("without a usable index are found by id: index %s", (_, index) => {
@@ -566,7 +566,7 @@ describe("tool calls", () => {
     assert.deepStrictEqual(legacy.message?.function_call, { name: "f", arguments: text })
   })
 
-  it.each([null, undefined])("whose arguments are %j have none: nothing is added to a stream, a whole answer has {}", (args) => {
+  it.each([null, undefined])("whose arguments are %j: a stream adds no text, and a completion has {}", (args) => {
     const call = { index: 0, id: "a", type: "function", function: { name: "f", arguments: args } }
     assert.deepStrictEqual(readEvents(calling(call), finish()).calls, [["a", "f", ""]])
     const { calls } = readCompletion(completionOf({ role: "assistant", content: null, tool_calls: [call] }))
@@ -581,7 +581,7 @@ describe("tool calls", () => {
     assert.deepStrictEqual([calls[0]?.id, repairs], ["a", ["tool-calls"]])
   })
 
-  it.each([false, 0, "", null, []])("are none when they are %j", (tool_calls) => {
+  it.each([false, 0, "", null, []])("are absent when they are %j", (tool_calls) => {
     const { calls, error, message } = readEvents(delta({ content: "ab", tool_calls }), finish())
     assert.isUndefined(error)
     assert.deepStrictEqual([message?.content, calls], ["ab", []])
@@ -749,7 +749,7 @@ describe("any JSON in any secondary field", () => {
     { delta: {}, finish_reason: "tool_calls" }
   ].map((part) => ({ ...envelope, object: "chat.completion.chunk", choices: [{ ...choice, ...part }] }))
 
-  // Paths of all fields, but for the essential ones and what is in them: which choice, the text, the calls and the end.
+  // Paths of all fields except the essential ones: the index of a choice, the text, the calls and the finish reason.
   const essential =
     /^choices(\.0(\.(index|finish_reason|(delta|message)(\.(content|reasoning|tool_calls(\.0(\.(index|id|function(\.\w+)?))?)?))?))?)?$/
   const pathsOf = (value: unknown, path = ""): ReadonlyArray<string> =>
@@ -775,7 +775,7 @@ describe("any JSON in any secondary field", () => {
   const expected = [call.function.name, call.function.arguments]
 
   it.prop(
-    "does not cost a whole answer its text, reasoning, calls or end",
+    "does not affect the text, reasoning, calls or end of a completion",
     { path: pathIn(pathsOf(completion)), value: json },
     ({ path, value }) => {
       const { calls, choice, message } = readCompletion(setAt(completion, path, value))

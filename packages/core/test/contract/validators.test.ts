@@ -15,7 +15,7 @@ const schemaOf = (name: string) => {
   return schema as Schema.Codec<unknown>
 }
 
-// Models without a schema of their own are parts of others.
+// Models without an exported schema are parts of others.
 const all = Object.entries(Validators).flatMap(([name, validator]) =>
   "accepts" in validator && contract.has(name) ? [{ name, validator, schema: schemaOf(name) }] : []
 )
@@ -82,7 +82,7 @@ const strangers: ReadonlyArray<unknown> = [
   Symbol("s")
 ]
 
-/** Every value that differs from one in a single place: another value there, or nothing. */
+/** Every value that differs in one member, which has another value or is missing. */
 function* variants(value: unknown): Generator {
   yield* strangers
   if (Array.isArray(value)) {
@@ -319,7 +319,7 @@ describe("a validator", () => {
     for (const variant of variants(exampleOf(subject))) assertAgreement(subject, variant)
   })
 
-  // The generator finds no value of a model that requires one of several fields.
+  // The generator of values does not support a model that requires one of several fields.
   for (const subject of all.filter(({ name }) => name !== "ToolCall")) {
     it.prop(`accepts values that its schema generates: ${subject.name}`, { value: Arbitrary.schema(subject.schema) }, ({ value }) => {
       assert.isTrue(subject.validator.accepts(value))

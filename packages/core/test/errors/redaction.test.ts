@@ -71,7 +71,7 @@ describe("the key", () => {
     ["an error's page, as basic credentials", json(`<html>Basic ${btoa(`me:${key}`)}</html>`, 502, { "content-type": "text/html" })],
     ["an error's code, type, param and address", json({ error: key, code: key, type: key, param: key, doc_url: `https://x/${key}` }, 418)],
     ["a request id of LiteLLM", json({ detail: "no" }, 400, { "x-litellm-call-id": key })]
-  ])("is in no error when the server sends it: %s", ([, answer]) =>
+  ])("is in no error when the server echoes it: %s", ([, answer]) =>
     Effect.gen(function* () {
       assertSecret(yield* Effect.flip(create(answer)), key)
       assertSecret(yield* Effect.flip(stream(answer)), key)
@@ -143,7 +143,7 @@ const redactOf = (key: string) => {
 }
 
 describe("the model's text", () => {
-  it.live("stays as it is, also with the key", () =>
+  it.live("is not changed, even if it contains the key", () =>
     Effect.gen(function* () {
       for (const answer of [sse(chunk(`Your key is ${key}.`), { error: "boom" }), sse(chunk(`Your key is ${key}.`))]) {
         const error = yield* Effect.flip(stream(answer))
@@ -154,8 +154,8 @@ describe("the model's text", () => {
   )
 })
 
-describe("a word for a key", () => {
-  it.live.each(["token", "EMPTY", "ollama", "test", "chat", "11-letters-"])("rewrites no text and no name: %s", (apiKey) =>
+describe("a key of less than 12 characters", () => {
+  it.live.each(["token", "EMPTY", "ollama", "test", "chat", "11-letters-"])("is not masked in texts and names: %s", (apiKey) =>
     Effect.gen(function* () {
       const words = `The ${apiKey} of total_tokens, prompt_tokens: ${apiKey}.`
       const usage = { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4, [apiKey]: 1 }
@@ -184,7 +184,7 @@ describe("a word for a key", () => {
   )
 
   it.live.each(["Bearer tokens are needed", "bearer of token", "authorization: tokenless", "The token: bearer"])(
-    "is not masked in other words: %s",
+    "is not masked in another text: %s",
     (text) =>
       Effect.gen(function* () {
         const { reason } = yield* failure(create(json(text, 400, { "content-type": "text/plain" }), { apiKey: "token" }), "RequestRejected")
@@ -305,7 +305,7 @@ describe("an error without the key", () => {
     })
   })
 
-  it("masks the key in another case, and leaves usage and completion as they are", () => {
+  it("masks the key in another case, and does not change usage and completion", () => {
     const extended = { ...completion.usage, billed: [{ to: key }] }
     const refused = new RedirectRefused({ status: 307, origin: `https://${key.toUpperCase()}.example.com` })
     const error = redact(new ParadigmError({ reason: refused, usage: extended, partial: Object.assign({}, partial, { account: { key } }) }))
@@ -334,7 +334,7 @@ describe("an error without the key", () => {
     assert.deepStrictEqual(error.anomalies, [{ repair: "removed", path: "<redacted>", expected: "object", raw: '"<redacted>"', count: 1 }])
   })
 
-  it("may end with a few letters of the key", () => {
+  it("is not changed if it ends with a few letters of the key", () => {
     assert.include(redact(new ParadigmError({ reason: limited("Keys begin with sk-") })).message, "begin with sk-")
   })
 

@@ -8,7 +8,7 @@ import * as RequestEncoding from "../../src/RequestEncoding.ts"
 
 const encoders = { json: RequestEncoding.json, urlEncoded: RequestEncoding.urlEncoded, multipart: RequestEncoding.multipart }
 
-// What comes out of JSON, without what is undefined.
+// A JSON round trip, which omits undefined members.
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
 
 const parseMultipart = ({ body, contentType }: RequestEncoding.Encoded) =>
@@ -75,7 +75,7 @@ const Request = Schema.Struct({
 
 const seed = Schema.Union([Schema.Int, Schema.BigInt.check(Schema.isBetweenBigInt({ minimum: -(2n ** 63n), maximum: 2n ** 63n - 1n }))])
 
-// As JSON has it: no -0, and a seed by its digits, since a small bigint is read as a number. A form has a list for one stop string.
+// The JSON form: without -0, and with the digits of the seed, because a small bigint is read as a number. A form reads one stop string as a list.
 const meaning = (request: unknown) => {
   const { seed, stop, ...rest } = request as { readonly seed?: number | bigint; readonly stop?: unknown }
   return {

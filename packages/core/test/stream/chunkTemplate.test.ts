@@ -204,7 +204,7 @@ describe("a stream of similar chunks", () => {
     ["a raw control character", inPlaceOf('"a\u0001b"')],
     ["a raw control character after others that are long", inPlaceOf(`"${"x".repeat(100)}\u0001b"`)],
     ["DEL", inPlaceOf('"a\u007fb"')],
-    ["an escape that is none", inPlaceOf('"a\\xb"')],
+    ["an invalid escape", inPlaceOf('"a\\xb"')],
     ["an escape of a quote at its end", inPlaceOf('"a\\"')],
     ["half an escape", inPlaceOf('"a\\u00"')],
     ["half a surrogate pair, escaped", inPlaceOf('"\\ud83d"')],

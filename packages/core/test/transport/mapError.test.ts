@@ -21,7 +21,7 @@ const bytes = (text: string, end: (socket: Socket) => void = (socket) => socket.
 const askAt = (baseUrl: string) => Effect.flatMap(clientOf({ baseUrl }), (client) => client.createChatCompletion(request))
 
 describe("a connection", () => {
-  it.live("that is refused fails with its origin and code", () =>
+  it.live("fails with ConnectFailed, its origin and code if it is refused", () =>
     Effect.gen(function* () {
       const baseUrl = yield* nowhere
       const { error, reason } = yield* failure(askAt(baseUrl), "ConnectFailed")
@@ -31,7 +31,7 @@ describe("a connection", () => {
     })
   )
 
-  it.live("to an unknown host fails to connect", () =>
+  it.live("fails with ConnectFailed if the host is unknown", () =>
     Effect.gen(function* () {
       const { reason } = yield* failure(askAt("http://no-such-host.invalid"), "ConnectFailed")
       assert.strictEqual(reason.origin, "http://no-such-host.invalid")
@@ -41,7 +41,7 @@ describe("a connection", () => {
   it.live.each<[string, (socket: Socket) => void]>([
     ["closed", (socket) => socket.end()],
     ["reset", (socket) => socket.resetAndDestroy()]
-  ])("that is %s before the headers is lost, and retryable", ([, end]) =>
+  ])("fails with a retryable ConnectionLost if it is %s before the headers", ([, end]) =>
     Effect.gen(function* () {
       const { error, reason } = yield* failure(askAt(yield* serveBytes(end)), "ConnectionLost")
       assert.strictEqual(reason.phase, "headers")
@@ -50,11 +50,11 @@ describe("a connection", () => {
   )
 
   it.live.each<[string, string, (socket: Socket) => void]>([
-    ["closed before the length it promised", `${head}content-length: 500\r\n\r\n{"id":"c`, (socket) => socket.end()],
+    ["closed before its content-length", `${head}content-length: 500\r\n\r\n{"id":"c`, (socket) => socket.end()],
     ["closed before its last chunk", `${head}transfer-encoding: chunked\r\n\r\n8\r\n{"id":"c\r\n`, (socket) => socket.end()],
     ["reset", `${head}content-length: 500\r\n\r\n{"id":"c`, (socket) => setTimeout(() => socket.resetAndDestroy(), 20)],
-    ["framed wrong", `${head}transfer-encoding: chunked\r\n\r\nzz\r\n{"id":"c\r\n`, (socket) => socket.end()]
-  ])("that is %s is lost in the body", ([, text, end]) =>
+    ["framed wrongly", `${head}transfer-encoding: chunked\r\n\r\nzz\r\n{"id":"c\r\n`, (socket) => socket.end()]
+  ])("fails with ConnectionLost in the body if it is %s", ([, text, end]) =>
     Effect.gen(function* () {
       const { error, reason } = yield* failure(askAt(yield* bytes(text, end)), "ConnectionLost")
       assert.strictEqual(reason.phase, "body")
@@ -62,13 +62,13 @@ describe("a connection", () => {
     })
   )
 
-  it.live("that responds with something else than HTTP is lost", () =>
+  it.live("fails with ConnectionLost if the server does not speak HTTP", () =>
     Effect.gen(function* () {
       yield* failure(askAt(yield* bytes("SSH-2.0-OpenSSH_9.6\r\n")), "ConnectionLost")
     })
   )
 
-  it.live("may end a body without a length", () =>
+  it.live("delivers a body that ends with the connection", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* askAt(yield* bytes(`${head}\r\n${JSON.stringify(completion)}`)), completion)
     })
@@ -145,7 +145,7 @@ const known: ReadonlyArray<readonly [runtime: string, cause: Error, tag: Paradig
 ]
 
 describe("the exception of a runtime", () => {
-  it.each(known)("is known: %s", (_, cause, tag) => {
+  it.each(known)("maps to its reason: %s", (_, cause, tag) => {
     const reason = reasonOf(cause)
     assert.strictEqual(reason._tag, tag)
     assert.isTrue(reason.isRetryable)
@@ -162,11 +162,11 @@ describe("the exception of a runtime", () => {
     assert.deepStrictEqual([reasonOf(cause)._tag, reasonOf(cause).isRetryable], ["TlsFailed", false])
   })
 
-  it.each(["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT"])("is a timeout to connect: %s", (code) => {
+  it.each(["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT"])("maps to Timeout of connect: %s", (code) => {
     assert.strictEqual(reasonOf(fetchFailed(code)).message, "No connection within 10s (timeouts.connect)")
   })
 
-  it.each(["NotCapable", "PermissionDenied"])("is a missing permission: %s", (name) => {
+  it.each(["NotCapable", "PermissionDenied"])("maps to a missing permission: %s", (name) => {
     assert.match(reasonOf(error("Requires net access", {}, name)).message, /^baseUrl .*--allow-net/)
   })
 
@@ -176,7 +176,7 @@ describe("the exception of a runtime", () => {
     ["a code that is not one of a connection", error("no", { code: "ERR_INVALID_ARG_TYPE" }), "TypeError: no"],
     ["an abort that is not ours", new DOMException("This operation was aborted", "AbortError"), "AbortError: This operation was aborted"],
     ["a text", "no", "Error: no"],
-    ["nothing", undefined, "Error: undefined"],
+    ["undefined", undefined, "Error: undefined"],
     ["an object", { status: 1 }, "Error: an object"]
   ])("is unknown, not retryable, and kept as cause: %s", (_, cause, message) => {
     for (const phase of ["headers", "body"] as const) {
@@ -188,7 +188,7 @@ describe("the exception of a runtime", () => {
     }
   })
 
-  it("is kept without the key that it quotes", () => {
+  it("is kept as cause without the key", () => {
     const cause = Object.assign(new TypeError(`Headers.append: "Bearer ${key}" is an invalid header value.`), { request: { key } })
     assertSecret(reasonOf(cause), key)
     assert.include(reasonOf(cause).message, '"Bearer <redacted>"')

@@ -11,10 +11,10 @@ import { type Decompressor, decompressor } from "./decompression.ts"
 type Reads = Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, TransportError>
 type Headers = Readonly<Record<string, string | ReadonlyArray<string> | undefined>>
 
-// Bytes that may wait for the reader before the socket is paused.
+// Maximum number of buffered bytes before the socket is paused.
 const highWaterMark = 64 * 1024
 
-// undici has no code of its own for a proxy that refuses.
+// undici has no code for the refusal of a proxy.
 const refusedByProxy = /^Proxy .*\((\d{3})\)/
 
 const failure = (cause: unknown): TransportError => {
@@ -108,7 +108,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
     const isPaused = this.#queued > highWaterMark
     this.#queue = []
     this.#queued = 0
-    // May deliver more bytes at once.
+    // May deliver further bytes synchronously.
     if (isPaused) this.#controller?.resume()
     return Effect.succeed(reads)
   }

@@ -1,4 +1,4 @@
-// Bodies as they were before they were compressed. The client asks for no compression, but proxies compress all the same.
+// Decompresses bodies. The client does not request compression, but proxies may compress without a request.
 import type { Transform } from "node:stream"
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from "node:zlib"
 
@@ -21,14 +21,14 @@ export interface Sink {
 export interface Decompressor {
   readonly write: (bytes: Uint8Array) => void
   readonly end: () => void
-  /** Passes on what was decompressed so far, and then the error. */
+  /** Emits the bytes that were decompressed before the error, then the error. */
   readonly fail: (error: Error) => void
   readonly destroy: () => void
 }
 
 /**
- * The decompressor for a `content-encoding`, which lists encodings in the order in which they were applied. `undefined` if there is nothing to
- * decompress or an encoding is unknown.
+ * The decompressor for a `content-encoding`, which lists encodings in the order in which they were applied. `undefined` when the body is
+ * not compressed or an encoding is unknown.
  */
 export const decompressor = (contentEncoding: string | undefined, sink: Sink): Decompressor | undefined => {
   const encodings = (contentEncoding ?? "")

@@ -1,4 +1,4 @@
-// Which dispatcher sends the requests: the caller's, one through a proxy, or a pool of connections.
+// Selects the dispatcher of the requests: the caller's, a proxy agent, or a pool of connections.
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -22,6 +22,8 @@ export const make = (options: ConnectionOptions, connectTimeout: number): Effect
   if (dispatcher !== undefined && typeof dispatcher?.dispatch !== "function") {
     return Effect.fail(invalid("dispatcher", "must be a dispatcher of undici"))
   }
+  const other = optionNames.find((name) => name !== "dispatcher" && options[name] !== undefined)
+  if (dispatcher !== undefined && other !== undefined) return Effect.fail(invalid(other, "cannot be combined with dispatcher"))
   if (dispatcher !== undefined) return Effect.succeed(dispatcher as Dispatcher)
   const tls = Object.fromEntries(Object.entries({ ca, cert, key }).filter(([, value]) => value !== undefined))
   const open = async (): Promise<Dispatcher> => {
