@@ -111,4 +111,4 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  */
 export const connect = (options: ParadigmClient.ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
   // The environment may have the key.
-  ParadigmPromise.make(ParadigmClient.layerWith(transport, options as ParadigmClient.Options, { ...runtime, environment }))
+  ParadigmPromise.make(ParadigmClient.makeWith(transport, options as ParadigmClient.Options, { ...runtime, environment }))

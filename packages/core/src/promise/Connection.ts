@@ -1,16 +1,14 @@
 // The calls of a client for people without Effect, and what they hold until it is closed.
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
-import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
-import { type CallOptions, ParadigmClient, type ResponseInfo } from "../ParadigmClient.ts"
+import type { CallOptions, ResponseInfo, Service } from "../ParadigmClient.ts"
 import { Closed, isParadigmError, ParadigmError } from "../ParadigmError.ts"
 import type { CallPromise, ChunkStream, PromiseCallOptions } from "../ParadigmPromise.ts"
 import { OpenStream } from "./OpenStream.ts"
@@ -61,22 +59,22 @@ const toCallPromise = <A>(reply: Promise<Reply<A>>): CallPromise<A> => {
 }
 
 export class Connection {
-  readonly #layer: Layer.Layer<ParadigmClient, ParadigmError>
+  readonly #make: Effect.Effect<Service, ParadigmError, Scope.Scope>
   readonly #all = Scope.makeUnsafe()
   // The last one is closed first: calls and their streams before what they run on.
   readonly #resources = Scope.forkUnsafe(this.#all)
   readonly #calls = Scope.forkUnsafe(this.#all)
-  #building: Fiber.Fiber<Context.Context<ParadigmClient>, ParadigmError> | undefined
+  #building: Fiber.Fiber<Service, ParadigmError> | undefined
   #isClosed = false
 
-  constructor(layer: Layer.Layer<ParadigmClient, ParadigmError>) {
-    this.#layer = layer
+  constructor(make: Effect.Effect<Service, ParadigmError, Scope.Scope>) {
+    this.#make = make
   }
 
   // All calls wait for the same build, which goes on when one of them is aborted.
   readonly #client = Effect.suspend(() => {
-    const start = () => Effect.runFork(Layer.buildWithScope(this.#layer, this.#resources), { onFiberStart: Fiber.runIn(this.#calls) })
-    return Effect.flatMap(Fiber.join((this.#building ??= start())), (context) => Effect.provideContext(ParadigmClient, context))
+    const make = Effect.provideService(this.#make, Scope.Scope, this.#resources)
+    return Fiber.join((this.#building ??= Effect.runFork(make, { onFiberStart: Fiber.runIn(this.#calls) })))
   })
 
   create(
@@ -127,7 +125,7 @@ export class Connection {
       })
       return yield* open.pipe(
         Effect.provideService(Scope.Scope, scope),
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
       )
     })
   }

@@ -28,7 +28,7 @@ const readBeginning = ({ reads }: OpenResponse): Effect.Effect<string> =>
     return more.pipe(
       Effect.timeoutOption("2 seconds"),
       // `Effect.ignore` would add all of logging to a page.
-      Effect.result,
+      Effect.exit,
       Effect.map(() => text)
     )
   })

@@ -45,7 +45,9 @@ export const send = Effect.fnUntraced(function* (
       Effect.mapError((error) => new ParadigmError({ reason: fromTransport(error, "headers", failing) }))
     )
   )
-  const response = yield* timed(answered, "headers", limits.headers).pipe(Effect.onError(() => close))
+  const response = yield* timed(answered, "headers", limits.headers).pipe(
+    Effect.onExit((exit) => (Exit.isFailure(exit) ? close : Effect.void))
+  )
   const pull = yield* Channel.toPullScoped(Stream.toChannel(response.stream), scope)
   return {
     status: response.status,
