@@ -69,8 +69,10 @@ export const timed = <A, E, R>(
   limit: number
 ): Effect.Effect<A, E | ParadigmError, R> =>
   Number.isFinite(limit)
-    ? Effect.timeoutOrElse(effect, {
-        duration: limit,
-        orElse: () => Effect.fail(new ParadigmError({ reason: new Timeout({ stage, limit: Duration.millis(limit) }) }))
-      })
+    ? Effect.raceFirst(
+        effect,
+        Effect.flatMap(Effect.sleep(limit), () =>
+          Effect.fail(new ParadigmError({ reason: new Timeout({ stage, limit: Duration.millis(limit) }) }))
+        )
+      )
     : effect
