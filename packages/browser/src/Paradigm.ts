@@ -51,7 +51,7 @@ const runtime: ParadigmClient.Runtime = { options: ["allowKeyInBrowser"] }
 
 const refused = /* @__PURE__ */ new InvalidConfiguration({
   option: "allowKeyInBrowser",
-  detail: "is not set: everybody who opens the page can read the key; set it to true if that is intended"
+  detail: "must be true: everybody who opens the page can read the key"
 })
 
 const make = (options: Options): Effect.Effect<ParadigmClient.Service, ParadigmError> =>

@@ -149,12 +149,12 @@ const invalid = (detail: string, path: string, problem: string) =>
 
 // A plain copy of a request, validated, without its nulls. What is validated is what is written: members are read once.
 const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Result.Result<ChatCompletionRequest, InvalidRequest> => {
-  const copies = Result.all(
-    [request, extraBody].map((part) => snapshot(part, (path, value) => path === "seed" && typeof value === "bigint"))
+  const isSeed = (path: string, value: unknown) => path === "seed" && typeof value === "bigint"
+  const plain = Result.flatMap(snapshot(request, isSeed), (plain) =>
+    Result.map(snapshot(extraBody, isSeed), (extra) => (Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain))
   )
-  if (Result.isFailure(copies)) return invalid("it has no JSON form", copies.failure.path, copies.failure.problem)
-  const [plain, extra] = copies.success
-  const decoded = decode(Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain)
+  if (Result.isFailure(plain)) return invalid("it has no JSON form", plain.failure.path, plain.failure.problem)
+  const decoded = decode(plain.success)
   if (Result.isFailure(decoded)) return decoded
   const { seed } = decoded.success
   if (typeof seed === "number" && !Number.isSafeInteger(seed)) {
