@@ -6,7 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
-import { add, join } from "./errors/FieldErrors.ts"
+import { add, beginningOf, join } from "./errors/FieldErrors.ts"
 import {
   excerpt,
   Forbidden,
@@ -55,10 +55,7 @@ const parse = (text: string): unknown => {
 const maxText = 500
 
 // Text of the server, bounded for a message.
-const text = (value: unknown): string | undefined => {
-  if (typeof value !== "string" || value === "") return undefined
-  return value.length > maxText ? `${value.slice(0, maxText - 1)}…` : value
-}
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? beginningOf(value, maxText) : undefined)
 
 // Problems as servers list them: texts, or `{error, detail}` each.
 const problemOf = (value: unknown): string | undefined =>

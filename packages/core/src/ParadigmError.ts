@@ -14,7 +14,7 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, CompletionUsage } from "./ChatCompletion.ts"
-import { describeFields, type Fields } from "./errors/FieldErrors.ts"
+import { beginningOf, describeFields, type Fields } from "./errors/FieldErrors.ts"
 
 const bracketed = (fields: Fields) => (Object.keys(fields).length === 0 ? "" : ` [${describeFields(fields)}]`)
 
@@ -699,4 +699,4 @@ export const isParadigmError = (value: unknown): value is ParadigmError => typeo
  * @category formatting
  * @since 0.1.0
  */
-export const excerpt = (text: string): string => (text.length <= 4096 ? text : `${text.slice(0, 4095)}…`)
+export const excerpt = (text: string): string => beginningOf(text, 4096)

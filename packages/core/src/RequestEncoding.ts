@@ -151,7 +151,9 @@ const invalid = (detail: string, path: string, problem: string) =>
 const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Result.Result<ChatCompletionRequest, InvalidRequest> => {
   const isSeed = (path: string, value: unknown) => path === "seed" && typeof value === "bigint"
   const plain = Result.flatMap(snapshot(request, isSeed), (plain) =>
-    Result.map(snapshot(extraBody, isSeed), (extra) => (Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain))
+    Result.map(snapshot(extraBody, isSeed), (extra) =>
+      Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain
+    )
   )
   if (Result.isFailure(plain)) return invalid("it has no JSON form", plain.failure.path, plain.failure.problem)
   const decoded = decode(plain.success)

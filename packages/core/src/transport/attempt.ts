@@ -42,7 +42,7 @@ export const send = Effect.fnUntraced(function* (
     transport({ ...request, headers: { ...headers, ...trace } }).pipe(
       Effect.provideService(Scope.Scope, scope),
       // Inside the span, which must not record what a platform's exception quotes.
-      Effect.mapError((error) => new ParadigmError({ reason: fromTransport(error, "headers", failing) }))
+      Effect.catch((error) => Effect.fail(new ParadigmError({ reason: fromTransport(error, "headers", failing) })))
     )
   )
   const response = yield* timed(answered, "headers", limits.headers).pipe(
