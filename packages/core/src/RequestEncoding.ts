@@ -147,9 +147,10 @@ export type ExtraBody = Readonly<Record<string, unknown>>
 const invalid = (detail: string, path: string, problem: string) =>
   Result.fail(new InvalidRequest({ detail, fields: { [path]: [problem] } }))
 
+const isSeed = (path: string, value: unknown) => path === "seed" && typeof value === "bigint"
+
 // A plain copy of a request, validated, without its nulls. What is validated is what is written: members are read once.
 const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Result.Result<ChatCompletionRequest, InvalidRequest> => {
-  const isSeed = (path: string, value: unknown) => path === "seed" && typeof value === "bigint"
   const plain = Result.flatMap(snapshot(request, isSeed), (plain) =>
     Result.map(snapshot(extraBody, isSeed), (extra) =>
       Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain

@@ -1,6 +1,5 @@
 // Keeps API keys out of errors. A server may send back what it was sent: in a body, in a header, escaped or encoded. Errors are searched when they
 // are finished, not the texts they are made of.
-import * as Redacted from "effect/Redacted"
 import type { Anomaly } from "../Anomaly.ts"
 import type { AttemptRecord, ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
 
@@ -64,10 +63,9 @@ export class Secrets {
     this.#others = others
   }
 
-  add(key: Redacted.Redacted | string): void {
-    const value = Redacted.isRedacted(key) ? Redacted.value(key) : key
-    if (value === "" || this.#keys.includes(value)) return
-    this.#keys = [...this.#keys, value].slice(-maxKeys)
+  add(key: string): void {
+    if (key === "" || this.#keys.includes(key)) return
+    this.#keys = [...this.#keys, key].slice(-maxKeys)
     this.#pattern = undefined
   }
 

@@ -15,7 +15,8 @@ interface Fragment {
   readonly input?: string | null | undefined
 }
 
-const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
+/** Whether a value is a text that is not empty. */
+export const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
 /** Name and arguments of a call. */
 export class CallText {
@@ -49,7 +50,7 @@ class Call extends CallText {
   /** Whether a fragment that seems to continue this call begins another one: it has another id, or no index and a name. */
   isFollowedBy({ custom, function: called, id }: ToolCallDelta, isPlaced: boolean): boolean {
     if (isText(id) && this.id !== "") return id !== this.id
-    return !isPlaced && this.name !== "" && isText((called ?? (custom as Fragment | undefined))?.name)
+    return !isPlaced && this.name !== "" && isText((called ?? custom)?.name)
   }
 
   addAll(fragment: ToolCallDelta): void {
