@@ -7,9 +7,10 @@ import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { build, type Metafile } from "esbuild"
 
+// The Effect program imports each module by its path: esbuild keeps every member of a namespace that an index exports.
 const programs = {
   effect: `
-    import { Paradigm } from "@paradigm-effect/browser"
+    import * as Paradigm from "@paradigm-effect/browser/Paradigm"
     import * as Effect from "effect/Effect"
     import * as Stream from "effect/Stream"
     const program = Effect.gen(function* () {

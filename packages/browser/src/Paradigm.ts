@@ -51,8 +51,13 @@ const runtime: ParadigmClient.Runtime = { options: ["allowKeyInBrowser"] }
 
 const refused = /* @__PURE__ */ new InvalidConfiguration({
   option: "allowKeyInBrowser",
-  detail: "is not set: everybody who opens the page can read the key; set it to true if that is intended"
+  detail: "must be true: everybody who opens the page can read the key"
 })
+
+const make = (options: Options): Effect.Effect<ParadigmClient.Service, ParadigmError> =>
+  Effect.flatMap(ParadigmClient.makeWith(transport, options, runtime), (client) =>
+    options.allowKeyInBrowser === true ? Effect.succeed(client) : Effect.fail(new ParadigmError({ reason: refused }))
+  )
 
 /**
  * Creates the layer of a client. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown, and unless
@@ -84,12 +89,7 @@ const refused = /* @__PURE__ */ new InvalidConfiguration({
  * @since 0.1.0
  */
 export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  Layer.effect(
-    ParadigmClient.ParadigmClient,
-    Effect.flatMap(ParadigmClient.makeWith(transport, options, runtime), (client) =>
-      options.allowKeyInBrowser === true ? Effect.succeed(client) : Effect.fail(new ParadigmError({ reason: refused }))
-    )
-  )
+  Layer.effect(ParadigmClient.ParadigmClient, make(options))
 
 /**
  * Creates a client with promises and async iterables.
@@ -116,4 +116,4 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(layer(options))
+export const connect = (options: Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(make(options))

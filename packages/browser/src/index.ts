@@ -1,2 +1,2 @@
-export * from "@paradigm-effect/core"
 export * as Paradigm from "./Paradigm.ts"
+export * from "@paradigm-effect/core"

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import { beginningOf } from "./errors/FieldErrors.ts"
 import { jsonText } from "./json/jsonText.ts"
 
 /**
@@ -75,7 +76,7 @@ export interface Anomaly {
 const maxText = 200
 const maxListed = 20
 
-const bounded = (text: string) => (text.length <= maxText ? text : `${text.slice(0, maxText - 1)}…`)
+const bounded = (text: string) => beginningOf(text, maxText)
 
 /**
  * The anomalies of one response. Repetitions of a repair at the same path are counted, not listed again. The list has at most 20 anomalies,

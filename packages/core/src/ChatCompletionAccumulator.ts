@@ -21,8 +21,6 @@ import { CallText, ToolCalls, unplaced } from "./stream/toolCalls.ts"
 type ChunkChoice = ChatCompletionChunk["choices"][number]
 type Fields = Readonly<Record<string, unknown>>
 
-const isGiven = (value: unknown) => value !== undefined && value !== null
-
 class Choice {
   readonly index: number
   role: string | undefined = undefined
@@ -62,7 +60,7 @@ class Choice {
           this.lists.add(name, part[name])
           break
         default:
-          if (isGiven(fields[name])) this.rest.set(name, fields[name])
+          if (Predicate.isNotNullish(fields[name])) this.rest.set(name, fields[name])
       }
     }
   }
@@ -183,7 +181,7 @@ export class ChatCompletionAccumulator {
           if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
           break
         default:
-          if (isGiven(fields[name])) this.#rest.set(name, fields[name])
+          if (Predicate.isNotNullish(fields[name])) this.#rest.set(name, fields[name])
       }
     }
     let corrected = chunk

@@ -6,7 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
-import { add, join } from "./errors/FieldErrors.ts"
+import { add, beginningOf, join } from "./errors/FieldErrors.ts"
 import {
   excerpt,
   Forbidden,
@@ -55,10 +55,7 @@ const parse = (text: string): unknown => {
 const maxText = 500
 
 // Text of the server, bounded for a message.
-const text = (value: unknown): string | undefined => {
-  if (typeof value !== "string" || value === "") return undefined
-  return value.length > maxText ? `${value.slice(0, maxText - 1)}…` : value
-}
+const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? beginningOf(value, maxText) : undefined)
 
 // Problems as servers list them: texts, or `{error, detail}` each.
 const problemOf = (value: unknown): string | undefined =>
@@ -247,8 +244,6 @@ export const toReason = ({ body, headers, model, now, status, url }: RawErrorRes
   return new Maintenance({ ...about, detail: text(reason) ?? detail, mode: text(mode), startedAt: text(started_at) })
 }
 
-const isGiven = (value: unknown) => value !== undefined && value !== null
-
 const isFaultyChoice = (choice: unknown): boolean =>
   Predicate.isObject(choice) && (Boolean(choice["error"]) || choice["finish_reason"] === "error")
 
@@ -282,17 +277,20 @@ const unescapedError = /^\s*\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?\s*$/
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
   const body: Body = Predicate.isObject(value) ? value : {}
   const { choices, object, x_groq } = body
-  const hasChoices = isGiven(choices)
+  const hasChoices = Predicate.isNotNullish(choices)
   const error = body["error"] ?? (Predicate.isObject(x_groq) ? x_groq["error"] : undefined)
   const words = value === undefined ? unescapedError.exec(source.slice(0, 4096))?.[1] : undefined
   const isError =
-    (hasChoices ? Boolean(error) : isGiven(error) || isErrorBody(body)) || object === "error" || event === "error" || words !== undefined
+    (hasChoices ? Boolean(error) : Predicate.isNotNullish(error) || isErrorBody(body)) ||
+    object === "error" ||
+    event === "error" ||
+    words !== undefined
   const choice: unknown = Array.isArray(choices) ? choices.find(isFaultyChoice) : undefined
   if (!isError && choice === undefined) return undefined
   const reading: Reading = !isError
     ? readObject(choice as Body)
     : Predicate.isObject(value)
-      ? readObject(isGiven(error) ? { ...body, error } : body)
+      ? readObject(Predicate.isNotNullish(error) ? { ...body, error } : body)
       : read(source)
   const { code, detail, docUrl, param, status, type } = reading
   return new StreamFault({

@@ -197,7 +197,7 @@ export const makeWith = Effect.fnUntraced(function* (
         })
       )
     return yield* timed(call.retries.run(attempt), "total", limits.total).pipe(
-      Effect.mapError((error) => call.toError(error)),
+      Effect.catch(call.fail),
       Effect.onExit((exit) =>
         Exit.isSuccess(exit) ? call.end(exit, exit.value.completion, exit.value.response.anomalies) : call.end(exit, undefined)
       )
@@ -219,7 +219,7 @@ export const makeWith = Effect.fnUntraced(function* (
       } satisfies Source
     }))
     const { response, source } = yield* timed(open, "total", limits.total).pipe(
-      Effect.mapError((error) => call.toError(error)),
+      Effect.catch(call.fail),
       Effect.onExit((exit) => (Exit.isFailure(exit) ? call.end(exit, undefined) : Effect.void))
     )
     const reader = new ChunkReader(source, {

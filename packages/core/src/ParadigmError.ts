@@ -14,28 +14,12 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type { Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, CompletionUsage } from "./ChatCompletion.ts"
-import { describeFields, type Fields } from "./errors/FieldErrors.ts"
+import { beginningOf, describeFields, type Fields } from "./errors/FieldErrors.ts"
 
 const bracketed = (fields: Fields) => (Object.keys(fields).length === 0 ? "" : ` [${describeFields(fields)}]`)
 
-const units = [
-  ["d", 86_400_000],
-  ["h", 3_600_000],
-  ["m", 60_000],
-  ["s", 1000],
-  ["ms", 1]
-] as const
-
-// For example `1m 30s`. `Duration.format` returns the same text with four times the code.
-const spelled = (duration: Duration.Duration): string => {
-  let rest = Math.round(Duration.toMillis(duration))
-  const parts: Array<string> = []
-  for (const [unit, size] of units) {
-    if (rest >= size) parts.push(`${Math.floor(rest / size)}${unit}`)
-    rest %= size
-  }
-  return parts.join(" ") || "0s"
-}
+// For example `1.5s`. `Duration.format` needs ten times the code.
+const inSeconds = (duration: Duration.Duration) => `${Duration.toMillis(duration) / 1000}s`
 
 const quoted = (detail: string | undefined) => (detail === undefined || detail === "" ? "" : `: ${detail}`)
 
@@ -116,14 +100,6 @@ export class TlsFailed extends Data.TaggedError("TlsFailed")<{
   }
 }
 
-const stages = {
-  connect: "No connection",
-  headers: "No response headers",
-  firstChunk: "No first chunk",
-  idle: "No further chunk",
-  total: "No complete response"
-}
-
 /**
  * A stage took longer than its limit. Only `connect` is retried, because later stages may have cost the server work. Raise
  * `timeouts.<stage>` if the server needs more time.
@@ -137,7 +113,7 @@ export class Timeout extends Data.TaggedError("Timeout")<{
 }> {
   readonly isRetryable: boolean = this.stage === "connect"
   override get message(): string {
-    return `${stages[this.stage]} within ${spelled(this.limit)} (timeouts.${this.stage})`
+    return `The call took longer than timeouts.${this.stage} (${inSeconds(this.limit)})`
   }
 }
 
@@ -155,8 +131,7 @@ export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
 }> {
   readonly isRetryable: boolean = this.phase === "headers"
   override get message(): string {
-    const when = this.phase === "headers" ? "before the response began" : "in the middle of the response"
-    return `The connection was lost ${when}${inBrackets(this.code)}`
+    return `The connection was lost ${this.phase === "headers" ? "before" : "during"} the response${inBrackets(this.code)}`
   }
 }
 
@@ -175,7 +150,7 @@ export class TransportFailed extends Data.TaggedError("TransportFailed")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `Unknown exception of the transport: ${this.exception}${this.cause instanceof Error ? quoted(this.cause.message) : ""}`
+    return `Unknown exception: ${this.exception}${this.cause instanceof Error ? quoted(this.cause.message) : ""}`
   }
 }
 
@@ -328,7 +303,7 @@ export class RateLimited extends Data.TaggedError("RateLimited")<
 > {
   readonly isRetryable = true
   override get message(): string {
-    return `${answered("Too many requests", this)}${this.retryAfter === undefined ? "" : `; retry after ${spelled(this.retryAfter)}`}`
+    return `${answered("Too many requests", this)}${this.retryAfter === undefined ? "" : `; retry after ${inSeconds(this.retryAfter)}`}`
   }
 }
 
@@ -407,11 +382,10 @@ export class StreamTruncated extends Data.TaggedError("StreamTruncated")<{
 }> {
   readonly isRetryable = false
   override get message(): string {
-    if (this.chunks === 0) {
-      return `The stream ended ${this.isDone === true ? "with [DONE] " : ""}before its first chunk${quoted(this.excerpt?.trim().slice(0, 200))}`
-    }
-    if (this.isDone !== true) return `The stream ended after ${this.chunks} chunks, before the completion was finished`
-    return `The stream ended with [DONE] after ${this.chunks} chunks without a finish reason; see the option acceptUnfinished`
+    const { chunks, excerpt, isDone } = this
+    const end = `The stream ended${isDone === true ? " with [DONE]" : ""} after ${chunks} chunks`
+    if (chunks === 0) return end + quoted(excerpt?.trim().slice(0, 200))
+    return `${end} without a finish reason${isDone === true ? "; see the option acceptUnfinished" : ""}`
   }
 }
 
@@ -448,7 +422,7 @@ export class Aborted extends Data.TaggedError("Aborted")<{
 }> {
   readonly isRetryable = true
   override get message(): string {
-    return "The model server aborted the generation (finish_reason abort); the answer is incomplete"
+    return "The model server aborted the generation (finish_reason abort)"
   }
 }
 
@@ -731,4 +705,4 @@ export const isParadigmError = (value: unknown): value is ParadigmError => typeo
  * @category formatting
  * @since 0.1.0
  */
-export const excerpt = (text: string): string => (text.length <= 4096 ? text : `${text.slice(0, 4095)}…`)
+export const excerpt = (text: string): string => beginningOf(text, 4096)

@@ -4,9 +4,10 @@
  *
  * @since 0.1.0
  */
-import type * as Layer from "effect/Layer"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
-import type { CallOptions, ParadigmClient, ResponseInfo } from "./ParadigmClient.ts"
+import type { CallOptions, ResponseInfo, Service } from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 import { Connection } from "./promise/Connection.ts"
 
@@ -81,18 +82,19 @@ export interface ParadigmPromise extends AsyncDisposable {
 }
 
 /**
- * Creates a client with promises from a layer, which it builds. Throws `InvalidConfiguration` when an option is missing, wrong or unknown.
+ * Creates a client with promises from an effect that makes a client, and runs the effect. `close` closes its scope. Throws
+ * `InvalidConfiguration` when an option is missing, wrong or unknown.
  *
  * @example
  * ```ts
  * import { ParadigmClient, ParadigmPromise, Transport } from "@paradigm-effect/core"
  *
- * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
+ * const client = ParadigmClient.makeWith(Transport.fromFetch(), {
  *   apiKey: process.env.PARADIGM_API_KEY ?? "",
  *   baseUrl: process.env.PARADIGM_BASE_URL
  * })
  *
- * await using paradigm = ParadigmPromise.make(layer)
+ * await using paradigm = ParadigmPromise.make(client)
  * const completion = await paradigm.chat.completions.create({
  *   model: "alfred-4.2",
  *   messages: [{ role: "user", content: "Say hello" }]
@@ -103,8 +105,8 @@ export interface ParadigmPromise extends AsyncDisposable {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (layer: Layer.Layer<ParadigmClient, ParadigmError>): ParadigmPromise => {
-  const connection = new Connection(layer)
+export const make = (client: Effect.Effect<Service, ParadigmError, Scope.Scope>): ParadigmPromise => {
+  const connection = new Connection(client)
   function create(request: ChatCompletionRequest & { readonly stream: true }, options?: PromiseCallOptions): CallPromise<ChunkStream>
   function create(
     request: ChatCompletionRequest & { readonly stream?: false | null | undefined },

@@ -147,14 +147,17 @@ export type ExtraBody = Readonly<Record<string, unknown>>
 const invalid = (detail: string, path: string, problem: string) =>
   Result.fail(new InvalidRequest({ detail, fields: { [path]: [problem] } }))
 
+const isSeed = (path: string, value: unknown) => path === "seed" && typeof value === "bigint"
+
 // A plain copy of a request, validated, without its nulls. Members are read once, so that the validated value is the written one.
 const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Result.Result<ChatCompletionRequest, InvalidRequest> => {
-  const copies = Result.all(
-    [request, extraBody].map((part) => snapshot(part, (path, value) => path === "seed" && typeof value === "bigint"))
+  const plain = Result.flatMap(snapshot(request, isSeed), (plain) =>
+    Result.map(snapshot(extraBody, isSeed), (extra) =>
+      Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain
+    )
   )
-  if (Result.isFailure(copies)) return invalid("it has no JSON form", copies.failure.path, copies.failure.problem)
-  const [plain, extra] = copies.success
-  const decoded = decode(Predicate.isObject(plain) && Predicate.isObject(extra) ? { ...plain, ...extra } : plain)
+  if (Result.isFailure(plain)) return invalid("it has no JSON form", plain.failure.path, plain.failure.problem)
+  const decoded = decode(plain.success)
   if (Result.isFailure(decoded)) return decoded
   const { seed } = decoded.success
   if (typeof seed === "number" && !Number.isSafeInteger(seed)) {

@@ -63,25 +63,25 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     }
   ],
   Timeout: [
-    ["connect", "No connection", true],
-    ["headers", "No response headers", false],
-    ["firstChunk", "No first chunk", false],
-    ["idle", "No further chunk", false],
-    ["total", "No complete response", false]
-  ].map(([stage, failure, isRetryable]) => ({
+    ["connect", true],
+    ["headers", false],
+    ["firstChunk", false],
+    ["idle", false],
+    ["total", false]
+  ].map(([stage, isRetryable]) => ({
     reason: new Errors.Timeout({ stage: stage as Errors.Timeout["stage"], limit: Duration.seconds(90) }),
-    message: `${failure} within 1m 30s (timeouts.${stage})`,
+    message: `The call took longer than timeouts.${stage} (90s)`,
     isRetryable: isRetryable === true
   })),
   ConnectionLost: [
     {
       reason: new Errors.ConnectionLost({ phase: "headers", code: "ECONNRESET" }),
-      message: "The connection was lost before the response began (ECONNRESET)",
+      message: "The connection was lost before the response (ECONNRESET)",
       isRetryable: true
     },
     {
       reason: new Errors.ConnectionLost({ phase: "body", code: undefined }),
-      message: "The connection was lost in the middle of the response",
+      message: "The connection was lost during the response",
       isRetryable: false
     }
   ],
@@ -135,19 +135,19 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
   TransportFailed: [
     {
       reason: new Errors.TransportFailed({ phase: "headers", exception: "TypeError", cause: new TypeError("boom") }),
-      message: "Unknown exception of the transport: TypeError: boom",
+      message: "Unknown exception: TypeError: boom",
       isRetryable: false
     },
     {
       reason: new Errors.TransportFailed({ phase: "body", exception: "TypeError" }),
-      message: "Unknown exception of the transport: TypeError",
+      message: "Unknown exception: TypeError",
       isRetryable: false
     }
   ],
   Aborted: [
     {
       reason: new Errors.Aborted({ choices: [0] }),
-      message: "The model server aborted the generation (finish_reason abort); the answer is incomplete",
+      message: "The model server aborted the generation (finish_reason abort)",
       isRetryable: true
     }
   ],
@@ -212,12 +212,12 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
   StreamTruncated: [
     {
       reason: new Errors.StreamTruncated({ chunks: 0 }),
-      message: "The stream ended before its first chunk",
+      message: "The stream ended after 0 chunks",
       isRetryable: false
     },
     {
       reason: new Errors.StreamTruncated({ chunks: 3 }),
-      message: "The stream ended after 3 chunks, before the completion was finished",
+      message: "The stream ended after 3 chunks without a finish reason",
       isRetryable: false
     },
     {

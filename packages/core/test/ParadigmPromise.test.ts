@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import { getEventListeners } from "node:events"
 import type { ServerResponse } from "node:http"
@@ -16,7 +15,7 @@ import { type Answer, begin, chunk, completion, event, fetchClient, json, key, r
 const streamed = { ...request, stream: true } as const
 
 const connect = (baseUrl: string, options: Partial<ParadigmClient.Options> = {}) =>
-  ParadigmPromise.make(ParadigmClient.layer({ apiKey: key, baseUrl, retry: false, ...options }).pipe(Layer.provide(fetchClient)))
+  ParadigmPromise.make(Effect.provide(ParadigmClient.make({ apiKey: key, baseUrl, retry: false, ...options }), fetchClient))
 
 interface Meeting {
   readonly paradigm: ParadigmPromise.ParadigmPromise

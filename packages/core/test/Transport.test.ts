@@ -104,6 +104,43 @@ describe("a connection over fetch", () => {
       yield* (yield* Queue.take(requests)).closed
     })
   )
+
+  const streamOf = (body: ReadableStream<string>) =>
+    new Response(body.pipeThrough(new TextEncoderStream()), { headers: { "content-type": "text/event-stream" } })
+
+  it.effect("cancels and releases the body of a fetch that ignores the signal", () =>
+    Effect.gen(function* () {
+      const isCancelled = Promise.withResolvers<void>()
+      const response = streamOf(
+        new ReadableStream({
+          start: (controller) => controller.enqueue(event(chunk("Hello"))),
+          cancel: () => isCancelled.resolve()
+        })
+      )
+      const chunks = (yield* clientAt("http://127.0.0.1:9")).streamChatCompletion(request)
+      const first = Stream.runCollect(Stream.take(chunks, 1))
+      assert.lengthOf(yield* Effect.provideService(first, Fetch, () => Promise.resolve(response)), 1)
+      yield* Effect.promise(() => isCancelled.promise)
+      assert.isFalse(response.body?.locked)
+    })
+  )
+
+  it.effect("cancels and releases the body while a read is in flight", () =>
+    Effect.gen(function* () {
+      const isCancelled = Promise.withResolvers<void>()
+      const response = streamOf(new ReadableStream({ cancel: () => isCancelled.resolve() }))
+      const chunks = (yield* clientAt("http://127.0.0.1:9")).streamChatCompletion(request)
+      const call = yield* Effect.forkChild(
+        Effect.provideService(Stream.runDrain(chunks), Fetch, () => Promise.resolve(response)),
+        { startImmediately: true }
+      )
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 5)))
+      assert.isTrue(response.body?.locked)
+      yield* Fiber.interrupt(call)
+      yield* Effect.promise(() => isCancelled.promise)
+      assert.isFalse(response.body?.locked)
+    })
+  )
 })
 
 describe("a stream without an event-stream content type", () => {

@@ -110,5 +110,5 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  * @since 0.1.0
  */
 export const connect = (options: ParadigmClient.ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
-  // The key may come from the environment.
-  ParadigmPromise.make(ParadigmClient.layerWith(transport, options as ParadigmClient.Options, { ...runtime, environment }))
+  // The environment may have the key.
+  ParadigmPromise.make(ParadigmClient.makeWith(transport, options as ParadigmClient.Options, { ...runtime, environment }))

@@ -126,10 +126,5 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  * @since 0.1.0
  */
 export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
-  ParadigmPromise.make(
-    Layer.effect(
-      ParadigmClient.ParadigmClient,
-      // The key may come from the environment.
-      make(options as Options, (name) => process.env[name])
-    )
-  )
+  // The environment may have the key.
+  ParadigmPromise.make(make(options as Options, (name) => process.env[name]))

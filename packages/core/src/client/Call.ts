@@ -101,6 +101,9 @@ export class Call {
     return this.settings.redact(this.retries.settle(error))
   }
 
+  /** Fails with the error as the call fails with it. */
+  readonly fail = (error: ParadigmError): Effect.Effect<never, ParadigmError> => Effect.fail(this.toError(error))
+
   /** Ends the observation. Only the first end counts. */
   end(
     exit: Exit.Exit<unknown, ParadigmError>,

@@ -68,14 +68,12 @@ export class Retries {
   // Whether the next attempt has another key, because the server refused the key of this one.
   #replaceKey(error: ParadigmError): Effect.Effect<boolean> {
     if (error.reason._tag !== "Unauthorized" || this.#hasOtherKey) return Effect.succeed(false)
-    return Effect.match(this.#apiKey, {
-      onFailure: () => false,
-      onSuccess: (key) => {
-        if (Redacted.value(key) === Redacted.value(this.#key)) return false
-        this.#otherKey = key
-        return (this.#hasOtherKey = true)
-      }
+    const replaced = Effect.map(this.#apiKey, (key) => {
+      if (Redacted.value(key) === Redacted.value(this.#key)) return false
+      this.#otherKey = key
+      return (this.#hasOtherKey = true)
     })
+    return Effect.catch(replaced, () => Effect.succeed(false))
   }
 
   #record({ reason, requestId, status }: ParadigmError, delayMillis: number | undefined, now: number) {

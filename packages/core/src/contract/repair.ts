@@ -6,13 +6,12 @@ import type { Anomalies, Repair } from "../Anomaly.ts"
 import type { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
 import { AllProblems, type Fields } from "../errors/FieldErrors.ts"
 import { jsonText } from "../json/jsonText.ts"
-import { callId, unplaced } from "../stream/toolCalls.ts"
+import { callId, isText, unplaced } from "../stream/toolCalls.ts"
 import { problemsOf, type Validator } from "./validator.ts"
 
 type Json = Record<string, unknown>
 
 const isObject: (value: unknown) => value is Json = Predicate.isObject
-const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
 const toNumber = (value: unknown) => (isText(value) ? Number(value) : value)
 const toText = (value: unknown) => (typeof value === "number" ? String(value) : typeof value === "string" ? value : "")

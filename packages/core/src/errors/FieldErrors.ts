@@ -12,6 +12,9 @@ const maxPath = 200
 const maxKey = 80
 const maxProblem = 300
 
+/** The beginning of a text, with an ellipsis if the text is longer. */
+export const beginningOf = (text: string, length: number): string => (text.length <= length ? text : `${text.slice(0, length - 1)}…`)
+
 // Keeps both ends of a text.
 const shorten = (text: string, length: number): string =>
   text.length <= length ? text : `${text.slice(0, Math.ceil(length / 2) - 1)}…${text.slice(text.length - Math.floor(length / 2))}`

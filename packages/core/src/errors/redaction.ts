@@ -1,6 +1,5 @@
 // Masks API keys in errors. A server may echo the key: in a body, in a header, escaped or encoded. Masks finished errors, not the texts they are
 // made of.
-import * as Redacted from "effect/Redacted"
 import type { Anomaly } from "../Anomaly.ts"
 import type { AttemptRecord, ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
 
@@ -64,10 +63,9 @@ export class Secrets {
     this.#others = others
   }
 
-  add(key: Redacted.Redacted | string): void {
-    const value = Redacted.isRedacted(key) ? Redacted.value(key) : key
-    if (value === "" || this.#keys.includes(value)) return
-    this.#keys = [...this.#keys, value].slice(-maxKeys)
+  add(key: string): void {
+    if (key === "" || this.#keys.includes(key)) return
+    this.#keys = [...this.#keys, key].slice(-maxKeys)
     this.#pattern = undefined
   }
 

@@ -1,16 +1,14 @@
 // Calls of the client with promises, and the resources that it releases when it is closed.
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
-import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
-import { type CallOptions, ParadigmClient, type ResponseInfo } from "../ParadigmClient.ts"
+import type { CallOptions, ResponseInfo, Service } from "../ParadigmClient.ts"
 import { Closed, isParadigmError, ParadigmError } from "../ParadigmError.ts"
 import type { CallPromise, ChunkStream, PromiseCallOptions } from "../ParadigmPromise.ts"
 import { OpenStream } from "./OpenStream.ts"
@@ -65,20 +63,16 @@ export class Connection {
   // Closed in reverse order: calls and their streams before the client they run on.
   readonly #resources = Scope.forkUnsafe(this.#all)
   readonly #calls = Scope.forkUnsafe(this.#all)
-  readonly #building: Fiber.Fiber<Context.Context<ParadigmClient>, ParadigmError>
+  readonly #building: Fiber.Fiber<Service, ParadigmError>
   #isClosed = false
 
-  /** Builds the layer. Throws the error of a build that fails at once, as it does for wrong options. */
-  constructor(layer: Layer.Layer<ParadigmClient, ParadigmError>) {
-    this.#building = Effect.runFork(Layer.buildWithScope(layer, this.#resources), { onFiberStart: Fiber.runIn(this.#calls) })
+  /** Makes the client. Throws the error of an effect that fails at once, as it does for wrong options. */
+  constructor(make: Effect.Effect<Service, ParadigmError, Scope.Scope>) {
+    const scoped = Effect.provideService(make, Scope.Scope, this.#resources)
+    this.#building = Effect.runFork(scoped, { onFiberStart: Fiber.runIn(this.#calls) })
     const exit = this.#building.pollUnsafe()
     if (exit !== undefined && Exit.isFailure(exit)) throw Cause.squash(exit.cause)
   }
-
-  // All calls wait for the same build, which continues when one of them is aborted.
-  readonly #client = Effect.suspend(() =>
-    Effect.flatMap(Fiber.join(this.#building), (context) => Effect.provideContext(ParadigmClient, context))
-  )
 
   create(
     request: ChatCompletionRequest,
@@ -111,14 +105,14 @@ export class Connection {
   }
 
   #whole(request: ChatCompletionRequest, options: CallOptions): Effect.Effect<Reply<ChatCompletion>, ParadigmError> {
-    return Effect.flatMap(this.#client, (client) =>
+    return Effect.flatMap(Fiber.join(this.#building), (client) =>
       Effect.map(client.createWithResponse(request, options), ({ completion, response }) => ({ data: completion, response }))
     )
   }
 
   #openStream(request: ChatCompletionRequest, options: CallOptions, signal: AbortSignal | undefined, { toThrown }: CallSite) {
     const calls = this.#calls
-    const client = this.#client
+    const client = Fiber.join(this.#building)
     return Effect.gen(function* (): Effect.fn.Return<Reply<ChunkStream>, ParadigmError> {
       const scope = yield* Scope.fork(calls)
       const open = Effect.gen(function* () {
@@ -128,7 +122,7 @@ export class Connection {
       })
       return yield* open.pipe(
         Effect.provideService(Scope.Scope, scope),
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
       )
     })
   }

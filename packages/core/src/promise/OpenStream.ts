@@ -47,7 +47,7 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
       if (stream !== undefined) stream.#fail(error)
     }
     const onClose = Effect.sync(() => fail(new ParadigmError({ reason: new Closed({ what: "client" }) })))
-    Effect.runSync(Scope.addFinalizer(scope, onClose))
+    Effect.runFork(Scope.addFinalizer(scope, onClose))
     if (signal === undefined) return
     const onAbort = () => {
       fail(signal.reason)

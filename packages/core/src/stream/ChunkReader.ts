@@ -133,7 +133,7 @@ export class ChunkReader {
 const linger = (reads: Reads): Effect.Effect<unknown> =>
   Effect.raceFirst(
     // `Effect.ignore` would add all of logging to a page.
-    Effect.result(Effect.forever(reads)),
+    Effect.exit(Effect.forever(reads)),
     Effect.callback<void>((resume) => {
       const timer = setTimeout(() => resume(Effect.void), 1)
       return Effect.sync(() => clearTimeout(timer))

@@ -15,7 +15,8 @@ interface Fragment {
   readonly input?: string | null | undefined
 }
 
-const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
+/** Whether a value is a text that is not empty. */
+export const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
 /** Name and arguments of a call. */
 export class CallText {

@@ -25,12 +25,8 @@ const readBeginning = ({ reads }: OpenResponse): Effect.Effect<string> =>
       for (const read of bytes) text += decoder.decode(read, { stream: true })
       return text.length < errorBodyLimit ? more : Effect.void
     })
-    return more.pipe(
-      Effect.timeoutOption("2 seconds"),
-      // `Effect.ignore` would add all of logging to a page.
-      Effect.result,
-      Effect.map(() => text)
-    )
+    // `Effect.ignore` would add all of logging to a page.
+    return Effect.map(Effect.raceFirst(Effect.exit(more), Effect.sleep(2000)), () => text)
   })
 
 /** The error of a response that has a success status but is not a completion. */

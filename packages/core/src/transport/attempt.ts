@@ -42,10 +42,12 @@ export const send = Effect.fnUntraced(function* (
     transport({ ...request, headers: { ...headers, ...trace } }).pipe(
       Effect.provideService(Scope.Scope, scope),
       // Inside the span, which must not record the quotes in a platform's exception.
-      Effect.mapError((error) => new ParadigmError({ reason: fromTransport(error, "headers", failing) }))
+      Effect.catch((error) => Effect.fail(new ParadigmError({ reason: fromTransport(error, "headers", failing) })))
     )
   )
-  const response = yield* timed(answered, "headers", limits.headers).pipe(Effect.onError(() => close))
+  const response = yield* timed(answered, "headers", limits.headers).pipe(
+    Effect.onExit((exit) => (Exit.isFailure(exit) ? close : Effect.void))
+  )
   const pull = yield* Channel.toPullScoped(Stream.toChannel(response.stream), scope)
   return {
     status: response.status,
@@ -67,8 +69,10 @@ export const timed = <A, E, R>(
   limit: number
 ): Effect.Effect<A, E | ParadigmError, R> =>
   Number.isFinite(limit)
-    ? Effect.timeoutOrElse(effect, {
-        duration: limit,
-        orElse: () => Effect.fail(new ParadigmError({ reason: new Timeout({ stage, limit: Duration.millis(limit) }) }))
-      })
+    ? Effect.raceFirst(
+        effect,
+        Effect.flatMap(Effect.sleep(limit), () =>
+          Effect.fail(new ParadigmError({ reason: new Timeout({ stage, limit: Duration.millis(limit) }) }))
+        )
+      )
     : effect

@@ -163,7 +163,7 @@ describe("the exception of a runtime", () => {
   })
 
   it.each(["UND_ERR_CONNECT_TIMEOUT", "ETIMEDOUT"])("maps to Timeout of connect: %s", (code) => {
-    assert.strictEqual(reasonOf(fetchFailed(code)).message, "No connection within 10s (timeouts.connect)")
+    assert.strictEqual(reasonOf(fetchFailed(code)).message, "The call took longer than timeouts.connect (10s)")
   })
 
   it.each(["NotCapable", "PermissionDenied"])("maps to a missing permission: %s", (name) => {
@@ -183,7 +183,7 @@ describe("the exception of a runtime", () => {
       const reason = reasonOf(cause, phase)
       assert(reason._tag === "TransportFailed")
       assert.deepStrictEqual([reason.phase, reason.isRetryable], [phase, false])
-      assert.strictEqual(reason.message, `Unknown exception of the transport: ${message}`)
+      assert.strictEqual(reason.message, `Unknown exception: ${message}`)
       assert.instanceOf(reason.cause, Error)
     }
   })
