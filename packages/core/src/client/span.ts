@@ -22,7 +22,7 @@ export const openSpan = (name: string, attributes: Attributes): Effect.Effect<Sp
 
 /** The trace headers of a request: those of its span, or of the trace that the application continues without a tracer. */
 export const traceHeaders = (span: Span | undefined): Effect.Effect<Readonly<Record<string, string>>> =>
-  Effect.withFiberSucceed((fiber) => {
+  Effect.withFiberSucceed((fiber): Readonly<Record<string, string>> => {
     let from: AnySpan | undefined = span
     // Without a tracer, Effect generates span ids that no exporter knows.
     if (span === undefined) for (from = fiber.cache.span; from?._tag === "Span";) from = Option.getOrUndefined(from.parent)
