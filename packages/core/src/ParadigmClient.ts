@@ -103,12 +103,30 @@ export interface Service {
  */
 export class ParadigmClient extends Context.Service<ParadigmClient, Service>()("@paradigm-effect/core/ParadigmClient") {}
 
-const responseInfo = ({ headers, requestId, status }: OpenResponse, anomalies: () => ReadonlyArray<Anomaly>): ResponseInfo => ({
+const responseInfo = ({ headers, requestId, status }: OpenResponse, anomalies: ReadonlyArray<Anomaly>): ResponseInfo => ({
   status,
   headers,
   requestId,
+  anomalies
+})
+
+/** The response that a stream reads: another one after the server aborted the first. */
+interface OpenStream extends Source {
+  readonly response: OpenResponse
+}
+
+const streamInfo = (reader: ChunkReader<OpenStream>): ResponseInfo => ({
+  get status() {
+    return reader.source.response.status
+  },
+  get headers() {
+    return reader.source.response.headers
+  },
+  get requestId() {
+    return reader.source.response.requestId
+  },
   get anomalies() {
-    return anomalies()
+    return reader.source.decoder.anomalies
   }
 })
 
@@ -128,7 +146,7 @@ const readCompletion = (response: OpenResponse, body: string): Effect.Effect<Com
   if (Result.isFailure(decoded)) return Effect.fail(unexpected(response, describeFields(decoded.failure), body).with({ anomalies }))
   const completion = decoded.success
   const choices = abortedChoices(completion.choices.map(({ finish_reason, index }) => [index, finish_reason]))
-  if (choices.length === 0) return Effect.succeed({ completion, response: responseInfo(response, () => anomalies) })
+  if (choices.length === 0) return Effect.succeed({ completion, response: responseInfo(response, anomalies) })
   const usage = completion.usage ?? undefined
   return Effect.fail(new ParadigmError({ reason: new Aborted({ choices }), requestId, partial: completion, usage, anomalies }))
 }
@@ -209,16 +227,16 @@ export const makeWith = Effect.fnUntraced(function* (
     const { timeouts: limits } = call.settings
     const clock = yield* Clock.Clock
     const deadline = clock.currentTimeMillisUnsafe() + limits.total
+    const withinTotal = <A, R>(effect: Effect.Effect<A, ParadigmError, R>) =>
+      Effect.suspend(() => timed(effect, "total", limits.total, deadline - clock.currentTimeMillisUnsafe()))
     const scope = yield* Effect.scope
-    const open = Effect.map(call.retries.run(call.attempt), (response) => ({
+    const open = Effect.map(call.retries.run(call.attempt), (response): OpenStream => ({
       response,
-      source: {
-        reads: response.reads,
-        close: response.close,
-        decoder: new ChunkDecoder({ requestId: response.requestId, acceptUnfinished: call.settings.acceptUnfinished })
-      } satisfies Source
+      reads: response.reads,
+      close: response.close,
+      decoder: new ChunkDecoder({ requestId: response.requestId, acceptUnfinished: call.settings.acceptUnfinished })
     }))
-    const { response, source } = yield* timed(open, "total", limits.total).pipe(
+    const source = yield* withinTotal(open).pipe(
       Effect.catch(call.fail),
       Effect.onExit((exit) => (Exit.isFailure(exit) ? call.end(exit, undefined) : Effect.void))
     )
@@ -226,16 +244,11 @@ export const makeWith = Effect.fnUntraced(function* (
       timing: { clock, limits, deadline, keepAliveCounts: limits.keepAliveCounts },
       onChunks: call.onChunks,
       toError: (error) => call.toError(error),
-      reopen: (error) =>
-        Effect.provideService(
-          Effect.map(Effect.andThen(call.retries.wait(error), open), ({ source }) => source),
-          Scope.Scope,
-          scope
-        )
+      reopen: (error) => Effect.provideService(withinTotal(Effect.andThen(call.retries.wait(error), open)), Scope.Scope, scope)
     })
     const end = Effect.suspend(() => {
-      const { anomalies, completion, outcome } = reader.decoder
-      return call.end(outcome, completion, anomalies)
+      const { anomalies, completion } = reader.source.decoder
+      return call.end(reader.outcome, completion, anomalies)
     })
     yield* Effect.addFinalizer(() => end)
     const chunks = Stream.fromChannel(
@@ -249,8 +262,8 @@ export const makeWith = Effect.fnUntraced(function* (
     )
     return {
       chunks,
-      completion: Effect.sync(() => reader.decoder.completion),
-      response: responseInfo(response, () => reader.decoder.anomalies)
+      completion: Effect.sync(() => reader.source.decoder.completion),
+      response: streamInfo(reader)
     }
   })
 

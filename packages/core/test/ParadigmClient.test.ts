@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { ServerResponse } from "node:http"
+import type { Anomaly } from "../src/Anomaly.ts"
 import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
 import type { ParadigmErrorReason } from "../src/ParadigmError.ts"
 import {
@@ -434,6 +435,109 @@ describe("a failed stream", () => {
       assert.strictEqual(reason.phase, "body")
       assert.isFalse(error.isRetryable)
       assert.strictEqual(error.partial?.choices[0]?.message.content, "Hello")
+    })
+  )
+})
+
+describe("anomalies", () => {
+  const usage = { prompt_tokens: 1, completion_tokens: 2 }
+  const of = (anomalies: ReadonlyArray<Anomaly> = []) => anomalies.map(({ count, path, repair }) => [repair, path, count])
+  const inUsage = ["usage", "usage", 1]
+  const policy = { maxAttempts: 2, baseDelay: 1 }
+
+  // Answers with one after the other, and with the last one from then on.
+  const inTurn = (...answers: ReadonlyArray<Answer>): Answer => {
+    let attempt = 0
+    return (response, seen) => answers[Math.min(attempt++, answers.length - 1)]?.(response, seen)
+  }
+
+  it.live("of a completion are in its response", () =>
+    Effect.gen(function* () {
+      const { baseUrl } = yield* serve(inTurn(json({ ...completion, usage }), json(completion)))
+      const client = yield* clientOf({ baseUrl })
+      const { completion: repaired, response } = yield* client.createWithResponse(request)
+      assert.deepStrictEqual(repaired, completion)
+      assert.deepStrictEqual(of(response.anomalies), [inUsage])
+      assert.deepStrictEqual((yield* client.createWithResponse(request)).response.anomalies, [])
+    })
+  )
+
+  it.live("of a stream grow while it is read", () =>
+    Effect.gen(function* () {
+      const open = Deferred.makeUnsafe<ServerResponse>()
+      const { baseUrl } = yield* serve((response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.write(event(chunk("Hel")))
+        Deferred.doneUnsafe(open, Effect.succeed(response))
+      })
+      const { chunks, response } = yield* (yield* clientOf({ baseUrl })).streamWithResponse(request)
+      assert.deepStrictEqual(response.anomalies, [])
+      const seen: Array<ReadonlyArray<unknown>> = []
+      const texts: ReadonlyArray<string> = [event({ ...chunk("lo"), usage }), event({ ...chunk("", "stop"), usage }) + event("[DONE]")]
+      yield* Stream.runForEach(chunks, () =>
+        Effect.gen(function* () {
+          seen.push(of(response.anomalies))
+          const text = texts[seen.length - 1]
+          if (text !== undefined) (yield* Deferred.await(open)).write(text)
+        })
+      )
+      assert.deepStrictEqual(seen, [[], [inUsage], [["usage", "usage", 2]]])
+    })
+  )
+
+  it.live.each<[string, Answer]>([
+    ["an early end", sse({ ...chunk("Hel"), usage })],
+    ["an abort", sse({ ...chunk("Hel", "abort"), usage }, "[DONE]")],
+    ["a reported error", sse({ ...chunk("Hel"), usage }, { error: { message: "boom" } })],
+    ["an event that is no chunk", sse({ ...chunk("Hel"), usage }, "oops")],
+    ["a lost connection", breakOff(200, { "content-type": "text/event-stream" }, event({ ...chunk("Hel"), usage }))]
+  ])("are in the error of a stream with %s", ([, answer]) =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(stream(answer))
+      assert.deepStrictEqual(of(error.anomalies), [inUsage], error.message)
+      assert.strictEqual(error.partial?.usage?.total_tokens, 3)
+    })
+  )
+
+  it.live("are in the error of a completion that was aborted or cannot be read", () =>
+    Effect.gen(function* () {
+      const [choice] = completion.choices
+      const aborted = { ...completion, usage, choices: [{ ...choice, finish_reason: "abort" }] }
+      assert.deepStrictEqual(of((yield* failure(create(json(aborted)), "Aborted")).error.anomalies), [inUsage])
+      const { error } = yield* failure(create(json({ ...completion, usage, choices: "none" })), "UnexpectedResponse")
+      assert.deepStrictEqual(of(error.anomalies).slice(0, 1), [inUsage])
+    })
+  )
+
+  it.live("are those of the last attempt", () =>
+    Effect.gen(function* () {
+      const [choice] = completion.choices
+      const aborted = json({ ...completion, usage, choices: [{ ...choice, finish_reason: "abort" }] })
+      const { baseUrl } = yield* serve(inTurn(aborted, json(completion), aborted))
+      const client = yield* clientOf({ baseUrl, retry: policy })
+      assert.deepStrictEqual((yield* client.createWithResponse(request)).response.anomalies, [])
+      const { error } = yield* failure(client.createChatCompletion(request), "Aborted")
+      assert.strictEqual(error.attempts.length, 2)
+      assert.deepStrictEqual(of(error.anomalies), [inUsage])
+    })
+  )
+
+  it.live("and the head of a stream are those of the response that replaced an aborted one", () =>
+    Effect.gen(function* () {
+      const first = sse({ ...chunk("", "abort"), usage }, "[DONE]")
+      const second: Answer = (response) => {
+        response.writeHead(200, { "content-type": "text/event-stream", "x-request-id": "r-2" })
+        response.end(event({ ...chunk("Hello", "stop") }) + event("[DONE]"))
+      }
+      const { baseUrl } = yield* serve(inTurn(first, second))
+      const { chunks, response } = yield* (yield* clientOf({ baseUrl, retry: policy })).streamWithResponse(request)
+      assert.strictEqual(response.requestId, "r-1")
+      assert.deepStrictEqual(
+        (yield* Stream.runCollect(chunks)).map((chunk) => chunk.choices[0]?.delta.content),
+        ["Hello"]
+      )
+      assert.strictEqual(response.requestId, "r-2")
+      assert.deepStrictEqual(response.anomalies, [])
     })
   )
 })

@@ -362,6 +362,35 @@ describe("a stream", () => {
     })
   )
 
+  it.live.each([
+    ["left after its first chunk", 1],
+    ["read to its end", undefined]
+  ] as const)("records the failure of a stream %s without the key", ([, most]) =>
+    Effect.gen(function* () {
+      const failing = sse(chunk("Hel"), { error: { message: `no such key: ${key}`, code: 500 } })
+      const { call, text } = yield* callOf(failing, (client) =>
+        Effect.gen(function* () {
+          const { chunks } = yield* client.streamWithResponse(request)
+          yield* Stream.runDrain(most === undefined ? chunks : Stream.take(chunks, most))
+        })
+      )
+      assert.strictEqual(call.attributes["error.type"], "StreamFault")
+      assert.notInclude(text, key)
+    })
+  )
+
+  it.live("records the failure of the attempt that replaced an aborted one", () =>
+    Effect.gen(function* () {
+      let attempts = 0
+      const answer: Answer = (response, seen) =>
+        (attempts++ === 0 ? sse(chunk("", "abort"), "[DONE]") : json({ detail: "No." }, 400))(response, seen)
+      const { call } = yield* callOf(answer, (client) => Stream.runDrain(client.streamChatCompletion(request)), {
+        retry: { maxAttempts: 2, baseDelay: 1 }
+      })
+      assert.strictEqual(call.attributes["error.type"], "RequestRejected")
+    })
+  )
+
   it.live("records the partial completion and the reason if it fails midway", () =>
     Effect.gen(function* () {
       const { abort, answer, write } = yield* written()

@@ -91,7 +91,9 @@ export class Call {
       body: this.#body.body
     }
     return send(this.#transport, request, this.settings).pipe(
-      Effect.flatMap((response) => accept(response, { url, model: this.#model, stream: this.#stream })),
+      Effect.flatMap((response) =>
+        accept(response, { url, model: this.#model, stream: this.#stream, firstChunk: this.settings.timeouts.firstChunk })
+      ),
       (attempt) => this.#observation.run(attempt)
     )
   }

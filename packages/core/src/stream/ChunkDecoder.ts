@@ -1,7 +1,6 @@
 // Decodes the bytes of a stream into chunks. An event that matches a template is read by it, any other by the parser.
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { Anomaly } from "../Anomaly.ts"
 import { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
@@ -208,10 +207,9 @@ export class ChunkDecoder {
     return this.#accumulator.completion
   }
 
-  /** The end of the stream as an exit. An interruption when its reader stopped before the end. */
-  get outcome(): Exit.Exit<unknown, ParadigmError> {
-    if (this.#failure !== undefined) return Exit.fail(this.#failure)
-    return this.#ended || this.#accumulator.isFinished ? Exit.void : Exit.interrupt()
+  /** Whether nothing is missing: the stream ended with its marker, or all its choices are finished. */
+  get isWhole(): boolean {
+    return this.#failure === undefined && (this.#ended || this.#accumulator.isFinished)
   }
 
   /** Whether the stream ended with its marker. */

@@ -2,6 +2,7 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import type { ChatCompletionChunk } from "../ChatCompletion.ts"
 import type { ParadigmError } from "../ParadigmError.ts"
@@ -18,35 +19,43 @@ export interface Source {
 }
 
 /** Hooks of a call into its reader. */
-export interface Options {
+export interface Options<S> {
   /** The limits of the stream's stages. Without limits, no timer runs. */
   readonly timing?: Timing | undefined
   /** Called with the chunks of each network read before they are delivered. */
   readonly onChunks?: ((chunks: Chunks) => void) | undefined
   /** Opens another source after an error that came before any chunk was delivered. Fails when no further attempt is made. */
-  readonly reopen?: ((error: ParadigmError) => Effect.Effect<Source, ParadigmError>) | undefined
+  readonly reopen?: ((error: ParadigmError) => Effect.Effect<S, ParadigmError>) | undefined
   /** Returns the error that the reader fails with. */
   readonly toError?: ((error: ParadigmError) => ParadigmError) | undefined
 }
 
 type Chunks = Arr.NonEmptyReadonlyArray<ChatCompletionChunk>
 
-export class ChunkReader {
-  readonly #options: Options
+export class ChunkReader<S extends Source = Source> {
+  readonly #options: Options<S>
   readonly #timer: StageTimer | undefined
-  #source: Source
+  #source: S
   #delivered = false
   #failure: ParadigmError | undefined = undefined
 
-  constructor(source: Source, options: Options = {}) {
+  constructor(source: S, options: Options<S> = {}) {
     this.#source = source
     this.#options = options
     this.#timer = options.timing === undefined ? undefined : new StageTimer(options.timing, this.close)
   }
 
-  /** The decoder of the source that is read. */
-  get decoder(): ChunkDecoder {
-    return this.#source.decoder
+  /** The source that is read. */
+  get source(): S {
+    return this.#source
+  }
+
+  /** How the stream ended, with the error as the reader fails with it. Interrupted when its reader left before the end. */
+  get outcome(): Exit.Exit<unknown, ParadigmError> {
+    const { failure, isWhole } = this.#source.decoder
+    if (this.#failure !== undefined) return Exit.fail(this.#failure)
+    if (failure !== undefined) return Exit.fail(this.#toError(failure))
+    return isWhole ? Exit.void : Exit.interrupt()
   }
 
   /** Closes the connection of the source that is read. */
@@ -102,7 +111,7 @@ export class ChunkReader {
     return Effect.succeed(chunks)
   }
 
-  #recover(error: ParadigmError, reopen: NonNullable<Options["reopen"]>): Pull.Pull<Chunks, ParadigmError> {
+  #recover(error: ParadigmError, reopen: NonNullable<Options<S>["reopen"]>): Pull.Pull<Chunks, ParadigmError> {
     this.#timer?.pause()
     return Effect.matchEffect(Effect.andThen(this.#source.close, reopen(error)), {
       onFailure: (final) => {

@@ -5,13 +5,15 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as ErrorBody from "../ErrorBody.ts"
 import { excerpt, ParadigmError, RedirectRefused, UnexpectedResponse } from "../ParadigmError.ts"
-import type { OpenResponse, Reads } from "./attempt.ts"
+import { type OpenResponse, type Reads, timed } from "./attempt.ts"
 
 /** Kind of the requested response. */
 export interface Asked {
   readonly url: URL
   readonly model: string
   readonly stream: boolean
+  /** The limit for the first bytes of a stream, in milliseconds. */
+  readonly firstChunk: number
 }
 
 const errorBodyLimit = 64 * 1024
@@ -77,12 +79,8 @@ const peek = (response: OpenResponse): Effect.Effect<{ readonly beginning: strin
 
 const is = (contentType: string | undefined, pattern: RegExp) => contentType !== undefined && pattern.test(contentType)
 
-/**
- * Accepts the response to a request for a completion or a stream. Otherwise fails with the error of its status, with the
- * error that its body reports, or with `UnexpectedResponse`.
- */
-export const accept = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked): Effect.fn.Return<OpenResponse, ParadigmError> {
-  if (response.status !== 200) return yield* Effect.ensuring(refuse(response, asked), response.close)
+const decide = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked): Effect.fn.Return<OpenResponse, ParadigmError> {
+  if (response.status !== 200) return yield* refuse(response, asked)
   const contentType = response.headers["content-type"]
   const labelled = is(contentType, /^\s*text\/event-stream\s*(;|$)/i)
   // Decided before the body is read, because the body of a page or of a stream may be endless.
@@ -91,13 +89,21 @@ export const accept = Effect.fnUntraced(function* (response: OpenResponse, asked
     return yield* unexpected(response, "it is not JSON", yield* readBeginning(response))
   }
   if (labelled) return response
-  const peeked = yield* peek(response)
+  const peeked = yield* timed(peek(response), "firstChunk", asked.firstChunk)
   if (eventStream.test(peeked.beginning)) return peeked.response
   const body = yield* readBeginning(peeked.response)
   const fault = ErrorBody.fromText(body)
   if (fault === undefined) return yield* unexpected(response, "it is not an event stream", body)
   return yield* new ParadigmError({ reason: fault, requestId: response.requestId })
 })
+
+/**
+ * Accepts the response to a request for a completion or a stream. Otherwise closes the connection and fails with the error of
+ * its status, with the error that its body reports, or with `UnexpectedResponse`. Fails with `Timeout` when the first bytes of a
+ * stream without a content type do not arrive within the limit.
+ */
+export const accept = (response: OpenResponse, asked: Asked): Effect.Effect<OpenResponse, ParadigmError> =>
+  Effect.onError(decide(response, asked), () => response.close)
 
 // In characters. Bounds an endless body. A completion is far smaller.
 const maxBodySize = 64 * 1024 * 1024

@@ -62,16 +62,17 @@ export const send = Effect.fnUntraced(function* (
   }
 })
 
-/** Fails with `Timeout` when the effect takes longer than the limit of its stage. */
+/** Fails with `Timeout` when the effect takes longer than the limit of its stage, or than what is `left` of it. */
 export const timed = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   stage: Timeout["stage"],
-  limit: number
+  limit: number,
+  left = limit
 ): Effect.Effect<A, E | ParadigmError, R> =>
-  Number.isFinite(limit)
+  Number.isFinite(left)
     ? Effect.raceFirst(
         effect,
-        Effect.flatMap(Effect.sleep(limit), () =>
+        Effect.flatMap(Effect.sleep(left), () =>
           Effect.fail(new ParadigmError({ reason: new Timeout({ stage, limit: Duration.millis(limit) }) }))
         )
       )
