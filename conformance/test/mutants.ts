@@ -99,6 +99,11 @@ export const mutants: ReadonlyArray<readonly [bug: string, caughtBy: string]> = 
   ["ignores-retry-after", "retry/retry-after-ms"],
   ["reads-dates-as-numbers", "retry/retry-after-date"],
   ["waits-for-ever", "retry/retry-after-huge"],
+  ["never-retries-aborts", "retry/abort-then-200"],
+  ["delivers-aborted-streams", "retry/abort-then-stream"],
+  ["retries-what-was-delivered", "retry/abort-after-text"],
+  ["trusts-content-types", "stream/content-type-missing[split=whole]"],
+  ["any-success-is-an-answer", "response/status-202"],
   ["shares-a-decoder", "concurrency/streams-no-mixing[split=bytes]"],
   ["hangs-up-after-each-call", "concurrency/keepalive-reuse"],
   ["reads-ahead", "backpressure/slow-consumer-pauses-server"]

@@ -3,7 +3,7 @@
  */
 import type { Operation } from "../src/Case.ts"
 import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/Subject.ts"
-import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, mendCompletion, parse } from "./referenceStream.ts"
+import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, mendCompletion, parse, peek } from "./referenceStream.ts"
 
 const fromStatus = (status: number, body: string, url: URL, bug: string | undefined) => {
   const value = parse(body)
@@ -160,6 +160,8 @@ interface Limits extends Call, ClientOptions {
   readonly aborter: AbortController
   /** The keys that the call has sent. */
   readonly sent: Array<string>
+  /** Whether no other attempt follows this one. */
+  readonly isLast: boolean
 }
 
 const within = async <A>(
@@ -241,15 +243,21 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     throw new Failure("RedirectRefused", "redirected", { status })
   }
   const type = response.headers.get("content-type") ?? ""
+  const isAnswer = status === 200 || bug === "any-success-is-an-answer"
   const unexpected = (text: string) => new Failure("UnexpectedResponse", `no completion: ${clean(text)}`, about)
+  if (!isAnswer) throw unexpected(await response.text())
   if (streams) {
-    if (!/^text\/event-stream/i.test(type)) {
-      if (bug === "any-page-is-an-empty-stream") return undefined
-      throw unexpected(await response.text())
-    }
     if (response.body === null) throw unexpected("")
-    const source = bug === "reads-ahead" ? new Blob([await readAhead(response.body, 20_000_000)]).stream() : response.body
-    const iterator = chunks(source, bug)
+    const isLabelled = /^text\/event-stream/i.test(type)
+    if (!isLabelled && bug === "any-page-is-an-empty-stream") return undefined
+    const peeking = isLabelled || bug === "trusts-content-types" ? ([isLabelled, response.body] as const) : peek(response.body)
+    const [isStream, body] = await within(Promise.resolve(peeking), "firstChunk", call, bug)
+    if (!isStream) {
+      const text = await new Response(body).text()
+      throw fault(parse(text), text, "", bug) ?? unexpected(text)
+    }
+    const source = bug === "reads-ahead" ? new Blob([await readAhead(body, 20_000_000)]).stream() : body
+    const iterator = chunks(source, bug, call.isLast)
     const { requestId } = about
     try {
       for (let stage: "firstChunk" | "idle" = "firstChunk"; ; stage = "idle") {
@@ -318,7 +326,7 @@ const repeat = async (operation: Operation, call: Asking, bug: string | undefine
       signal?.addEventListener("abort", stop)
     }
     try {
-      return await perform(operation, { ...call, apiKey, aborter }, bug, delivered)
+      return await perform(operation, { ...call, apiKey, aborter, isLast: attempt >= most }, bug, delivered)
     } catch (error) {
       if (total?.aborted === true && !call.signal.aborted) throw new Failure("Timeout", "the call took too long", { stage: "total" })
       if (error instanceof Failure && error.reason === "Unauthorized" && call.apiKeys !== undefined && !isReplaced) {
@@ -332,6 +340,8 @@ const repeat = async (operation: Operation, call: Asking, bug: string | undefine
       }
       const retried =
         error instanceof Failure &&
+        (delivered.length === 0 || bug === "retries-what-was-delivered") &&
+        (bug !== "never-retries-aborts" || error.reason !== "Aborted") &&
         (error.details.retryable === true ||
           bug === "retries-everything" ||
           (bug === "retries-422" && error.details.status === 422) ||

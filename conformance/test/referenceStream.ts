@@ -49,6 +49,9 @@ export const describe = (value: unknown): string =>
 
 const sharedDecoder = new TextDecoder()
 
+// No event has this name.
+const endOfRead = "\n"
+
 /** Events of a server-sent event stream, by the letter of the standard; `bug` spoils it. */
 async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined) {
   const decoder = bug === "shares-a-decoder" ? sharedDecoder : new TextDecoder("utf-8", { ignoreBOM: bug === "keeps-bom" })
@@ -90,6 +93,7 @@ async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined
       if (field === "error") yield { data: trimmed, name: "error:" }
     }
     unfinished.push(text.slice(start))
+    yield { data: "", name: endOfRead }
   }
   if (held !== undefined) yield held
   if (bug === "tells-unfinished-events" && data.length > 0) yield { data: data.join("\n"), name }
@@ -263,7 +267,7 @@ async function* remembering(source: AsyncIterable<Uint8Array>, beginning: Array<
   }
 }
 
-export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | undefined) {
+async function* decode(body: ReadableStream<Uint8Array>, bug: string | undefined) {
   const finished = new Set<unknown>()
   const unfinished = new Set<unknown>()
   const aborted = new Set<unknown>()
@@ -280,6 +284,10 @@ export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | un
     throw (isObject(value) ? fault(value, text, "", bug) : undefined) ?? new Failure("StreamTruncated", `no chunk: ${text.slice(0, 200)}`)
   }
   for await (const { data, name } of events(remembering(reads(body, bug), beginning), bug)) {
+    if (name === endOfRead) {
+      yield endOfRead
+      continue
+    }
     if (over && bug === "waits-for-the-end") continue
     if (name === "error:") throw fault(parse(data), data, "error", bug) ?? new Failure("StreamFault", data)
     if (data.trim() === "[DONE]" || (bug === "done-is-a-prefix" && data.startsWith("[DONE]"))) {
@@ -326,4 +334,40 @@ export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | un
   end()
   if (over) return
   if (!any || unfinished.size > 0) throw new Failure("StreamTruncated", "the stream ended early")
+}
+
+/** The chunks of a stream. Those of one read are held until its end: a stream that is asked for again has delivered nothing. */
+export async function* chunks(body: ReadableStream<Uint8Array>, bug: string | undefined, isLast: boolean) {
+  let held: Array<unknown> = []
+  let isDelivering = isLast || bug === "delivers-aborted-streams"
+  try {
+    for await (const value of decode(body, bug)) {
+      if (value !== endOfRead) held.push(value)
+      if (value !== endOfRead && !isDelivering) continue
+      const read = held
+      held = []
+      if (read.length > 0) isDelivering = true
+      yield* read
+    }
+  } catch (error) {
+    if (!isDelivering && error instanceof Failure && error.details.retryable === true) throw error
+    yield* held
+    throw error
+  }
+  yield* held
+}
+
+/** Whether the body of a response without a usable content type is an event stream, and the body. */
+export const peek = async (body: ReadableStream<Uint8Array>): Promise<readonly [isStream: boolean, body: ReadableStream<Uint8Array>]> => {
+  const [copy, rest] = body.tee()
+  const reader = copy.getReader()
+  const decoder = new TextDecoder()
+  let beginning = ""
+  while (beginning.trimStart().length < 7) {
+    const { done, value } = await reader.read()
+    if (done) break
+    beginning += decoder.decode(value, { stream: true })
+  }
+  void reader.cancel()
+  return [/^\s*(data|event|id|retry|error)?:/.test(beginning), rest]
 }
