@@ -56,9 +56,20 @@ def check_request(request):
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) and "role" in m for m in messages):
         raise Failure("InvalidRequest", "messages: a list of messages with a role is needed")
     for name in ("temperature", "top_p", "n", "max_tokens"):
-        value = request.get(name, 0)
+        value = request.get(name)
+        if value is None:
+            continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise Failure("InvalidRequest", name + ": a number is needed")
+    if request.get("max_tokens") is not None and request["max_tokens"] < 1:
+        raise Failure("InvalidRequest", "max_tokens: at least 1 is needed")
+
+
+def without_nulls(request):
+    """The request without the optional fields that are null: null content stays, and so does what a vendor's own fields hold."""
+    known = {name: value for name, value in request.items() if value is not None or name.startswith("vendor")}
+    messages = [{name: value for name, value in m.items() if value is not None or name == "content"} for m in request["messages"]]
+    return {**known, "messages": messages}
 
 
 def words_of(value):
@@ -251,6 +262,23 @@ def check_completion(value):
         content = said.get("content") if isinstance(said, dict) else None
         if not isinstance(choice.get("index", 0), int) or not isinstance(said or {}, dict) or not isinstance(content or "", str):
             raise Failure("UnexpectedResponse", "the answer is no completion: one of choices is none")
+        for call in (said or {}).get("tool_calls") or []:
+            if not isinstance(call, dict) or not is_index(call.get("index", 0)) or not is_called(call.get("function") or {}):
+                raise Failure("UnexpectedResponse", "the answer is no completion: one of tool_calls is none")
+
+
+def is_index(value):
+    return isinstance(value, int) and value >= 0
+
+
+def is_called(function):
+    return isinstance(function, dict) and isinstance(function.get("arguments") or "", str)
+
+
+def check_aborted(choices, known):
+    """A server that shuts down ends what it generates with the finish reason "abort"."""
+    if any(choice.get("finish_reason") == "abort" for choice in choices):
+        raise Failure("Aborted", "the server aborted the answer", **{**known, "retryable": True})
 
 
 class Client:
@@ -281,7 +309,8 @@ class Client:
         url, path = endpoint(self.base_url)
         check_request(operation["request"])
         streams = operation["kind"] == "stream"
-        body = {**operation["request"], "stream": True} if streams else operation["request"]
+        request = without_nulls(operation["request"])
+        body = {**request, "stream": True} if streams else request
         headers = {
             "Authorization": "Bearer " + self.api_key,
             "Content-Type": "application/json",
@@ -335,6 +364,8 @@ class Client:
         known = {"status": response.status, "requestId": next(filter(None, map(response.getheader, ID_HEADERS)), None)}
         if response.status >= 300:
             self.refuse(response, call, known)
+        if response.status != 200:
+            raise Failure("UnexpectedResponse", "the answer is no completion: its status is %d" % response.status, **known)
         content_type = response.getheader("content-type", "").split(";")[0].strip().lower()
         if operation["kind"] == "stream":
             if content_type != "text/event-stream":
@@ -354,6 +385,7 @@ class Client:
         except Failure as failure:
             failure.known = known
             raise
+        check_aborted(value["choices"], {**known, "partial": value})
         return value
 
     def not_a_completion(self, response, known):
@@ -372,7 +404,7 @@ class Client:
         try:
             for name, data in events(self.reads(response)):
                 if data.strip() == "[DONE]":
-                    return None
+                    break
                 try:
                     value = json.loads(data)
                 except (ValueError, RecursionError):
@@ -387,8 +419,12 @@ class Client:
                 fold.add(value)
                 if not call.deliver(value):
                     return None
-            if not fold.complete():
-                raise Failure("StreamTruncated", "the stream ended before it was complete")
+            else:
+                if not fold.complete():
+                    raise Failure("StreamTruncated", "the stream ended before it was complete")
+            check_aborted(fold.choices.values(), {})
+            if not fold.choices:
+                raise Failure("StreamTruncated", "the stream ended before its first chunk: " + (data if fold.head is None else "no choice"))
         except Failure as failure:
             failure.known = {**known, "partial": fold.partial(), "usage": fold.usage, **failure.known}
             raise

@@ -35,8 +35,8 @@ describe("paradigm-conformance client", () => {
       here("../examples/subject.known-failures.json")
     ])
     assert.strictEqual(code, 0, `${output.slice(-2000)}\n(python3 must be installed)`)
-    assert.match(output, /\npassed: \d{3} pass, \d+ known-fail/)
-  })
+    assert.match(output, /\npassed: \d{3} pass, .*\d+ known-fail/)
+  }, 180_000)
 
   it("fails a known failure that passes", async () => {
     await inFolder(async (folder) => {

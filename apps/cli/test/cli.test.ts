@@ -12,7 +12,8 @@ import { type Ended, run, type Running, start } from "./Running.ts"
 
 const key = "pk-of-the-test"
 
-vi.setConfig({ testTimeout: 20_000 })
+// Dozens of processes start at once.
+vi.setConfig({ testTimeout: 60_000 })
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "paradigm-"))),
@@ -220,7 +221,8 @@ layer(Servers.layer, { excludeTestServices: true, timeout: "10 seconds", concurr
         [/must be an absolute http or https URL/, /PARADIGM_BASE_URL/]
       ],
       ["nothing to ask", [], {}, [/nothing to ask/]],
-      ["a limit the model server refuses", ["--max-tokens", "0", "hi"], {}, [/rejected the request \(400\)/, /max_tokens/]],
+      ["a limit of no tokens", ["--max-tokens", "0", "hi"], {}, [/was not sent/, /max_tokens/]],
+      ["a limit the model server refuses", ["--max-tokens", "100000", "hi"], {}, [/rejected the request \(400\)/, /max_tokens/]],
       ["a temperature that is no number", ["--temperature", "hot", "hi"], {}, [/temperature/]],
       ["a flag that does not exist", ["--modell", "x", "hi"], {}, [/--modell/]]
     ]
