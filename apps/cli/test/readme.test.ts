@@ -2,20 +2,32 @@ import * as Authentication from "@paradigm-effect/gateway/Authentication"
 import * as Gateway from "@paradigm-effect/gateway/Gateway"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { execFile } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
 
-const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8")
-const snippets = [...readme.matchAll(/```ts\n(.*?)```/gs)].map((match) => match[1] ?? "")
-const typescript = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc")
+const root = fileURLToPath(new URL("../../..", import.meta.url))
+const guides = readdirSync(join(root, "docs", "guide"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"))
+const pages = ["README.md", ...guides.map((name) => join("docs", "guide", name)).toSorted()]
+// Beside this test, so that imports resolve as they do for a user who has installed the packages.
+const folder = mkdtempSync(fileURLToPath(new URL("readme-", import.meta.url)))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const snippets = pages.flatMap((page) =>
+  Array.from(readFileSync(join(root, page), "utf8").matchAll(/^```ts\n(.*?)^```/gms), ([, text = ""], index) => {
+    const file = join(folder, `${page.replaceAll(/\W+/g, "-")}-${index + 1}.ts`)
+    writeFileSync(file, text)
+    return { page, name: `${page}, snippet ${index + 1}`, file, isRun: !text.startsWith("// not run: ") }
+  })
+)
 
 const run = (file: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}) =>
   Effect.callback<{ readonly code: number; readonly output: string }>((resume) => {
@@ -30,46 +42,49 @@ const serve = (routes: Layer.Layer<never, never, HttpServer.HttpServer>) =>
     Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
   )
 
-describe("README.md", () => {
-  it("has a snippet for Effect and one for promises", () => assert.strictEqual(snippets.length, 2))
+// A gateway in front of a simulated model that repeats the prompt.
+const gateway = Effect.gen(function* () {
+  const upstream = yield* serve(Simulator.layer({ models: ["alfred-4.2"] }))
+  return yield* serve(
+    Gateway.layer({
+      models: new Map([["alfred-4.2", { url: new URL("/v1/chat/completions", upstream), model: "alfred-4.2", apiKey: undefined }]]),
+      keys: [{ name: "reader", sha256: yield* Authentication.sha256("a-key"), models: undefined }],
+      maxBodyBytes: 1024 * 1024
+    })
+  )
+})
 
-  it.live.each(snippets.map((snippet, index) => ({ snippet, index })))(
-    "snippet $index compiles, and prints the answer twice",
-    ({ index, snippet }) =>
+describe("README.md", () => {
+  it("has a snippet for Effect and one for promises", () =>
+    assert.lengthOf(
+      snippets.filter(({ page }) => page === "README.md"),
+      2
+    ))
+})
+
+describe("the snippets of README.md and the guides", () => {
+  it.live(
+    "compile",
+    () =>
       Effect.gen(function* () {
-        // Beside this test, so that imports resolve as they do for a user who has installed the packages.
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(new URL("readme-", import.meta.url).pathname)),
-          (folder) => Effect.sync(() => rmSync(folder, { recursive: true }))
-        )
-        const file = join(folder, `snippet${index}.ts`)
-        writeFileSync(file, snippet)
-        const flags = [
-          "--ignoreConfig",
-          "--noEmit",
-          "--strict",
-          "--skipLibCheck",
-          "--module",
-          "nodenext",
-          "--target",
-          "es2023",
-          "--types",
-          "node"
-        ]
-        const checked = yield* run(typescript, [...flags, "--allowImportingTsExtensions", file])
-        assert.strictEqual(checked.output, "")
-        const upstream = yield* serve(Simulator.layer({ models: ["alfred-4.2"] }))
-        const baseUrl = yield* serve(
-          Gateway.layer({
-            models: new Map([["alfred-4.2", { url: new URL("/v1/chat/completions", upstream), model: "alfred-4.2", apiKey: undefined }]]),
-            keys: [{ name: "reader", sha256: yield* Authentication.sha256("a-key"), models: undefined }],
-            maxBodyBytes: 1024 * 1024
-          })
-        )
-        const ran = yield* run(file, [], { PARADIGM_API_KEY: "a-key", PARADIGM_BASE_URL: baseUrl })
-        assert.strictEqual(ran.code, 0, ran.output)
-        assert.match(ran.output, /^Say hello\n\s*Say\s+hello\s+$/)
+        const typescript = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc")
+        const flags = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--allowImportingTsExtensions"]
+        const platform = ["--module", "nodenext", "--target", "es2023", "--types", "node"]
+        const { output } = yield* run(typescript, [...flags, ...platform, ...snippets.map(({ file }) => file)])
+        assert.strictEqual(output, "")
+      }),
+    60_000
+  )
+
+  it.live.each(snippets.filter(({ isRun }) => isRun))(
+    "$name prints the answer",
+    ({ file, page }) =>
+      Effect.gen(function* () {
+        const { code, output } = yield* run(file, [], { PARADIGM_API_KEY: "a-key", PARADIGM_BASE_URL: yield* gateway })
+        assert.strictEqual(code, 0, output)
+        // The README asks for a completion and for a stream.
+        assert.match(output, page === "README.md" ? /^Say hello\n\s*Say\s+hello\s+$/ : /Say\s+hello/)
       }).pipe(Effect.scoped, Effect.provide(Logger.layer([]))),
-    30_000
+    60_000
   )
 })
