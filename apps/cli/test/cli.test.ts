@@ -182,7 +182,8 @@ layer(Servers.layer, { excludeTestServices: true, timeout: "10 seconds", concurr
           yield* chat.says(/word word word/)
           const startedAt = performance.now()
           const { code, stderr, stdout } = yield* chat.stop("SIGINT")
-          assert.isBelow(performance.now() - startedAt, 1000)
+          // The answer would go on for fifteen seconds.
+          assert.isBelow(performance.now() - startedAt, 7000)
           assert.strictEqual(code, 130)
           assert.isTrue(stdout.endsWith("\n"))
           assert.strictEqual(stderr, "")
@@ -345,7 +346,7 @@ describe.concurrent("paradigm gateway and simulator", () => {
       const startedAt = performance.now()
       yield* gateway.stop("SIGTERM")
       const { code, stderr } = yield* Effect.promise(() => chat.ended)
-      assert.isBelow(performance.now() - startedAt, 2500)
+      assert.isBelow(performance.now() - startedAt, 7000)
       assert.notStrictEqual(code, 0)
       assert.match(stderr, /lost|ended/)
       yield* simulator.says(/aborted by client/)

@@ -27,7 +27,7 @@ const streaming = (exchange: Upstream.Exchange, ...chunks: ReadonlyArray<string>
 }
 
 const eventually = Effect.fnUntraced(function* (condition: () => boolean) {
-  const deadline = performance.now() + 2000
+  const deadline = performance.now() + 10_000
   while (!condition() && performance.now() < deadline) yield* Effect.promise(() => setImmediate())
 })
 
@@ -157,9 +157,11 @@ describe("a stream", () => {
     })
   )
 
-  it.live("with one event of 24 MB, in small pieces, takes no longer for its size", () =>
+  it.live("with one event of 24 MB, in small pieces, takes about as long as with 24 MB of small events", () =>
     Effect.gen(function* () {
-      const text = event("0123456789abcdef".repeat(1_572_864))
+      const one = event("0123456789abcdef".repeat(1_572_864))
+      const many = event("0123456789abcdef".repeat(1000)).repeat(1_572)
+      let text = one
       const { gateway } = yield* Gateway.inFrontOf((exchange) => {
         void (async () => {
           exchange.head()
@@ -170,10 +172,17 @@ describe("a stream", () => {
           exchange.end()
         })()
       })
-      const startedAt = performance.now()
-      const answer = yield* Gateway.askStream(gateway)
-      assert.isTrue(answer.text === text + done())
-      assert.isBelow(performance.now() - startedAt, 2500)
+      const millis = Effect.fnUntraced(function* (body: string) {
+        text = body
+        const startedAt = performance.now()
+        const answer = yield* Gateway.askStream(gateway)
+        assert.isTrue(answer.text === text + done())
+        return performance.now() - startedAt
+      })
+      // Copying the event with each piece would take far longer. On a busy machine one ratio of several is enough.
+      let ratio = Infinity
+      for (let i = 0; i < 4 && ratio >= 4; i++) ratio = (yield* millis(one)) / (yield* millis(many))
+      assert.isBelow(ratio, 4)
     })
   )
 
@@ -253,7 +262,7 @@ describe("the end of a stream", () => {
       assert.strictEqual((yield* Gateway.askStream(gateway)).text, stream())
       const answeredAt = performance.now()
       const closedAt = yield* Effect.promise(() => upstream.exchanges[0]?.closed ?? Promise.resolve(Infinity))
-      assert.isBelow(closedAt - answeredAt, 500)
+      assert.isBelow(closedAt - answeredAt, 5000)
     })
   )
 

@@ -511,8 +511,10 @@ describe("a body of long paths and many problems", () => {
       return Math.min(...times)
     }
     millis(100)
-    // Eight times as many problems would take 64 times as long if each was compared with each other.
-    assert.isBelow(millis(4000), Math.max(millis(500), 0.2) * 30)
+    // Eight times as many problems would take 64 times as long if each was compared with each other. Repeated, because load disturbs a measurement.
+    let ratio = Infinity
+    for (let i = 0; i < 5 && ratio >= 30; i++) ratio = millis(4000) / Math.max(millis(500), 0.2)
+    assert.isBelow(ratio, 30)
   })
 })
 
