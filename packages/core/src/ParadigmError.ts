@@ -585,11 +585,11 @@ interface Attempts {
   readonly attempts: ReadonlyArray<AttemptRecord>
 }
 
-// The enumerable members of a reason as JSON. Durations are milliseconds.
-const plain = (reason: ParadigmErrorReason): Readonly<Record<string, unknown>> =>
+// The enumerable members that have a value. Durations are milliseconds if `toJson` is true.
+const defined = (members: object, toJson = false): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
-    Object.entries(reason).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, Duration.isDuration(value) ? Duration.toMillis(value) : value]]
+    Object.entries(members).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, toJson && Duration.isDuration(value) ? Duration.toMillis(value) : value]]
     )
   )
 
@@ -626,8 +626,9 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
 
   constructor(details: Details & Partial<Attempts>) {
     const { reason } = details
-    const { cause } = reason
-    super({ ...details, attempts: details.attempts ?? [], ...(cause === undefined ? {} : { cause }) })
+    super(defined({ attempts: [], ...details, cause: reason.cause }) as unknown as Details & Attempts)
+    // The frames are those of this library.
+    Object.defineProperty(reason, "stack", { value: `${reason._tag}: ${reason.message}` })
     const id = details.requestId === undefined ? "" : ` (request ${details.requestId})`
     // An own property, because `structuredClone` drops getters.
     Object.defineProperty(this, "message", {
@@ -655,8 +656,7 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
 
   /** Returns the error with other details. */
   with(more: Partial<Details & Attempts>): ParadigmError {
-    const { anomalies, attempts, partial, reason, requestId, usage } = this
-    return new ParadigmError({ anomalies, attempts, partial, reason, requestId, usage, ...more })
+    return new ParadigmError({ ...this, ...more })
   }
 
   /** Returns all details as plain JSON. */
@@ -668,7 +668,7 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
       isRetryable,
       requestId,
       attempts,
-      reason: plain(reason),
+      reason: defined(reason, true),
       cause: plainCause(reason.cause),
       partial,
       usage,
