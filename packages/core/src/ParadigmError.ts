@@ -622,8 +622,6 @@ const TypeId = "~@paradigm-effect/core/ParadigmError"
  * @since 0.1.0
  */
 export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & Attempts> {
-  readonly [TypeId] = TypeId
-
   constructor(details: Details & Partial<Attempts>) {
     const { reason } = details
     super(defined({ attempts: [], ...details, cause: reason.cause }) as unknown as Details & Attempts)
@@ -636,6 +634,10 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
       configurable: true,
       writable: true
     })
+  }
+
+  get [TypeId]() {
+    return TypeId
   }
 
   /** The HTTP status of the response. `undefined` without a response. */
@@ -661,19 +663,8 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
 
   /** Returns all details as plain JSON. */
   override toJSON(): unknown {
-    const { _tag, anomalies, attempts, isRetryable, message, partial, reason, requestId, usage } = this
-    return {
-      _tag,
-      message,
-      isRetryable,
-      requestId,
-      attempts,
-      reason: defined(reason, true),
-      cause: plainCause(reason.cause),
-      partial,
-      usage,
-      anomalies
-    }
+    const { _tag, isRetryable, message, reason } = this
+    return { _tag, message, isRetryable, ...(this as object), reason: defined(reason, true), cause: plainCause(reason.cause) }
   }
 }
 
