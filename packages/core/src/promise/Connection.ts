@@ -11,9 +11,9 @@ import * as Stream from "effect/Stream"
 import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
 import { invalid } from "../client/options.ts"
 import type { CallOptions, ResponseInfo, Service } from "../ParadigmClient.ts"
-import { Closed, isParadigmError, ParadigmError } from "../ParadigmError.ts"
+import { isParadigmError, type ParadigmError } from "../ParadigmError.ts"
 import type { CallPromise, ChunkStream, PromiseCallOptions } from "../ParadigmPromise.ts"
-import { OpenStream } from "./OpenStream.ts"
+import { closed, OpenStream } from "./OpenStream.ts"
 
 /** The data of a call and its response. */
 export interface Reply<A> {
@@ -99,7 +99,7 @@ export class Connection {
       throw toThrown(invalid("signal", "must be an AbortSignal"))
     }
     signal?.throwIfAborted()
-    if (this.#isClosed) throw this.#closed(toThrown)
+    if (this.#isClosed) throw toThrown(closed("client"))
     const call = stream === true ? this.#openStream(request, options, signal, toThrown) : this.#whole(request, options)
     const exit = await Effect.runPromiseExit<Reply<ChatCompletion | ChunkStream>, ParadigmError>(call, {
       signal,
@@ -107,16 +107,12 @@ export class Connection {
     })
     if (Exit.isSuccess(exit)) return exit.value
     signal?.throwIfAborted()
-    throw Cause.hasInterruptsOnly(exit.cause) && this.#isClosed ? this.#closed(toThrown) : toThrown(Cause.squash(exit.cause))
+    throw toThrown(Cause.hasInterruptsOnly(exit.cause) && this.#isClosed ? closed("client") : Cause.squash(exit.cause))
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
     await Effect.runPromise(Scope.close(this.#all, Exit.void))
-  }
-
-  #closed(toThrown: ToThrown) {
-    return toThrown(new ParadigmError({ reason: new Closed({ what: "client" }) }))
   }
 
   #whole(request: ChatCompletionRequest, options: CallOptions | undefined): Effect.Effect<Reply<ChatCompletion>, ParadigmError> {
