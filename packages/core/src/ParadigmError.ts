@@ -585,11 +585,11 @@ interface Attempts {
   readonly attempts: ReadonlyArray<AttemptRecord>
 }
 
-// The enumerable members of a reason as JSON. Durations are milliseconds.
-const plain = (reason: ParadigmErrorReason): Readonly<Record<string, unknown>> =>
+// The enumerable members that have a value. Durations are milliseconds if `toJson` is true.
+const defined = (members: object, toJson = false): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
-    Object.entries(reason).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, Duration.isDuration(value) ? Duration.toMillis(value) : value]]
+    Object.entries(members).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, toJson && Duration.isDuration(value) ? Duration.toMillis(value) : value]]
     )
   )
 
@@ -622,12 +622,11 @@ const TypeId = "~@paradigm-effect/core/ParadigmError"
  * @since 0.1.0
  */
 export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & Attempts> {
-  readonly [TypeId] = TypeId
-
   constructor(details: Details & Partial<Attempts>) {
     const { reason } = details
-    const { cause } = reason
-    super({ ...details, attempts: details.attempts ?? [], ...(cause === undefined ? {} : { cause }) })
+    super(defined({ attempts: [], ...details, cause: reason.cause }) as unknown as Details & Attempts)
+    // The frames are those of this library.
+    Object.defineProperty(reason, "stack", { value: `${reason._tag}: ${reason.message}` })
     const id = details.requestId === undefined ? "" : ` (request ${details.requestId})`
     // An own property, because `structuredClone` drops getters.
     Object.defineProperty(this, "message", {
@@ -635,6 +634,10 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
       configurable: true,
       writable: true
     })
+  }
+
+  get [TypeId]() {
+    return TypeId
   }
 
   /** The HTTP status of the response. `undefined` without a response. */
@@ -655,25 +658,13 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
 
   /** Returns the error with other details. */
   with(more: Partial<Details & Attempts>): ParadigmError {
-    const { anomalies, attempts, partial, reason, requestId, usage } = this
-    return new ParadigmError({ anomalies, attempts, partial, reason, requestId, usage, ...more })
+    return new ParadigmError({ ...this, ...more })
   }
 
   /** Returns all details as plain JSON. */
   override toJSON(): unknown {
-    const { _tag, anomalies, attempts, isRetryable, message, partial, reason, requestId, usage } = this
-    return {
-      _tag,
-      message,
-      isRetryable,
-      requestId,
-      attempts,
-      reason: plain(reason),
-      cause: plainCause(reason.cause),
-      partial,
-      usage,
-      anomalies
-    }
+    const { _tag, isRetryable, message, reason } = this
+    return { _tag, message, isRetryable, ...(this as object), reason: defined(reason, true), cause: plainCause(reason.cause) }
   }
 }
 

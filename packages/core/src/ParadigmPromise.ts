@@ -113,7 +113,7 @@ export const make = (client: Effect.Effect<Service, ParadigmError, Scope.Scope>)
     options?: PromiseCallOptions
   ): CallPromise<ChatCompletion>
   function create(request: ChatCompletionRequest, options?: PromiseCallOptions): CallPromise<ChatCompletion | ChunkStream>
-  function create(request: ChatCompletionRequest, options?: PromiseCallOptions): CallPromise<ChatCompletion> | CallPromise<ChunkStream> {
+  function create(request: ChatCompletionRequest, options?: PromiseCallOptions): CallPromise<ChatCompletion | ChunkStream> {
     return connection.create(request, options, create)
   }
   const close = () => connection.close()

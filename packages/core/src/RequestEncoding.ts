@@ -185,7 +185,7 @@ const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Res
  * @since 0.1.0
  */
 export const encodeJson = (request: ChatCompletionRequest, extraBody?: ExtraBody): Result.Result<string, InvalidRequest> =>
-  Result.map(prepare(request, extraBody), (prepared) => stringifyExactly(prepared, "seed"))
+  Result.map(json(request, extraBody), ({ body }) => body)
 
 /**
  * An encoded request. The body is sent as UTF-8.
@@ -197,10 +197,12 @@ export interface Encoded {
   /** The header `content-type`. */
   readonly contentType: string
   readonly body: string
+  /** The request that the body holds: validated, with the additional fields and without nulls. */
+  readonly request: ChatCompletionRequest
 }
 
 // Not with FormData, which writes every line end of a field as CR LF.
-const writeMultipart = (entries: ReadonlyArray<readonly [string, string]>): Encoded => {
+const writeMultipart = (entries: ReadonlyArray<readonly [string, string]>) => {
   const random = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("")
   const boundary = `paradigm-${random}`
   const parts = entries.map(([name, text]) => `--${boundary}\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${text}\r\n`)
@@ -231,10 +233,16 @@ export type Encoder = (request: ChatCompletionRequest, extraBody?: ExtraBody) =>
  * @since 0.1.0
  */
 export const json: Encoder = (request, extraBody) =>
-  Result.map(encodeJson(request, extraBody), (body) => ({ contentType: "application/json", body }))
+  Result.map(prepare(request, extraBody), (request) => ({
+    contentType: "application/json",
+    body: stringifyExactly(request, "seed"),
+    request
+  }))
 
-const entriesOf = (request: ChatCompletionRequest, extraBody: ExtraBody | undefined) =>
-  Result.flatMap(prepare(request, extraBody), writeForm)
+const form =
+  (write: (entries: Array<[string, string]>) => Omit<Encoded, "request">): Encoder =>
+  (request, extraBody) =>
+    Result.flatMap(prepare(request, extraBody), (request) => Result.map(writeForm(request), (entries) => ({ ...write(entries), request })))
 
 /**
  * Encodes a request as `application/x-www-form-urlencoded`. Fails as {@link encodeJson} does, and with `InvalidRequest` when the name of a field
@@ -255,11 +263,10 @@ const entriesOf = (request: ChatCompletionRequest, extraBody: ExtraBody | undefi
  * @category encoding
  * @since 0.1.0
  */
-export const urlEncoded: Encoder = (request, extraBody) =>
-  Result.map(entriesOf(request, extraBody), (entries) => ({
-    contentType: "application/x-www-form-urlencoded",
-    body: new URLSearchParams(entries).toString()
-  }))
+export const urlEncoded: Encoder = /* @__PURE__ */ form((entries) => ({
+  contentType: "application/x-www-form-urlencoded",
+  body: new URLSearchParams(entries).toString()
+}))
 
 /**
  * Encodes a request as `multipart/form-data`. Fails as {@link urlEncoded} does.
@@ -276,4 +283,4 @@ export const urlEncoded: Encoder = (request, extraBody) =>
  * @category encoding
  * @since 0.1.0
  */
-export const multipart: Encoder = (request, extraBody) => Result.map(entriesOf(request, extraBody), writeMultipart)
+export const multipart: Encoder = /* @__PURE__ */ form(writeMultipart)

@@ -183,7 +183,7 @@ export class Parser {
   // The limit applies to an event's data. An incomplete line may be longer by the name of its field.
   #checkSize(data: string, allowance: number) {
     const size = data.length + (this.#data === undefined ? 0 : this.#data.length + 1)
-    if (size > this.#limit + allowance) throw new EventTooLarge({ limit: this.#limit, text: (this.#data ?? data).slice(0, 4096) })
+    if (size > this.#limit + allowance) throw new EventTooLarge({ limit: this.#limit, text: `${(this.#data ?? data).slice(0, 4095)}…` })
   }
 
   #line(text: string, start: number, end: number) {

@@ -7,6 +7,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { ServerResponse } from "node:http"
 import type { Anomaly } from "../src/Anomaly.ts"
+import { Socket } from "node:net"
 import type { ChatCompletionRequest } from "../src/ChatCompletion.ts"
 import type { ParadigmErrorReason } from "../src/ParadigmError.ts"
 import {
@@ -640,6 +641,37 @@ describe("interrupting", () => {
       if (left !== undefined) yield* Fiber.interrupt(left)
       for (const response of responses) if (!response.destroyed) response.end(event(chunk("b", "stop")) + event("[DONE]"))
       for (const fiber of staying) assert.deepStrictEqual(yield* Fiber.join(fiber), [chunk("a"), chunk("b", "stop")])
+    })
+  )
+})
+
+describe("an attempt that fails after an aborted one", () => {
+  const half = { ...completion, choices: [{ index: 0, message: { role: "assistant", content: "half" }, finish_reason: "abort" }] }
+  const { usage } = completion
+  const wholeAbort = json(half)
+  const streamAbort = sse({ ...chunk("half", "abort"), usage }, "[DONE]")
+  const reset: Answer = ({ socket }) => {
+    if (socket instanceof Socket) socket.resetAndDestroy()
+  }
+
+  it.live.each<[string, Answer, ParadigmErrorReason["_tag"]]>([
+    ["a reset", reset, "ConnectionLost"],
+    ["a 500", json({ detail: "no" }, 500), "ServerFault"],
+    ["a page", json("<html>", 200, { "content-type": "text/html" }), "UnexpectedResponse"]
+  ])("keeps the partial completion and the usage: %s", ([, next, tag]) =>
+    Effect.gen(function* () {
+      for (const [call, aborted] of [
+        [create, wholeAbort],
+        [stream, streamAbort]
+      ] as const) {
+        // prettier-ignore
+        let requests = 0
+        const answer: Answer = (response, seen) => (requests++ === 0 ? aborted : next)(response, seen)
+        const { error } = yield* failure(call(answer, { retry: { maxAttempts: 2, baseDelay: 1 } }), tag)
+        assert.deepStrictEqual(error.attempts.map(({ reason }) => reason), ["Aborted", tag]) // prettier-ignore
+        assert.strictEqual(error.partial?.choices[0]?.message.content, "half")
+        assert.deepStrictEqual<unknown>(error.usage, usage)
+      }
     })
   )
 })

@@ -502,3 +502,16 @@ describe("handling", () => {
     })
   )
 })
+
+describe("an uncaught error", () => {
+  it("prints neither the frames of its reason nor the members without a value", () => {
+    const reason = new Errors.RateLimited({ status: 429, detail: "Slow", excerpt: "", retryAfter: undefined })
+    const error = new ParadigmError({ reason, requestId: undefined })
+    const [, ...members] = inspect(error, { customInspect: false }).split("reason: ")
+    assert.notMatch(members.join(), /\n\s+at /)
+    assert.deepStrictEqual(
+      Object.keys(error).filter((name) => Reflect.get(error, name) === undefined),
+      []
+    )
+  })
+})

@@ -326,6 +326,65 @@ describe("a loop over the chunks", () => {
     }))
 })
 
+describe("a wrong argument", () => {
+  const throwing = () => {
+    throw new TypeError("thrown by the caller")
+  }
+  const revoked = () => {
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    return proxy
+  }
+  it.each<[string, unknown, unknown, string, string]>([
+    ["options null", request, null, "InvalidConfiguration", "options must be an object"],
+    ["options that are a text", request, "fast", "InvalidConfiguration", "options must be an object"],
+    ["options that are a list", streamed, [], "InvalidConfiguration", "options must be an object"],
+    ["options that throw", request, { get retry() { return throwing() } }, "InvalidConfiguration", "options cannot be read"], // prettier-ignore
+    ["revoked options", streamed, revoked(), "InvalidConfiguration", "options cannot be read"],
+    ["a member that throws", request, { retry: revoked() }, "InvalidConfiguration", "options cannot be read"],
+    ["a controller as the signal", request, { signal: new AbortController() }, "InvalidConfiguration", "signal must be an AbortSignal"],
+    ["a controller as the signal of a stream", streamed, { signal: new AbortController() }, "InvalidConfiguration", "signal must be"],
+    ["a signal that is null", streamed, { signal: null }, "InvalidConfiguration", "signal must be"],
+    ["an encoder that throws", request, { encode: throwing }, "InvalidConfiguration", "encode is a function that failed"],
+    ["an encoder that returns nothing", streamed, { encode: () => {} }, "InvalidConfiguration", "encode is a function that failed"],
+    ["no request", undefined, undefined, "InvalidRequest", "not a chat completion request"],
+    ["a null request", null, {}, "InvalidRequest", "not a chat completion request"],
+    ["a stream that throws", { ...request, get stream() { return throwing() } }, {}, "InvalidRequest", "Unexpected exception when read"], // prettier-ignore
+    ["a revoked request", revoked(), {}, "InvalidRequest", "Unexpected exception when read"],
+    ["a stream that is a text", { ...request, stream: "true" }, {}, "InvalidRequest", "[stream: Expected boolean]"],
+    ["extraBody.stream of a whole call", request, { extraBody: { stream: true } }, "InvalidRequest", "[stream: Expected false]"],
+    ["extraBody.stream of a stream", streamed, { extraBody: { stream: false } }, "InvalidRequest", "[stream: Expected true]"]
+  ])("rejects: %s", (_, request, options, tag, message) =>
+    meet(
+      () => assert.fail("was sent"),
+      async ({ paradigm }) => {
+        const promise = paradigm.chat.completions.create(request as typeof streamed, options as ParadigmPromise.PromiseCallOptions)
+        const error = await failureOf(promise, tag)
+        assert.include(error.message, message)
+        assert.notInclude(error.message, "streamChatCompletion")
+      }
+    )
+  )
+
+  it.each([
+    ["a model that changes", () => request, {}],
+    ["a model of extraBody", () => request, { extraBody: { model: "other" } }]
+  ] as const)("reads once: %s", (_, make, options) =>
+    meet(json({ error: { message: "no such model", code: "model_not_found" } }, 404), async ({ paradigm }) => {
+      let reads = 0
+      const given = new Proxy(make(), {
+        get: (target, name) => (name === "model" && reads++ > 0 ? 7 : Reflect.get(target, name))
+      })
+      for (const stream of [false, true]) {
+        reads = 0
+        const promise = paradigm.chat.completions.create(stream ? { ...given, stream } : given, options)
+        const { reason } = await failureOf(promise, "ModelNotFound")
+        assert.strictEqual(Reflect.get(reason, "model"), "extraBody" in options ? "other" : request.model)
+      }
+    })
+  )
+})
+
 describe("an abort", () => {
   const reason = new Error("the user left")
 

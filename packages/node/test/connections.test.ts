@@ -258,6 +258,13 @@ describe("an IPv6 address", () => {
 })
 
 describe("a connection option", () => {
+  it("is refused if it is the key of another certificate", async () => {
+    const [own, other] = [await Certificate.make(), await Certificate.make()]
+    const options = { apiKey: key, baseUrl: "https://127.0.0.1:9", cert: own.cert, key: other.key }
+    const error = await reasonOf((async () => Paradigm.connect(options).chat.completions.create(request))())
+    assert.strictEqual(error.message, "InvalidConfiguration: key must be the key of cert")
+  })
+
   it("is refused beside a dispatcher", async () => {
     const dispatcher = new Agent()
     const options = { apiKey: key, baseUrl: "http://127.0.0.1:9", dispatcher, http2: true }
@@ -271,6 +278,17 @@ describe("a connection option", () => {
     ["proxy", "ftp://127.0.0.1:1"],
     ["proxy", 5],
     ["proxy", true],
+    ["ca", 5],
+    ["ca", []],
+    ["ca", ""],
+    ["ca", [5]],
+    ["ca", "no url"],
+    ["cert", "no url"],
+    ["cert", true],
+    ["key", "no url"],
+    ["key", {}],
+    ["http2", "yes"],
+    ["http2", 1],
     ["dispatcher", {}],
     ["dispatcher", null]
   ])("that is wrong is refused, and not quoted: %s %j", async (option, value) => {

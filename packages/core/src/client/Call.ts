@@ -13,25 +13,24 @@ import type { Observation } from "../Telemetry.ts"
 import { accept } from "../transport/accept.ts"
 import { type OpenResponse, send } from "../transport/attempt.ts"
 import type { Transport } from "../Transport.ts"
-import type { Settings } from "./options.ts"
+import { invalid, type Settings } from "./options.ts"
 import { Retries } from "./Retries.ts"
 
 const encode = (
   request: ChatCompletionRequest,
   stream: boolean,
-  { encode, extraBody }: Settings
+  { encode, extraBody, secrets }: Settings
 ): Result.Result<Encoded, ParadigmError> => {
-  // JavaScript callers may pass no request at all, which the encoder refuses.
-  const contradicts = (request?.stream ?? stream) !== stream
-  const body = contradicts
-    ? Result.fail(
-        new InvalidRequest({
-          detail: stream ? "this call streams" : "this call does not stream; streamChatCompletion does",
-          fields: { stream: [`Expected ${stream}`] }
-        })
-      )
-    : encode(request, stream ? { ...extraBody, stream } : extraBody)
-  return Result.mapError(body, (reason) => new ParadigmError({ reason }))
+  try {
+    const encoded = encode(request, stream ? { ...extraBody, stream } : extraBody)
+    if (Result.isFailure(encoded)) return Result.fail(new ParadigmError({ reason: encoded.failure }))
+    const asked = stream ? (extraBody["stream"] ?? request.stream) : encoded.success.request.stream
+    if ((asked ?? stream) === stream) return encoded as Result.Success<Encoded, never>
+    const detail = stream ? "this call streams" : "this call does not stream"
+    return Result.fail(new ParadigmError({ reason: new InvalidRequest({ detail, fields: { stream: [`Expected ${stream}`] } }) }))
+  } catch (cause) {
+    return Result.fail(invalid("encode", "is a function that failed", secrets.cause(cause)))
+  }
 }
 
 export class Call {
@@ -39,7 +38,6 @@ export class Call {
   readonly retries: Retries
   readonly #transport: Transport
   readonly #body: Encoded
-  readonly #model: string
   readonly #stream: boolean
   readonly #observation: Observation
 
@@ -47,7 +45,6 @@ export class Call {
     transport: Transport,
     settings: Settings,
     body: Encoded,
-    request: ChatCompletionRequest,
     stream: boolean,
     observation: Observation,
     clock: Clock.Clock
@@ -55,7 +52,6 @@ export class Call {
     this.#transport = transport
     this.settings = settings
     this.#body = body
-    this.#model = request.model
     this.#stream = stream
     this.#observation = observation
     this.retries = new Retries(clock, settings.retry, settings.apiKey)
@@ -69,8 +65,8 @@ export class Call {
     stream: boolean
   ): Effect.fn.Return<Call, ParadigmError> {
     const body = yield* Effect.fromResult(encode(request, stream, settings))
-    const observation = yield* settings.telemetry.observe(request, settings.baseUrl, stream)
-    return new Call(transport, settings, body, request, stream, observation, yield* Clock.Clock)
+    const observation = yield* settings.telemetry.observe(body.request, settings.baseUrl, stream)
+    return new Call(transport, settings, body, stream, observation, yield* Clock.Clock)
   })
 
   /** Reports the chunks of one network read. */
@@ -92,7 +88,7 @@ export class Call {
     }
     return send(this.#transport, request, this.settings).pipe(
       Effect.flatMap((response) =>
-        accept(response, { url, model: this.#model, stream: this.#stream, firstChunk: this.settings.timeouts.firstChunk })
+        accept(response, { url, model: this.#body.request.model, stream: this.#stream, firstChunk: this.settings.timeouts.firstChunk })
       ),
       (attempt) => this.#observation.run(attempt)
     )

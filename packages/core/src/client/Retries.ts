@@ -19,6 +19,8 @@ export class Retries {
   readonly #settings: RetrySettings
   readonly #apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>
   readonly #failed: Array<AttemptRecord> = []
+  // The last error with a partial completion.
+  #received: ParadigmError | undefined
   // Start of the current attempt.
   #startedAt: number | undefined
   #key = Redacted.make("")
@@ -58,11 +60,12 @@ export class Retries {
     )
   }
 
-  /** The error with the record of all attempts. Ends the current attempt. */
+  /** The error with the record of all attempts and the last partial completion of any. Ends the current attempt. */
   settle(error: ParadigmError): ParadigmError {
     if (error.attempts.length > 0) return error
     if (this.#startedAt !== undefined) this.#record(error, undefined, this.#clock.currentTimeMillisUnsafe())
-    return error.with({ attempts: [...this.#failed] })
+    const { anomalies, partial, usage } = this.#received ?? error
+    return error.with({ anomalies, partial, usage, attempts: [...this.#failed] })
   }
 
   // Whether the next attempt has another key, because the server refused the key of this one.
@@ -76,7 +79,9 @@ export class Retries {
     return Effect.catch(replaced, () => Effect.succeed(false))
   }
 
-  #record({ reason, requestId, status }: ParadigmError, delayMillis: number | undefined, now: number) {
+  #record(error: ParadigmError, delayMillis: number | undefined, now: number) {
+    const { partial, reason, requestId, status } = error
+    if (partial !== undefined) this.#received = error
     this.#failed.push({ reason: reason._tag, status, requestId, durationMillis: now - (this.#startedAt ?? now), delayMillis })
     this.#startedAt = undefined
   }

@@ -289,8 +289,8 @@ const attempt = (resolve: () => Settings): Result.Result<Settings, ParadigmError
   try {
     return Result.succeed(resolve())
   } catch (error) {
-    if (isParadigmError(error)) return Result.fail(error)
-    throw error
+    // A proxy or an accessor of the caller may throw anything.
+    return Result.fail(isParadigmError(error) ? error : invalid("options", "cannot be read"))
   }
 }
 

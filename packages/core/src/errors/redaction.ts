@@ -1,7 +1,6 @@
 // Masks API keys in errors. A server may echo the key: in a body, in a header, escaped or encoded. Masks finished errors, not the texts they are
 // made of.
-import type { Anomaly } from "../Anomaly.ts"
-import type { AttemptRecord, ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
+import type { ParadigmError, ParadigmErrorReason } from "../ParadigmError.ts"
 
 const mask = "<redacted>"
 
@@ -15,6 +14,9 @@ const minPart = 6
 const maxKeys = 16
 
 const maxDepth = 64
+
+// Members of a completion that are the model's own text.
+const modelText = /^(content|reasoning(_content)?|refusal|arguments|input)$/
 
 const literal = (character: string) => character.replace(/[^\w]/, "\\$&")
 
@@ -39,13 +41,13 @@ const patternOf = (key: string): string => {
   return `(?<=\\bbearer(?:\\s|\\+|%20)+|\\bauthorization\\W{1,12})${text}(?![\\w-])`
 }
 
-// A truncated text may end with the beginning of the key, or continue with its end.
+// Before an ellipsis a text may end with the beginning of the key, and after it continue with the key's end.
 const withoutPart = (text: string, key: string): string =>
   text
     .split("…")
-    .map((piece, i) => {
+    .map((piece, i, pieces) => {
       for (let length = Math.min(key.length - 1, piece.length); length >= minPart; length--) {
-        if (piece.endsWith(key.slice(0, length))) piece = piece.slice(0, -length) + mask
+        if (i + 1 < pieces.length && piece.endsWith(key.slice(0, length))) piece = piece.slice(0, -length) + mask
         if (i > 0 && piece.startsWith(key.slice(-length))) piece = mask + piece.slice(length)
       }
       return piece
@@ -90,26 +92,31 @@ export class Secrets {
     return copy
   }
 
-  /** An error without the keys. The model's text and the usage stay as they are. */
+  /** An error without the keys. The model's text and the names in the completion and the usage stay as they are. */
   readonly error = (error: ParadigmError): ParadigmError => {
-    const { anomalies, attempts, reason, requestId } = error
+    const { reason } = error
     const Reason = reason.constructor as new (fields: object) => ParadigmErrorReason
     const cause = reason.cause === undefined ? {} : { cause: this.cause(reason.cause) }
-    const members = Object.entries(reason).map(([name, value]) => [name, this.#deep(value, 0)])
-    return error.with({
-      reason: new Reason({ ...Object.fromEntries(members), ...cause }),
-      requestId: this.#deep(requestId, 0) as string | undefined,
-      attempts: this.#deep(attempts, 0) as ReadonlyArray<AttemptRecord>,
-      anomalies: this.#deep(anomalies, 0) as ReadonlyArray<Anomaly> | undefined
-    })
+    return error.with({ ...this.#members(error), reason: new Reason({ ...this.#members(reason), ...cause }) })
+  }
+
+  #members(holder: object): object {
+    return Object.fromEntries(
+      Object.entries(holder).map(([name, value]) => [name, this.#deep(value, 0, name === "partial" || name === "usage")])
+    )
   }
 
   // The names of `fields` come from the server, too.
-  #deep(value: unknown, depth: number): unknown {
+  #deep(value: unknown, depth: number, isCompletion: boolean): unknown {
     if (typeof value === "string") return this.text(value)
     if (depth > maxDepth) return mask
-    if (Array.isArray(value)) return value.map((child) => this.#deep(child, depth + 1))
+    if (Array.isArray(value)) return value.map((child) => this.#deep(child, depth + 1, isCompletion))
     if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
-    return Object.fromEntries(Object.entries(value).map(([name, child]) => [this.text(name), this.#deep(child, depth + 1)]))
+    return Object.fromEntries(
+      Object.entries(value).map(([name, child]) => [
+        isCompletion ? name : this.text(name),
+        isCompletion && modelText.test(name) ? child : this.#deep(child, depth + 1, isCompletion)
+      ])
+    )
   }
 }

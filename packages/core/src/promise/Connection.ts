@@ -5,13 +5,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts"
+import { invalid } from "../client/options.ts"
 import type { CallOptions, ResponseInfo, Service } from "../ParadigmClient.ts"
-import { Closed, isParadigmError, ParadigmError } from "../ParadigmError.ts"
+import { isParadigmError, type ParadigmError } from "../ParadigmError.ts"
 import type { CallPromise, ChunkStream, PromiseCallOptions } from "../ParadigmPromise.ts"
-import { OpenStream } from "./OpenStream.ts"
+import { closed, OpenStream } from "./OpenStream.ts"
 
 /** The data of a call and its response. */
 export interface Reply<A> {
@@ -21,28 +23,24 @@ export interface Reply<A> {
 
 const ignore = () => {}
 
-// Only V8 can omit the frames of this library.
-const captureStackTrace: ((holder: object, above: Function) => void) | undefined = (
-  Error as { readonly captureStackTrace?: (holder: object, above: Function) => void }
-).captureStackTrace
+type ToThrown = (error: unknown) => unknown
 
-/** The place of a call in its caller's code. Errors are created in fibers, whose stacks do not have the caller. */
-class CallSite {
-  readonly #frames: string
-
-  constructor(above: Function) {
-    const holder: { stack?: string } = captureStackTrace === undefined ? new Error() : {}
-    captureStackTrace?.(holder, above)
-    const stack = holder.stack ?? ""
-    const header = stack.indexOf("\n    at ")
-    this.#frames = header === -1 ? `\n${stack}` : stack.slice(header)
-  }
-
-  /** The error with the stack of the call. A copy: several calls may fail with one error. */
-  readonly toThrown = (error: unknown): unknown => {
+/**
+ * Captures the place of a call in its caller's code, because errors are created in fibers, whose stacks do not have the caller. Returns a
+ * function that gives an error the stack of the call. It copies the error: several calls may fail with one error.
+ */
+const callSite = (above: Function): ToThrown => {
+  const holder = new Error()
+  // Only V8 can omit the frames of this library.
+  const { captureStackTrace } = Error as { readonly captureStackTrace?: (holder: object, above: Function) => void }
+  captureStackTrace?.(holder, above)
+  const stack = holder.stack ?? ""
+  const header = stack.indexOf("\n    at ")
+  const frames = header === -1 ? `\n${stack}` : stack.slice(header)
+  return (error) => {
     if (!isParadigmError(error)) return error
     const copy = error.with({})
-    const value = `${copy.name}: ${copy.message}${this.#frames}`
+    const value = `${copy.name}: ${copy.message}${frames}`
     return Object.defineProperty(copy, "stack", { value, configurable: true, writable: true })
   }
 }
@@ -76,14 +74,40 @@ export class Connection {
 
   create(
     request: ChatCompletionRequest,
-    { signal, ...options }: PromiseCallOptions = {},
+    options: PromiseCallOptions | undefined,
     above: Function
-  ): CallPromise<ChatCompletion> | CallPromise<ChunkStream> {
-    const site = new CallSite(above)
-    // JavaScript callers may pass no request at all, which rejects like every wrong request.
-    return request?.stream === true
-      ? toCallPromise(this.#run(this.#openStream(request, options, signal, site), signal, site))
-      : toCallPromise(this.#run(this.#whole(request, options), signal, site))
+  ): CallPromise<ChatCompletion | ChunkStream> {
+    return toCallPromise<ChatCompletion | ChunkStream>(this.#start(request, options, callSite(above)))
+  }
+
+  // Everything that is wrong rejects. JavaScript callers may pass anything.
+  async #start(
+    request: ChatCompletionRequest,
+    given: PromiseCallOptions | undefined,
+    toThrown: ToThrown
+  ): Promise<Reply<ChatCompletion | ChunkStream>> {
+    let signal: AbortSignal | undefined
+    let options: CallOptions | undefined = given
+    let stream: boolean | null | undefined
+    try {
+      if (Predicate.isObject(given)) ({ signal, ...options } = given as PromiseCallOptions)
+      stream = request?.stream
+    } catch {
+      // The client reports the argument that cannot be read.
+    }
+    if (signal !== undefined && !Predicate.hasProperty(signal, "throwIfAborted")) {
+      throw toThrown(invalid("signal", "must be an AbortSignal"))
+    }
+    signal?.throwIfAborted()
+    if (this.#isClosed) throw toThrown(closed("client"))
+    const call = stream === true ? this.#openStream(request, options, signal, toThrown) : this.#whole(request, options)
+    const exit = await Effect.runPromiseExit<Reply<ChatCompletion | ChunkStream>, ParadigmError>(call, {
+      signal,
+      onFiberStart: Fiber.runIn(this.#calls)
+    })
+    if (Exit.isSuccess(exit)) return exit.value
+    signal?.throwIfAborted()
+    throw toThrown(Cause.hasInterruptsOnly(exit.cause) && this.#isClosed ? closed("client") : Cause.squash(exit.cause))
   }
 
   async close(): Promise<void> {
@@ -91,26 +115,13 @@ export class Connection {
     await Effect.runPromise(Scope.close(this.#all, Exit.void))
   }
 
-  async #run<A>(effect: Effect.Effect<A, ParadigmError>, signal: AbortSignal | undefined, site: CallSite): Promise<A> {
-    signal?.throwIfAborted()
-    if (this.#isClosed) throw this.#closed(site)
-    const exit = await Effect.runPromiseExit(effect, { signal, onFiberStart: Fiber.runIn(this.#calls) })
-    if (Exit.isSuccess(exit)) return exit.value
-    signal?.throwIfAborted()
-    throw Cause.hasInterruptsOnly(exit.cause) && this.#isClosed ? this.#closed(site) : site.toThrown(Cause.squash(exit.cause))
-  }
-
-  #closed(site: CallSite) {
-    return site.toThrown(new ParadigmError({ reason: new Closed({ what: "client" }) }))
-  }
-
-  #whole(request: ChatCompletionRequest, options: CallOptions): Effect.Effect<Reply<ChatCompletion>, ParadigmError> {
+  #whole(request: ChatCompletionRequest, options: CallOptions | undefined): Effect.Effect<Reply<ChatCompletion>, ParadigmError> {
     return Effect.flatMap(Fiber.join(this.#building), (client) =>
       Effect.map(client.createWithResponse(request, options), ({ completion, response }) => ({ data: completion, response }))
     )
   }
 
-  #openStream(request: ChatCompletionRequest, options: CallOptions, signal: AbortSignal | undefined, { toThrown }: CallSite) {
+  #openStream(request: ChatCompletionRequest, options: CallOptions | undefined, signal: AbortSignal | undefined, toThrown: ToThrown) {
     const calls = this.#calls
     const client = Fiber.join(this.#building)
     return Effect.gen(function* (): Effect.fn.Return<Reply<ChunkStream>, ParadigmError> {

@@ -19,6 +19,10 @@ export interface Parts {
   readonly toThrown: (error: unknown) => unknown
 }
 
+/** The error of a client or stream that was closed. */
+export const closed = (what: Closed["what"], partial?: ChatCompletion): ParadigmError =>
+  new ParadigmError({ reason: new Closed({ what }), partial })
+
 // Closes the connection of a stream that is garbage-collected before its end.
 const dropped = /* @__PURE__ */ new FinalizationRegistry<Scope.Closeable>((scope) => Effect.runFork(Scope.close(scope, Exit.void)))
 
@@ -46,7 +50,7 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
       const stream = weak.deref()
       if (stream !== undefined) stream.#fail(error)
     }
-    const onClose = Effect.sync(() => fail(new ParadigmError({ reason: new Closed({ what: "client" }) })))
+    const onClose = Effect.sync(() => fail(closed("client")))
     Effect.runFork(Scope.addFinalizer(scope, onClose))
     if (signal === undefined) return
     const onAbort = () => {
@@ -143,7 +147,7 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
     for (let step = await this.next(); step.done !== true; step = await this.next());
     const completion = await Effect.runPromise(this.#parts.completion)
     if (this.#end === "whole" && completion !== undefined) return completion
-    throw this.#parts.toThrown(new ParadigmError({ reason: new Closed({ what: "stream" }), partial: completion }))
+    throw this.#parts.toThrown(closed("stream", completion))
   }
 
   toReadableStream(): ReadableStream<Uint8Array> {

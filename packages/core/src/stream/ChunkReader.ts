@@ -117,7 +117,7 @@ export class ChunkReader<S extends Source = Source> {
       onFailure: (final) => {
         this.#failure = this.#toError(final)
         const chunks = this.#source.decoder.take()
-        // The failure of a repeated request has no details about the chunks of the first one.
+        // After a repeated request, the chunks of the first one are in the error's partial completion alone.
         if (final.reason !== error.reason || !Arr.isReadonlyArrayNonEmpty(chunks)) return Effect.fail(this.#failure)
         return this.#give(chunks)
       },

@@ -18,17 +18,21 @@ export interface Asked {
 
 const errorBodyLimit = 64 * 1024
 
-/** The part of a body that arrives within 2 seconds, at most 64 KiB. A body may never end, break off, or be a whole page. */
+/**
+ * The part of a body that arrives within 2 seconds, at most 64 KiB. A body may never end, break off, or be a whole page. An ellipsis marks
+ * a body that was cut, unless its end may be the end of JSON or of a page.
+ */
 const readBeginning = ({ reads }: OpenResponse): Effect.Effect<string> =>
   Effect.suspend(() => {
     const decoder = new TextDecoder()
     let text = ""
+    let isCut = true
     const more: Effect.Effect<void, unknown> = Effect.flatMap(reads, (bytes) => {
       for (const read of bytes) text += decoder.decode(read, { stream: true })
       return text.length < errorBodyLimit ? more : Effect.void
     })
-    // `Effect.ignore` would add all of logging to a page.
-    return Effect.map(Effect.raceFirst(Effect.exit(more), Effect.sleep(2000)), () => text)
+    const all = Effect.catch(more, (error) => Effect.sync(() => void (isCut = !Cause.isDone(error))))
+    return Effect.map(Effect.raceFirst(all, Effect.sleep(2000)), () => (isCut && !/[\]}>"]\s*$/.test(text) ? `${text}…` : text))
   })
 
 /** The error of a response that has a success status but is not a completion. */

@@ -5,6 +5,7 @@ import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
+import type { ChatCompletion } from "../../src/ChatCompletion.ts"
 import { Secrets } from "../../src/errors/redaction.ts"
 import {
   Aborted,
@@ -304,14 +305,50 @@ describe("an error without the key", () => {
     })
   })
 
-  it("masks the key in another case, and does not change usage and completion", () => {
-    const extended = { ...completion.usage, billed: [{ to: key }] }
+  it("masks the key in another case, and in usage and completion except for names and the model's text", () => {
+    const extended = { ...completion.usage, billed: [{ to: key }], [key]: 1 }
+    const masked = { ...completion.usage, billed: [{ to: "<redacted>" }], [key]: 1 }
     const refused = new RedirectRefused({ status: 307, origin: `https://${key.toUpperCase()}.example.com` })
     const error = redact(new ParadigmError({ reason: refused, usage: extended, partial: Object.assign({}, partial, { account: { key } }) }))
     assert.include(error.message, "https://<redacted>.example.com")
-    assert.strictEqual(error.usage, extended)
-    assert.deepStrictEqual<unknown>(error.partial, { ...partial, account: { key } })
+    assert.deepStrictEqual<unknown>(error.usage, masked)
+    assert.deepStrictEqual<unknown>(error.partial, { ...partial, account: { key: "<redacted>" } })
   })
+
+  it("keeps every text of the model", () => {
+    const message = {
+      role: "assistant" as const,
+      content: key,
+      reasoning: key,
+      reasoning_content: key,
+      refusal: key,
+      tool_calls: [{ id: "a", type: "function" as const, function: { name: "f", arguments: JSON.stringify({ key }) } }]
+    }
+    const said = { ...completion, choices: [{ index: 0, message, finish_reason: null, logprobs: { content: [{ token: key }] } }] }
+    const error = redact(new ParadigmError({ reason: new Aborted({ choices: [0] }), partial: said as unknown as ChatCompletion }))
+    assert.deepStrictEqual<unknown>(error.partial, said)
+  })
+
+  it.live("has no key that the server writes into the chunks before an error", () =>
+    Effect.gen(function* () {
+      const echoed = { ...chunk("Hel"), id: key, model: key, system_fingerprint: key, vendor: { to: [key] }, usage: { plan: key } }
+      for (const answer of [sse(echoed, { error: "boom" }), sse(echoed), sse(echoed, "no chunk")]) {
+        const error = yield* Effect.flip(stream(answer))
+        assertSecret(error, key)
+        assert.strictEqual(error.partial?.choices[0]?.message.content, "Hel")
+      }
+    })
+  )
+
+  it.live.each([
+    ["paradigm-prod-key-0001", "not a valid key for paradigm"],
+    ["alfred-4.2-team-key-1", "The server does not know alfred-4.2"]
+  ])("keeps a text that ends with the beginning of the key but was not cut: %s", ([apiKey = "", detail = ""]) =>
+    Effect.gen(function* () {
+      const { reason } = yield* failure(create(json({ detail }, 400), { apiKey }), "RequestRejected")
+      assert.strictEqual(reason.detail, detail)
+    })
+  )
 
   it("masks a key of which the middle was cut out", () => {
     for (let length = 6; length < key.length - 6; length++) {
@@ -337,10 +374,10 @@ describe("an error without the key", () => {
     assert.include(redact(new ParadigmError({ reason: limited("Keys begin with sk-") })).message, "begin with sk-")
   })
 
-  it("masks the beginning of a key at the end of a text, wherever it was cut", () => {
+  it("masks the beginning of a key at the end of a text that was cut, wherever it was cut", () => {
     for (let length = 6; length < key.length; length++) {
       const cut = key.slice(0, length)
-      const text = `Bad key ${cut}`
+      const text = `Bad key ${cut}…`
       assertSecret(redact(new ParadigmError({ reason: new MalformedChunk({ detail: text, text }) })), cut)
       assertSecret(
         redact(new ParadigmError({ reason: new MalformedChunk({ detail: "", text: excerpt("x".repeat(4095 - length) + key) }) })),

@@ -1,4 +1,6 @@
 // Selects the dispatcher of the requests: the caller's, a proxy agent, or a pool of connections.
+import { X509Certificate } from "node:crypto"
+import { createSecureContext, type SecureContextOptions } from "node:tls"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -9,6 +11,22 @@ import type { ConnectionOptions } from "../ConnectionOptions.ts"
 export const optionNames: ReadonlyArray<keyof ConnectionOptions> = ["dispatcher", "proxy", "ca", "cert", "key", "http2"]
 
 const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
+
+const isReadable = (options: SecureContextOptions) => {
+  try {
+    // A context ignores an authority that it cannot read.
+    for (const authority of [options.ca ?? []].flat()) void new X509Certificate(authority)
+    return createSecureContext(options) !== undefined
+  } catch {
+    return false
+  }
+}
+
+// Checks an option alone, because Node's error does not name it.
+const isPem = (name: "ca" | "cert" | "key", value: unknown): boolean => {
+  const texts: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
+  return texts.length > 0 && texts.every((text) => typeof text === "string" || text instanceof Uint8Array) && isReadable({ [name]: value })
+}
 
 const hasProxy = () =>
   ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name] !== undefined && process.env[name] !== "")
@@ -25,10 +43,12 @@ export const make = (options: ConnectionOptions, connectTimeout: number): Effect
   const other = optionNames.find((name) => name !== "dispatcher" && options[name] !== undefined)
   if (dispatcher !== undefined && other !== undefined) return Effect.fail(invalid(other, "cannot be combined with dispatcher"))
   if (dispatcher !== undefined) return Effect.succeed(dispatcher as Dispatcher)
+  const wrong = (["ca", "cert", "key"] as const).find((name) => options[name] !== undefined && !isPem(name, options[name]))
+  if (wrong !== undefined) return Effect.fail(invalid(wrong, "must be PEM, as a text, its bytes or a list of these"))
+  if (!isReadable({ ca, cert, key } as SecureContextOptions)) return Effect.fail(invalid("key", "must be the key of cert"))
+  if (http2 !== undefined && typeof http2 !== "boolean") return Effect.fail(invalid("http2", "must be true or false"))
   const tls = Object.fromEntries(Object.entries({ ca, cert, key }).filter(([, value]) => value !== undefined))
-  const open = async (): Promise<Dispatcher> => {
-    // Loaded with the first client: undici costs more to load than the rest of this package.
-    const { Agent, EnvHttpProxyAgent, ProxyAgent } = await import("undici")
+  const open = ({ Agent, EnvHttpProxyAgent, ProxyAgent }: typeof import("undici")): Dispatcher => {
     const timeout = Number.isFinite(connectTimeout) ? connectTimeout : 0
     const pool = { connect: { ...tls, timeout }, allowH2: http2 === true }
     const proxied = { ...pool, requestTls: { ...tls, timeout }, connectTimeout: timeout }
@@ -36,8 +56,16 @@ export const make = (options: ConnectionOptions, connectTimeout: number): Effect
     return proxy === undefined && hasProxy() ? new EnvHttpProxyAgent(proxied) : new Agent(pool)
   }
   return Effect.acquireRelease(
-    // undici's own error quotes the URL, which may hold a password.
-    Effect.tryPromise({ try: open, catch: () => invalid(proxy === undefined ? "HTTP_PROXY" : "proxy", "is not the URL of a proxy") }),
+    // Loaded with the first client: undici costs more to load than the rest of this package. A failure to load it is a defect.
+    Effect.flatMap(
+      Effect.promise(() => import("undici")),
+      (undici) =>
+        // undici's own error quotes the URL, which may hold a password.
+        Effect.try({
+          try: () => open(undici),
+          catch: () => invalid(proxy === undefined ? "HTTP_PROXY" : "proxy", "is not the URL of a proxy")
+        })
+    ),
     (dispatcher) => Effect.promise(() => dispatcher.destroy())
   )
 }
