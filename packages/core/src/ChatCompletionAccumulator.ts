@@ -184,13 +184,13 @@ export class ChatCompletionAccumulator {
           if (Predicate.isNotNullish(fields[name])) this.#rest.set(name, fields[name])
       }
     }
-    let corrected = chunk
+    let corrected: Array<ChunkChoice> | undefined
     for (let at = 0; at < chunk.choices.length; at++) {
       const part = chunk.choices[at] as ChunkChoice
       const added = this.#addChoice(part, at)
-      if (added !== part) corrected = { ...corrected, choices: corrected.choices.with(at, added) }
+      if (added !== part) (corrected ??= [...chunk.choices])[at] = added
     }
-    return corrected
+    return corrected === undefined ? chunk : { ...chunk, choices: corrected }
   }
 
   /** The completion so far; `undefined` before the first chunk. A choice that is not finished has the `finish_reason` null. */
@@ -235,21 +235,21 @@ export class ChatCompletionAccumulator {
     const sent = part.delta.tool_calls ?? []
     if (sent.length === 0 && (choice.toolCalls === undefined || choice.finishReason === undefined)) return part
     const calls = (choice.toolCalls ??= new ToolCalls())
-    let fragments = sent
+    let fragments: Array<ToolCallDelta> | undefined
     for (let i = 0; i < sent.length; i++) {
       const fragment = sent[i] as ToolCallDelta
       const placed = calls.add(fragment)
       if (placed === fragment.index) continue
       if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
-      fragments = fragments.with(i, { ...fragment, index: placed })
+      ;(fragments ??= [...sent])[i] = { ...fragment, index: placed }
     }
     if (choice.finishReason !== undefined) {
       for (const named of calls.identify(this.#id, index)) {
         this.#note("tool-call-id", at, named.index, "id")
-        fragments = [...fragments, named]
+        ;(fragments ??= [...sent]).push(named)
       }
     }
-    return fragments === sent ? part : { ...part, delta: { ...part.delta, tool_calls: fragments } }
+    return fragments === undefined ? part : { ...part, delta: { ...part.delta, tool_calls: fragments } }
   }
 
   #note(repair: Repair, choice: number, call: number, field: string, value?: unknown) {

@@ -447,6 +447,32 @@ describe("tool calls", () => {
     ])
   })
 
+  it("take time in proportion to their number, also in one chunk without indices, without ids, or in many choices", () => {
+    const count = 40_000
+    const numbers = Array.from({ length: count }, (_, at) => at)
+    const unplaced = Number.MAX_SAFE_INTEGER
+    const many = (choices: ReadonlyArray<object>) => {
+      const start = performance.now()
+      const accumulator = new ChatCompletionAccumulator()
+      const chunk = accumulator.add(chunkOf(choices))
+      assert.isBelow(performance.now() - start, 3000)
+      return { chunk, completion: accumulator.completion }
+    }
+    const withIds = numbers.map((at) => ({ index: unplaced, id: `c${at}`, function: { name: "f", arguments: "{}" } }))
+    const one = many([{ index: 0, delta: { tool_calls: withIds } }])
+    assert.deepStrictEqual(
+      one.chunk.choices[0]?.delta.tool_calls?.map(({ id, index }) => [index, id]),
+      numbers.map((at) => [at, `c${at}`])
+    )
+    const withoutIds = numbers.map((index) => ({ index, function: { name: "f", arguments: "{}" } }))
+    const two = many([{ index: 0, delta: { tool_calls: withoutIds }, finish_reason: "tool_calls" }])
+    assert.strictEqual(two.chunk.choices[0]?.delta.tool_calls?.length, 2 * count)
+    const calls = [{ index: unplaced, id: "a", function: { name: "f", arguments: "{}" } }]
+    const three = many(numbers.map((index) => ({ index, delta: { tool_calls: calls } })))
+    assert.isTrue(three.chunk.choices.every(({ delta }) => delta.tool_calls?.[0]?.index === 0))
+    assert.strictEqual(three.completion?.choices.length, count)
+  })
+
   it("of different choices do not share their indices", () => {
     const at = (index: number, id: string) => chunkOf([{ index, delta: call(0, { id, name: "f", arguments: "{}" }) }])
     const { indices, isSame } = indicesOf(at(0, "a"), at(1, "b"), at(0, "a"), at(1, "b"))
