@@ -7,6 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import { add, beginningOf, join } from "./errors/FieldErrors.ts"
+import { tryParse } from "./json/jsonText.ts"
 import {
   excerpt,
   Forbidden,
@@ -42,14 +43,6 @@ export interface RawErrorResponse {
   readonly url: URL
   /** Unix milliseconds, to read a `retry-after` that is a date. */
   readonly now: number
-}
-
-const parse = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 const maxText = 500
@@ -132,7 +125,7 @@ const readObject = (body: Body) => {
 type Reading = Partial<ReturnType<typeof readObject>> & { readonly detail: string | undefined }
 
 const read = (body: string): Reading => {
-  const value = parse(body)
+  const value = tryParse(body)
   if (Predicate.isObject(value)) return readObject(value)
   if (typeof value === "string") return { detail: text(value) }
   if (Array.isArray(value)) {
@@ -146,7 +139,7 @@ const read = (body: string): Reading => {
 
 // The three forms of an HTTP date. The last one does not name the time zone, which is always GMT.
 const httpDate =
-  /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*(, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT| [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
+  /^[A-Z][a-z]{2,}(, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT| [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
 
 /**
  * Reads the delay before a retry from the response headers: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. LiteLLM forwards
@@ -240,7 +233,7 @@ export const toReason = ({ body, headers, model, now, status, url }: RawErrorRes
   if (status === 404) return new NotFound({ ...about, url: url.origin + url.pathname })
   if (status < 500) return new RequestRejected({ ...about, fields })
   if (code !== "service_maintenance") return new ServerFault({ ...about, retryAfter: retryAfter(headers, now) })
-  const { mode, reason, started_at } = parse(body) as Body
+  const { mode, reason, started_at } = tryParse(body) as Body
   return new Maintenance({ ...about, detail: text(reason) ?? detail, mode: text(mode), startedAt: text(started_at) })
 }
 
@@ -318,4 +311,4 @@ export const fromEvent = (value: unknown, source: string, event = "message"): St
  * @category decoding
  * @since 0.1.0
  */
-export const fromText = (source: string, event?: string): StreamFault | undefined => fromEvent(parse(source), source, event)
+export const fromText = (source: string, event?: string): StreamFault | undefined => fromEvent(tryParse(source), source, event)

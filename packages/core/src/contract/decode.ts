@@ -2,7 +2,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { Anomalies } from "../Anomaly.ts"
-import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
+import type { ChatCompletion, ChatCompletionChoice, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
 import { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
 import type { Fields } from "../errors/FieldErrors.ts"
 import { isBlank, Repairer } from "./repair.ts"
@@ -65,8 +65,8 @@ export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anom
   for (const [at, { finish_reason }] of completion.choices.entries()) {
     if (!finish_reason) anomalies.add("unfinished", `choices[${at}].finish_reason`, "string", finish_reason)
   }
-  const isOrdered = completion.choices.every((choice, at, all) => at === 0 || (all[at - 1]?.index ?? 0) <= choice.index)
-  return Result.succeed(isOrdered ? completion : { ...completion, choices: completion.choices.toSorted((a, b) => a.index - b.index) })
+  ;(completion.choices as Array<ChatCompletionChoice>).sort((a, b) => a.index - b.index)
+  return Result.succeed(completion)
 }
 
 /** The indices of the choices that the model server aborted. */

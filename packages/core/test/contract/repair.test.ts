@@ -551,6 +551,37 @@ describe("tool calls", () => {
     assert.deepStrictEqual(repairs, ["tool-call-index"])
   })
 
+  const made = [0, 1].map((call) => `call_0_${call}_chatcmpl-1`)
+
+  it("that share an index without ids are two when another name or other arguments follow", () => {
+    const one = piece({ index: 0 }, '{"a":1}')
+    for (const [name, args] of [
+      ["g", '{"b":2}'],
+      ["g", ""],
+      ["f", '{"a":1}']
+    ] as const) {
+      const two = piece({ index: 0 }, args, name)
+      for (const chunks of [[calling(one), calling(two)], [calling(one, two)]]) {
+        const { calls, repairs } = readEvents(...chunks, calling({ index: 0, function: { arguments: " " } }), finish())
+        assert.deepStrictEqual(calls, [
+          [made[0], "f", '{"a":1}'],
+          [made[1], name, `${args} `]
+        ])
+        assert.include(repairs, "tool-call-index")
+      }
+    }
+  })
+
+  it("whose name is repeated, in pieces, or after complete arguments without others are one call", () => {
+    const one = (...parts: ReadonlyArray<readonly [name: string | null, args: string]>) => {
+      const pieces = parts.map(([name, args]) => calling(piece({ index: 0 }, args, name)))
+      return readEvents(...pieces, finish()).calls
+    }
+    assert.deepStrictEqual(one(["f", '{"a":'], ["f", '{"b":1'], ["f", "}"], ["f", "}"], ["f", ""]), [[made[0], "f", '{"a":{"b":1}}']])
+    assert.deepStrictEqual(one(["get_", ""], ["weather", ""], [null, "{}"], ["get_weather", ""]), [[made[0], "get_weather", "{}"]])
+    assert.deepStrictEqual(one(["get", ""], ["get_weather", "{}"]), [[made[0], "get_weather", "{}"]])
+  })
+
   it.each<[string, unknown, string]>([
     ["an object", { city: "Paris" }, '{"city":"Paris"}'],
     ["a list", [1], "[1]"],
