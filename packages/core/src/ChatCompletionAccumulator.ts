@@ -98,6 +98,11 @@ class Choice {
     }
   }
 
+  /** What arrived of a field of the message, not joined. */
+  said(name: string): unknown {
+    return name === "function_call" ? this.functionCall : ((this.texts as Fields)[name] ?? this.fragments.has(name))
+  }
+
   get #message(): ChatMessageResponse {
     const calls = this.toolCalls?.whole ?? []
     const { content } = this.texts
@@ -149,9 +154,7 @@ export class ChatCompletionAccumulator {
   /** Deviations of the response from the contract. */
   readonly anomalies = new Anomalies()
   // Some servers send a first chunk with empty values. The first value that is not empty is kept.
-  #id = ""
-  #created = 0
-  #model = ""
+  readonly #head: Record<string, unknown> = { id: "", object: "chat.completion", created: 0, model: "" }
   /** Fields of the chunks without a rule of their own: the last value. */
   readonly #rest = new Map<string, unknown>()
   readonly #choices = new Map<number, Choice>()
@@ -169,13 +172,9 @@ export class ChatCompletionAccumulator {
         case "choices":
           break
         case "id":
-          this.#id ||= chunk.id
-          break
         case "created":
-          this.#created ||= chunk.created
-          break
         case "model":
-          this.#model ||= chunk.model
+          this.#head[name] ||= fields[name]
           break
         case "usage":
           if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
@@ -197,10 +196,7 @@ export class ChatCompletionAccumulator {
   get completion(): ChatCompletion | undefined {
     if (this.chunks === 0) return undefined
     return {
-      id: this.#id,
-      object: "chat.completion",
-      created: this.#created,
-      model: this.#model,
+      ...(this.#head as unknown as ChatCompletion),
       choices: this.#ordered.map((choice) => choice.whole),
       ...(this.usage === undefined ? {} : { usage: this.usage }),
       ...Object.fromEntries(this.#rest)
@@ -221,6 +217,11 @@ export class ChatCompletionAccumulator {
   /** The choice so far; `undefined` before it began. */
   choice(index: number): ChatCompletionChoice | undefined {
     return this.#choices.get(index)?.whole
+  }
+
+  /** @internal */
+  begun(index: number): Choice | undefined {
+    return this.#choices.get(index)
   }
 
   get #ordered(): ReadonlyArray<Choice> {
@@ -244,7 +245,7 @@ export class ChatCompletionAccumulator {
       ;(fragments ??= [...sent])[i] = { ...fragment, index: placed }
     }
     if (choice.finishReason !== undefined) {
-      for (const named of calls.identify(this.#id, index)) {
+      for (const named of calls.identify(this.#head["id"] as string, index)) {
         this.#note("tool-call-id", at, named.index, "id")
         ;(fragments ??= [...sent]).push(named)
       }

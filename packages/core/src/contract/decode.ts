@@ -15,6 +15,11 @@ export const decodeRequest = (value: unknown): Result.Result<ChatCompletionReque
     ? Result.succeed(value as ChatCompletionRequest)
     : Result.fail(problemsOf(Validators.ChatCompletionRequest, value))
 
+interface Choice {
+  readonly finish_reason?: unknown
+  readonly message?: unknown
+  readonly text?: unknown
+}
 interface Said {
   readonly role?: string | null | undefined
   readonly reasoning?: string | null | undefined
@@ -22,8 +27,10 @@ interface Said {
 }
 
 // Whether a choice that the validator accepts needs no repair.
-const isPlain = (finishReason: unknown, { reasoning, reasoning_content, role }: Said) =>
-  !isBlank(finishReason) && role !== "" && (reasoning !== reasoning_content || !reasoning)
+const isPlain = ({ finish_reason, message, text }: Choice, said: Said) => {
+  const { reasoning, reasoning_content, role } = said
+  return !isBlank(finish_reason) && role !== "" && !text && (!message || message === said) && (reasoning !== reasoning_content || !reasoning)
+}
 
 /**
  * Decodes a chunk of a stream. Repairs it in place when it deviates from the contract. Returns `undefined` for an event that has neither
@@ -36,7 +43,7 @@ export const decodeChunk = (
   const validator = Validators.ChatCompletionChunk
   if (validator.accepts(value)) {
     const chunk = value as ChatCompletionChunk
-    if (chunk.choices.every((choice) => isPlain(choice.finish_reason, choice.delta))) return Result.succeed(chunk)
+    if (chunk.choices.every((choice) => isPlain(choice, choice.delta))) return Result.succeed(chunk)
   }
   const { anomalies } = soFar
   if (value === null || (Predicate.isObject(value) && (value["choices"] ?? undefined) === undefined)) {
@@ -57,7 +64,7 @@ export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anom
   const isRight =
     validator.accepts(value) &&
     (value as ChatCompletion).choices.every(
-      ({ finish_reason, message }) => isPlain(finish_reason, message) && (message.tool_calls ?? []).every(({ id }) => id)
+      (choice) => isPlain(choice, choice.message) && (choice.message.tool_calls ?? []).every(({ id }) => id)
     )
   const problems = isRight ? undefined : new Repairer(anomalies).repair(value, validator)
   if (problems !== undefined) return Result.fail(problems)

@@ -1,4 +1,5 @@
 // Tool calls of a choice, from their fragments.
+import { isObject } from "effect/Predicate"
 import type { ToolCall, ToolCallDelta } from "../ChatCompletion.ts"
 import { tryParse } from "../json/jsonText.ts"
 import { Fragments } from "./fragments.ts"
@@ -135,6 +136,12 @@ export class ToolCalls {
     this.#byIndex.set(isPlaced ? index : call.index, call)
     if (isText(id) && call.id === "") this.#byId.set(id, call)
     return call
+  }
+
+  /** The calls of a whole message that did not arrive. Calls that arrived without an id are its first ones. */
+  unseen(calls: ReadonlyArray<unknown>): ReadonlyArray<unknown> {
+    const others = calls.filter((call) => isObject(call) && !this.#byId.has(call["id"] as string))
+    return others.slice(this.#calls.size - this.#byId.size)
   }
 
   /** Generates an id for each call without one, and returns the fragments with those ids. */

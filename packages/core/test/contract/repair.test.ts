@@ -335,6 +335,23 @@ describe("a message in place of a delta", () => {
     assert.deepStrictEqual([message?.content, repairs], ["Hello ", ["message-frame"]])
   })
 
+  it("at the end adds the calls whose id did not arrive", () => {
+    const call = (id: string | undefined, name: string, index?: number) => ({ index, id, type: "function", function: { name, arguments: "{}" } })
+    const fold = (sent: object, ...calls: ReadonlyArray<object>) =>
+      readEvents(delta({ tool_calls: [sent] }), frame({ content: null, tool_calls: calls }, { finish_reason: "tool_calls" })).calls
+    for (const index of [undefined, 0, 1]) {
+      const both = [
+        ["A", "f", "{}"],
+        ["B", "g", "{}"]
+      ]
+      assert.deepStrictEqual(fold(call("A", "f", 0), call("A", "f", 0), call("B", "g", index)), both)
+      assert.deepStrictEqual(fold(call("A", "f", 0), call("B", "g", index), call("A", "f", 0)), both)
+      assert.deepStrictEqual(fold(call("A", "f", 0), call("B", "g", index)), both)
+      assert.deepStrictEqual(fold(call(undefined, "f", 0), call("A", "f", 0), call("B", "g", index))[1], ["B", "g", "{}"])
+      assert.strictEqual(fold(call(undefined, "f", 0), call("A", "f", index)).length, 1)
+    }
+  })
+
   it("before the end is a delta", () => {
     const { message } = readEvents(
       frame({ content: "Hel" }, { finish_reason: null }),
@@ -342,6 +359,71 @@ describe("a message in place of a delta", () => {
       finish()
     )
     assert.strictEqual(message?.content, "Hello")
+  })
+})
+
+describe("a message beside a delta", () => {
+  const both = (delta: unknown, message: unknown, more: object = {}) => chunkOf([{ index: 0, delta, message, finish_reason: "stop", ...more }])
+
+  it.each<[string, unknown]>([
+    ["an empty delta", {}],
+    ["an empty list", []],
+    ["a delta with empty content", { role: "assistant", content: "" }],
+    ["a delta with null", { content: null }],
+    ["a delta with the next fragment", { content: "l" }],
+    ["a delta with the rest", { content: "lo" }]
+  ])("adds the part that did not arrive before: %s", (_, delta_) => {
+    const message = { role: "assistant", content: "Hello" }
+    const { anomalies, error, message: folded } = readEvents(delta({ content: "Hel" }), both(delta_, message))
+    assert.isUndefined(error)
+    assert.strictEqual(folded?.content, "Hello")
+    assert.deepStrictEqual(
+      anomalies.map(({ raw, repair }) => [repair, raw]),
+      [["message-frame", JSON.stringify(message)]]
+    )
+  })
+
+  it("alone adds its text, reasoning and calls", () => {
+    const message = { content: "Hello", reasoning: "Hm", tool_calls: [{ id: "a", type: "function", function: { name: "f", arguments: "{}" } }] }
+    const { calls, message: folded } = readEvents(both({}, message))
+    assert.deepStrictEqual([folded?.content, folded?.reasoning, calls], ["Hello", "Hm", [["a", "f", "{}"]]])
+  })
+
+  it("with another text than the delta is an anomaly, and null is none", () => {
+    const other = readEvents(both({ content: "a" }, { content: "b" }))
+    assert.deepStrictEqual([other.message?.content, other.repairs], ["a", ["message-frame"]])
+    assert.deepStrictEqual(readEvents(both({ content: "a" }, null)).repairs, [])
+  })
+
+  it("of a long stream takes time in proportion to its events", () => {
+    const logprobs = { content: [{ token: "x", logprob: -1, bytes: [1], top_logprobs: [] }] }
+    const frames = Array.from({ length: 8000 }, (_, at) =>
+      chunkOf([{ index: 0, message: { content: `tok${at}` }, logprobs, finish_reason: null }])
+    )
+    const start = performance.now()
+    const { choice, message } = readEvents(...frames, finish())
+    assert.isBelow(performance.now() - start, 3000)
+    assert.deepStrictEqual([choice?.logprobs?.content.length, message?.content?.length], [8000, 8000 * 3 + 30_890])
+  })
+})
+
+describe("a text beside content", () => {
+  it.each<[string, unknown]>([
+    ["missing", {}],
+    ["null", { content: null }],
+    ["empty", { role: "assistant", content: "" }]
+  ])("is the content when that is %s", (_, said) => {
+    const fragment = (text: string) => delta(said, { text })
+    const { error, message, repairs } = readEvents(fragment("ha"), fragment("ha"), finish({ text: "" }))
+    assert.isUndefined(error)
+    assert.deepStrictEqual([message?.content, repairs], ["haha", ["text"]])
+    const whole = readCompletion(completionOf({ role: "assistant", ...(said as object) }, {}, { text: "Hi" }))
+    assert.deepStrictEqual([whole.message.content, whole.repairs], ["Hi", ["text"]])
+  })
+
+  it("is ignored otherwise", () => {
+    assert.strictEqual(readEvents(delta({ content: "a" }, { text: "a" }), finish()).message?.content, "a")
+    assert.strictEqual(readCompletion(completionOf({ role: "assistant", content: "a" }, {}, { text: "b" })).message.content, "a")
   })
 })
 
