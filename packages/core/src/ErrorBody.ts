@@ -241,20 +241,20 @@ const isFaultyChoice = (choice: unknown): boolean =>
   Predicate.isObject(choice) && (Boolean(choice["error"]) || choice["finish_reason"] === "error")
 
 // Whether an event without choices has the fields of an error.
-const isErrorBody = ({ code, detail, message, status, type }: Readonly<Record<PropertyKey, unknown>>): boolean =>
+const isErrorBody = ({ code, detail, message, status, type }: Body): unknown =>
   type === "error" ||
   text(detail) !== undefined ||
   Array.isArray(detail) ||
-  (text(message) !== undefined && (text(code) ?? statusOf(code) ?? statusOf(status)) !== undefined)
+  (text(message) !== undefined && ((code && code !== 200) || status === "error" || statusOf(status) !== undefined))
 
 // Some servers do not escape the message of an error in JSON.
-const unescapedError = /^\s*\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?\s*$/
+const unescapedError = /^\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?$/
 
 /**
  * Reads the error that an event of a stream, or a response with status 200, reports. Returns `undefined` when it does not report an error.
  *
- * Known shapes: `{"error": {…}}`, `{"error": "…"}` (also when the text is not escaped), the flat `{"object": "error", …}`, any other error body
- * without choices, Groq's `x_groq.error`, any data of an event named `error`, and a choice with an `error` or the finish reason `error`.
+ * Known shapes: `{"error": {…}}`, `{"error": "…"}` (also when the text is not escaped), `{"errors": [{…}]}`, the flat `{"object": "error", …}`, any
+ * other error body without choices, Groq's `x_groq.error`, MiniMax's `base_resp` with a `status_code` other than 0, any data of an event named `error`, and a choice with an `error` or the finish reason `error`.
  *
  * @example
  * ```ts
@@ -269,12 +269,19 @@ const unescapedError = /^\s*\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?\s*$/
  */
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
   const body: Body = Predicate.isObject(value) ? value : {}
-  const { choices, object, x_groq } = body
+  const { base_resp: base, choices, errors, object, usage, x_groq } = body
   const hasChoices = Predicate.isNotNullish(choices)
-  const error = body["error"] ?? (Predicate.isObject(x_groq) ? x_groq["error"] : undefined)
-  const words = value === undefined ? unescapedError.exec(source.slice(0, 4096))?.[1] : undefined
+  const error =
+    body["error"] ??
+    (Predicate.isObject(x_groq) ? x_groq["error"] : undefined) ??
+    (Array.isArray(errors) ? errors[0] : undefined) ??
+    (Predicate.isObject(base) && base["status_code"] ? { code: base["status_code"], message: base["status_msg"] } : undefined)
+  // Some servers send an empty error with every chunk.
+  const isEmpty = !error || (typeof error === "object" && Object.keys(error).length === 0)
+  const words = value === undefined ? unescapedError.exec(source.slice(0, 4096).trim())?.[1] : undefined
   const isError =
-    (hasChoices ? Boolean(error) : Predicate.isNotNullish(error) || isErrorBody(body)) ||
+    (hasChoices || usage || error === false ? !isEmpty : Predicate.isNotNullish(error)) ||
+    (!hasChoices && isErrorBody(body)) ||
     object === "error" ||
     event === "error" ||
     words !== undefined
