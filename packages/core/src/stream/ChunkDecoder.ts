@@ -24,7 +24,7 @@ import { ChunkTemplate, type Match } from "./chunkTemplate.ts"
 
 const malformed = (detail: string, text: string) => new MalformedChunk({ detail, text: excerpt(text) })
 
-// A chunk; `undefined` for an event without choices, usage and error, for example the keep-alive event of a proxy.
+// A chunk; `undefined` for an event without choices, usage and error.
 const readChunk = (
   data: string,
   event: string,
@@ -34,7 +34,6 @@ const readChunk = (
   try {
     value = parseJson(data)
   } catch {
-    if (data.trim() === "") return Result.succeed(undefined)
     return Result.fail(ErrorBody.fromEvent(undefined, data, event) ?? malformed("it is not JSON", data))
   }
   const fault = ErrorBody.fromEvent(value, data, event)
@@ -253,7 +252,7 @@ export class ChunkDecoder {
   #withoutChunk(done: boolean): ParadigmErrorReason {
     const text = new TextDecoder().decode(this.#beginning)
     return (
-      ErrorBody.fromText(text.replace(/\s+data: ?\[DONE\]\s*$/, "")) ??
+      ErrorBody.fromText(text.trimEnd().replace(/data: ?\[DONE\]$/, "")) ??
       new StreamTruncated({ chunks: 0, isDone: done, excerpt: excerpt(text) })
     )
   }
@@ -304,7 +303,10 @@ export class ChunkDecoder {
 
   #onEvent(data: string, event: string) {
     if (this.#ended) return
-    if (data === "[DONE]" || (data.length < 32 && data.trim() === "[DONE]")) return this.#finish(true)
+    const trimmed = data.trim()
+    if (trimmed === "[DONE]") return this.#finish(true)
+    // The keep-alive event of a proxy.
+    if (trimmed === "") return
     const { anomalies } = this.#accumulator
     const before = anomalies.total
     const chunk = readChunk(data, event, this.#accumulator)
