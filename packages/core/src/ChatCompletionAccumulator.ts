@@ -50,7 +50,7 @@ class Choice {
           this.#addDelta(part.delta)
           break
         case "finish_reason":
-          this.finishReason = part.finish_reason || this.finishReason
+          if (this.finishReason !== "abort") this.finishReason = part.finish_reason || this.finishReason
           break
         case "stop_reason":
           if (part.stop_reason !== undefined) this.stopReason = part.stop_reason
@@ -106,11 +106,11 @@ class Choice {
   get #message(): ChatMessageResponse {
     const calls = this.toolCalls?.whole ?? []
     const { content } = this.texts
-    const onlyCalls = content === "" && (calls.length > 0 || this.functionCall !== undefined)
+    const isNull = content === "" && (calls[0] ?? this.functionCall ?? (this.texts.reasoning || this.texts.reasoning_content))
     return {
       role: (this.role || "assistant") as "assistant",
       ...this.texts,
-      content: onlyCalls ? null : (content ?? null),
+      content: isNull ? null : (content ?? null),
       ...(this.functionCall === undefined ? {} : { function_call: this.functionCall.text }),
       ...(calls.length === 0 ? {} : { tool_calls: calls }),
       ...this.fragments.joined

@@ -103,8 +103,8 @@ describe("a completion", () => {
         index,
         message: {
           role: "assistant",
-          // Model servers send null content for a message that only calls tools.
-          content: calls.length > 0 && content === "" ? null : content,
+          // Model servers send null content for a message that only calls tools or reasons.
+          content: (calls.length > 0 || reasoning) && content === "" ? null : content,
           ...(reasoning === undefined ? {} : { reasoning }),
           ...(refusal === undefined ? {} : { refusal }),
           ...(calls.length === 0
@@ -211,6 +211,13 @@ describe("a message", () => {
 
   it("is folded from the deltas, also when a choice has a message, too", () => {
     assert.strictEqual(messageOf(delta({ content: "a" }, { message: { role: "assistant", content: "b" } }))?.content, "a")
+  })
+
+  it("has null content when it has reasoning and empty content", () => {
+    for (const name of ["reasoning", "reasoning_content"]) {
+      const chunks = [delta({ role: "assistant", content: "" }), delta({ [name]: "Hm" }), finish("length")]
+      assert.deepStrictEqual(messageOf(...chunks), { role: "assistant", content: null, [name]: "Hm" } as object)
+    }
   })
 
   it("keeps empty content", () => {
@@ -473,6 +480,17 @@ describe("tool calls", () => {
     assert.strictEqual(three.completion?.choices.length, count)
   })
 
+  it("replace a placeholder of arguments, and ignore complete arguments that are repeated", () => {
+    const fold = (...parts: ReadonlyArray<string>) => {
+      const message = messageOf(...parts.map((part) => delta(call(0, { id: "a", name: "f", arguments: part }))))
+      return (message?.tool_calls?.[0] as { readonly function?: { readonly arguments: string } } | undefined)?.function?.arguments
+    }
+    assert.strictEqual(fold("{}", '{"x"', ":1}"), '{"x":1}')
+    assert.strictEqual(fold('{"x":1}', '{"x":1}'), '{"x":1}')
+    assert.strictEqual(fold("{}", "{}"), "{}")
+    assert.strictEqual(fold('{"x":', '{"x":', "1}}"), '{"x":{"x":1}}')
+  })
+
   it("of different choices do not share their indices", () => {
     const at = (index: number, id: string) => chunkOf([{ index, delta: call(0, { id, name: "f", arguments: "{}" }) }])
     const { indices, isSame } = indicesOf(at(0, "a"), at(1, "b"), at(0, "a"), at(1, "b"))
@@ -533,6 +551,10 @@ describe("choices", () => {
       choices.map(({ index }) => index),
       [5, 1e9]
     )
+  })
+
+  it("stay aborted when another finish reason follows", () => {
+    assert.strictEqual(completionOf(delta({ content: "a" }), finish("abort"), finish("stop")).choices[0]?.finish_reason, "abort")
   })
 
   it("keep an unknown finish reason", () => {
@@ -730,7 +752,9 @@ describe("a partial completion", () => {
       for (const { index, message } of choices) {
         for (const name of ["content", "reasoning", "refusal"] as const) {
           const mine = pieces.filter((piece) => piece.index === index && piece.field === name)
-          assert.strictEqual(message[name] ?? undefined, mine.length === 0 ? undefined : mine.map(({ text }) => text).join(""))
+          const text = mine.length === 0 ? undefined : mine.map(({ text }) => text).join("")
+          const isNull = name === "content" && text === "" && message.reasoning
+          assert.strictEqual(message[name] ?? undefined, isNull ? undefined : text)
         }
       }
     }

@@ -100,7 +100,7 @@ export class Repairer {
       if (typeof owner !== "object" || owner === null || !Object.hasOwn(owner, key) || (isOutermost && found !== undefined)) break
       if (isObject(owner)) {
         names += `.${key}`
-        if (!essential.test(names)) found = [owner, key, path.slice(0, index + key.length)]
+        if (!essential.test(names)) found = [owner, key, path.slice(0, index + key.length + Number(path[index + key.length] === "]"))]
       }
       owner = (owner as Json)[key]
     }
@@ -185,9 +185,12 @@ export class Repairer {
       this.#set(message, path, "content", "text-parts", joinParts(parts, "text") || null)
       const thinking = joinParts(parts, "thinking")
       if (thinking !== "") message["reasoning"] = toText(reasoning) + thinking
-    } else if (Array.isArray(reasoning)) this.#set(message, path, "reasoning", "text-parts", joinParts(reasoning, "text"))
+    } else
+      for (const name of ["reasoning", "reasoning_content"]) {
+        if (Array.isArray(message[name])) this.#set(message, path, name, "text-parts", joinParts(message[name], "text"))
+      }
     // vLLM 0.12 sends both.
-    else if (isText(reasoning) && reasoning === reasoning_content) {
+    if (isText(reasoning) && reasoning === reasoning_content) {
       this.#set(message, path, "reasoning_content", "reasoning-twice", undefined)
     }
     this.#arguments(message["function_call"], `${path}function_call.`, "arguments", makeId !== undefined)

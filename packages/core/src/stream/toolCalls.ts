@@ -31,7 +31,10 @@ export class CallText {
     const { name } = fragment
     // Some servers repeat the whole name in every fragment.
     if (typeof name === "string" && name !== this.name) this.name = name.startsWith(this.name) ? name : this.name + name
-    this.arguments += fragment.arguments ?? fragment.input ?? ""
+    const text = fragment.arguments ?? fragment.input ?? ""
+    // Some servers begin with a placeholder, or repeat the whole arguments.
+    if (text[0] === "{" && (this.arguments === "{}" || (this.arguments === text && this.isComplete))) this.arguments = text
+    else this.arguments += text
   }
 
   /** Whether the arguments are a complete JSON object. */

@@ -237,6 +237,33 @@ describe("usage", () => {
   })
 })
 
+describe("an empty event", () => {
+  it("adds nothing, and 100,000 take less than a second", () => {
+    for (const blank of ["", " ", " ".repeat(40)]) {
+      const decoder = new ChunkDecoder()
+      const start = performance.now()
+      decoder.push(new TextEncoder().encode(`data:${blank}\n\n`.repeat(100_000)))
+      assert.isBelow(performance.now() - start, 1000)
+      assert.deepStrictEqual([decoder.take(), decoder.anomalies], [[], []])
+    }
+  })
+
+  it("of 16 KiB of spaces is a truncated stream within a second", () => {
+    const decoder = new ChunkDecoder()
+    const start = performance.now()
+    decoder.push(new TextEncoder().encode(" ".repeat(16_384)))
+    const end = Effect.runSync(Effect.result(decoder.eof()))
+    assert.isBelow(performance.now() - start, 1000)
+    assert.isTrue(Result.isFailure(end))
+  })
+})
+
+describe("a completion without choices", () => {
+  it("fails", () => {
+    assert.isTrue(Result.isFailure(decodeCompletion({ ...completionOf({ role: "assistant" }), choices: [] })))
+  })
+})
+
 describe("an event without choices", () => {
   it.each<[string, unknown]>([
     ["missing", { id: "x", object: "ping" }],
@@ -488,6 +515,11 @@ describe("a text", () => {
   it("of reasoning may be parts, too", () => {
     const { message } = readEvents(delta({ reasoning: [{ type: "text", text: "Hm" }] }), delta({ content: "a" }), finish())
     assert.deepStrictEqual([message?.reasoning, message?.content], ["Hm", "a"])
+  })
+
+  it("of reasoning_content may be parts, too", () => {
+    const { message } = readEvents(delta({ reasoning_content: [{ type: "text", text: "Hm" }], content: "a" }), finish())
+    assert.deepStrictEqual([message?.reasoning_content, message?.content], ["Hm", "a"])
   })
 
   it("of reasoning under both names is kept once", () => {
