@@ -139,7 +139,7 @@ const read = (body: string): Reading => {
 
 // The three forms of an HTTP date. The last one does not name the time zone, which is always GMT.
 const httpDate =
-  /^[A-Z][a-z]{2,}(, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT| [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
+  /^[A-Z][a-z]+(, \d\d[ -]\w{3}[ -]\d{2,4} [\d:]{8} GMT| \w{3} [ \d]\d [\d:]{8} \d{4})$/
 
 /**
  * Reads the delay before a retry from the response headers: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. LiteLLM forwards

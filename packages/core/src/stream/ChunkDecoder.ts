@@ -15,7 +15,6 @@ import {
   MalformedChunk,
   ParadigmError,
   type ParadigmErrorReason,
-  type StreamFault,
   StreamTruncated
 } from "../ParadigmError.ts"
 import { parseJson } from "../json/jsonText.ts"
@@ -23,23 +22,6 @@ import { EventTooLarge, Parser } from "../ServerSentEvents.ts"
 import { ChunkTemplate, type Match } from "./chunkTemplate.ts"
 
 const malformed = (detail: string, text: string) => new MalformedChunk({ detail, text: excerpt(text) })
-
-// A chunk; `undefined` for an event without choices, usage and error.
-const readChunk = (
-  data: string,
-  event: string,
-  soFar: ChatCompletionAccumulator
-): Result.Result<ChatCompletionChunk | undefined, StreamFault | MalformedChunk> => {
-  let value: unknown
-  try {
-    value = parseJson(data)
-  } catch {
-    return Result.fail(ErrorBody.fromEvent(undefined, data, event) ?? malformed("it is not JSON", data))
-  }
-  const fault = ErrorBody.fromEvent(value, data, event)
-  if (fault !== undefined) return Result.fail(fault)
-  return Result.mapError(decodeChunk(value, soFar), (fields) => malformed(describeFields(fields), data))
-}
 
 // After this many events in a row without a match, the templates are dropped, and this many reads at most pass until the next try.
 const maxMisses = 8
@@ -309,17 +291,25 @@ export class ChunkDecoder {
     if (trimmed === "") return
     const { anomalies } = this.#accumulator
     const before = anomalies.total
-    const chunk = readChunk(data, event, this.#accumulator)
-    if (Result.isFailure(chunk)) {
-      this.fail(chunk.failure)
-      return
+    let value: unknown
+    let fault: ParadigmErrorReason | undefined
+    try {
+      value = parseJson(data)
+    } catch {
+      fault = malformed("it is not JSON", data)
     }
-    if (chunk.success === undefined) return
-    this.#add(chunk.success)
+    fault = ErrorBody.fromEvent(value, data, event) ?? fault
+    if (fault !== undefined) return void this.fail(fault)
+    const decoded = decodeChunk(value, this.#accumulator)
+    if (Result.isFailure(decoded)) return void this.fail(malformed(describeFields(decoded.failure), data))
+    // An event without choices and usage.
+    const chunk = decoded.success
+    if (chunk === undefined) return
+    this.#add(chunk)
     // A repaired chunk makes no template, because it is not the JSON of its event.
     if (anomalies.total !== before) return
     this.#lastData = data
-    this.#lastChunk = chunk.success
+    this.#lastChunk = chunk
   }
 
   // An old llama.cpp reports an error in a field of its own: https://github.com/ggml-org/llama.cpp/issues/16104.
