@@ -14,7 +14,8 @@ import { jsonText } from "./json/jsonText.ts"
  * - `choices`: an event has no choices. It is not emitted as a chunk, unless it has usage.
  * - `choice-index`: the index of a choice is missing or a text.
  * - `delta`: a choice of a chunk has no delta. It gets an empty one.
- * - `message-frame`: a choice of a chunk has a `message` instead of a `delta`. The delta gets the part of the message that is new.
+ * - `message-frame`: a choice of a chunk has a `message`. The delta gets the part of the message that is new.
+ * - `text`: a choice has its text in `text`, and none in `content`. It becomes the content.
  * - `role`: the role is empty. It is removed from a chunk, and becomes `assistant` in a completion.
  * - `text-parts`: a text is a list of parts. Text parts are joined as `content`, thinking parts as `reasoning`.
  * - `reasoning-twice`: `reasoning_content` repeats `reasoning`. It is removed.
@@ -39,6 +40,7 @@ export type Repair =
   | "choice-index"
   | "delta"
   | "message-frame"
+  | "text"
   | "role"
   | "text-parts"
   | "reasoning-twice"

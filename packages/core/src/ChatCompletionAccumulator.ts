@@ -50,7 +50,7 @@ class Choice {
           this.#addDelta(part.delta)
           break
         case "finish_reason":
-          this.finishReason = part.finish_reason || this.finishReason
+          if (this.finishReason !== "abort") this.finishReason = part.finish_reason || this.finishReason
           break
         case "stop_reason":
           if (part.stop_reason !== undefined) this.stopReason = part.stop_reason
@@ -98,14 +98,19 @@ class Choice {
     }
   }
 
+  /** What arrived of a field of the message, not joined. */
+  said(name: string): unknown {
+    return name === "function_call" ? this.functionCall : ((this.texts as Fields)[name] ?? this.fragments.has(name))
+  }
+
   get #message(): ChatMessageResponse {
     const calls = this.toolCalls?.whole ?? []
     const { content } = this.texts
-    const onlyCalls = content === "" && (calls.length > 0 || this.functionCall !== undefined)
+    const isNull = content === "" && (calls[0] ?? this.functionCall ?? (this.texts.reasoning || this.texts.reasoning_content))
     return {
       role: (this.role || "assistant") as "assistant",
       ...this.texts,
-      content: onlyCalls ? null : (content ?? null),
+      content: isNull ? null : (content ?? null),
       ...(this.functionCall === undefined ? {} : { function_call: this.functionCall.text }),
       ...(calls.length === 0 ? {} : { tool_calls: calls }),
       ...this.fragments.joined
@@ -149,9 +154,7 @@ export class ChatCompletionAccumulator {
   /** Deviations of the response from the contract. */
   readonly anomalies = new Anomalies()
   // Some servers send a first chunk with empty values. The first value that is not empty is kept.
-  #id = ""
-  #created = 0
-  #model = ""
+  readonly #head: Record<string, unknown> = { id: "", object: "chat.completion", created: 0, model: "" }
   /** Fields of the chunks without a rule of their own: the last value. */
   readonly #rest = new Map<string, unknown>()
   readonly #choices = new Map<number, Choice>()
@@ -169,13 +172,9 @@ export class ChatCompletionAccumulator {
         case "choices":
           break
         case "id":
-          this.#id ||= chunk.id
-          break
         case "created":
-          this.#created ||= chunk.created
-          break
         case "model":
-          this.#model ||= chunk.model
+          this.#head[name] ||= fields[name]
           break
         case "usage":
           if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
@@ -184,23 +183,20 @@ export class ChatCompletionAccumulator {
           if (Predicate.isNotNullish(fields[name])) this.#rest.set(name, fields[name])
       }
     }
-    let corrected = chunk
+    let corrected: Array<ChunkChoice> | undefined
     for (let at = 0; at < chunk.choices.length; at++) {
       const part = chunk.choices[at] as ChunkChoice
       const added = this.#addChoice(part, at)
-      if (added !== part) corrected = { ...corrected, choices: corrected.choices.with(at, added) }
+      if (added !== part) (corrected ??= [...chunk.choices])[at] = added
     }
-    return corrected
+    return corrected === undefined ? chunk : { ...chunk, choices: corrected }
   }
 
   /** The completion so far; `undefined` before the first chunk. A choice that is not finished has the `finish_reason` null. */
   get completion(): ChatCompletion | undefined {
     if (this.chunks === 0) return undefined
     return {
-      id: this.#id,
-      object: "chat.completion",
-      created: this.#created,
-      model: this.#model,
+      ...(this.#head as unknown as ChatCompletion),
       choices: this.#ordered.map((choice) => choice.whole),
       ...(this.usage === undefined ? {} : { usage: this.usage }),
       ...Object.fromEntries(this.#rest)
@@ -223,6 +219,11 @@ export class ChatCompletionAccumulator {
     return this.#choices.get(index)?.whole
   }
 
+  /** @internal */
+  begun(index: number): Choice | undefined {
+    return this.#choices.get(index)
+  }
+
   get #ordered(): ReadonlyArray<Choice> {
     return [...this.#choices.values()].sort((a, b) => a.index - b.index)
   }
@@ -235,21 +236,21 @@ export class ChatCompletionAccumulator {
     const sent = part.delta.tool_calls ?? []
     if (sent.length === 0 && (choice.toolCalls === undefined || choice.finishReason === undefined)) return part
     const calls = (choice.toolCalls ??= new ToolCalls())
-    let fragments = sent
+    let fragments: Array<ToolCallDelta> | undefined
     for (let i = 0; i < sent.length; i++) {
       const fragment = sent[i] as ToolCallDelta
       const placed = calls.add(fragment)
       if (placed === fragment.index) continue
       if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
-      fragments = fragments.with(i, { ...fragment, index: placed })
+      ;(fragments ??= [...sent])[i] = { ...fragment, index: placed }
     }
     if (choice.finishReason !== undefined) {
-      for (const named of calls.identify(this.#id, index)) {
+      for (const named of calls.identify(this.#head["id"] as string, index)) {
         this.#note("tool-call-id", at, named.index, "id")
-        fragments = [...fragments, named]
+        ;(fragments ??= [...sent]).push(named)
       }
     }
-    return fragments === sent ? part : { ...part, delta: { ...part.delta, tool_calls: fragments } }
+    return fragments === undefined ? part : { ...part, delta: { ...part.delta, tool_calls: fragments } }
   }
 
   #note(repair: Repair, choice: number, call: number, field: string, value?: unknown) {

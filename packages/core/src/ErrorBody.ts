@@ -7,6 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import { add, beginningOf, join } from "./errors/FieldErrors.ts"
+import { tryParse } from "./json/jsonText.ts"
 import {
   excerpt,
   Forbidden,
@@ -42,14 +43,6 @@ export interface RawErrorResponse {
   readonly url: URL
   /** Unix milliseconds, to read a `retry-after` that is a date. */
   readonly now: number
-}
-
-const parse = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 const maxText = 500
@@ -132,7 +125,7 @@ const readObject = (body: Body) => {
 type Reading = Partial<ReturnType<typeof readObject>> & { readonly detail: string | undefined }
 
 const read = (body: string): Reading => {
-  const value = parse(body)
+  const value = tryParse(body)
   if (Predicate.isObject(value)) return readObject(value)
   if (typeof value === "string") return { detail: text(value) }
   if (Array.isArray(value)) {
@@ -145,8 +138,7 @@ const read = (body: string): Reading => {
 }
 
 // The three forms of an HTTP date. The last one does not name the time zone, which is always GMT.
-const httpDate =
-  /^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*(, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT| [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})$/
+const httpDate = /^[A-Z][a-z]+(, \d\d[ -]\w{3}[ -]\d{2,4} [\d:]{8} GMT| \w{3} [ \d]\d [\d:]{8} \d{4})$/
 
 /**
  * Reads the delay before a retry from the response headers: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date. LiteLLM forwards
@@ -240,7 +232,7 @@ export const toReason = ({ body, headers, model, now, status, url }: RawErrorRes
   if (status === 404) return new NotFound({ ...about, url: url.origin + url.pathname })
   if (status < 500) return new RequestRejected({ ...about, fields })
   if (code !== "service_maintenance") return new ServerFault({ ...about, retryAfter: retryAfter(headers, now) })
-  const { mode, reason, started_at } = parse(body) as Body
+  const { mode, reason, started_at } = tryParse(body) as Body
   return new Maintenance({ ...about, detail: text(reason) ?? detail, mode: text(mode), startedAt: text(started_at) })
 }
 
@@ -248,20 +240,20 @@ const isFaultyChoice = (choice: unknown): boolean =>
   Predicate.isObject(choice) && (Boolean(choice["error"]) || choice["finish_reason"] === "error")
 
 // Whether an event without choices has the fields of an error.
-const isErrorBody = ({ code, detail, message, status, type }: Readonly<Record<PropertyKey, unknown>>): boolean =>
+const isErrorBody = ({ code, detail, message, status, type }: Body): unknown =>
   type === "error" ||
   text(detail) !== undefined ||
   Array.isArray(detail) ||
-  (text(message) !== undefined && (text(code) ?? statusOf(code) ?? statusOf(status)) !== undefined)
+  (text(message) !== undefined && ((code && code !== 200) || status === "error" || statusOf(status) !== undefined))
 
 // Some servers do not escape the message of an error in JSON.
-const unescapedError = /^\s*\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?\s*$/
+const unescapedError = /^\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?$/
 
 /**
  * Reads the error that an event of a stream, or a response with status 200, reports. Returns `undefined` when it does not report an error.
  *
- * Known shapes: `{"error": {…}}`, `{"error": "…"}` (also when the text is not escaped), the flat `{"object": "error", …}`, any other error body
- * without choices, Groq's `x_groq.error`, any data of an event named `error`, and a choice with an `error` or the finish reason `error`.
+ * Known shapes: `{"error": {…}}`, `{"error": "…"}` (also when the text is not escaped), `{"errors": [{…}]}`, the flat `{"object": "error", …}`, any
+ * other error body without choices, Groq's `x_groq.error`, MiniMax's `base_resp` with a `status_code` other than 0, any data of an event named `error`, and a choice with an `error` or the finish reason `error`.
  *
  * @example
  * ```ts
@@ -276,12 +268,19 @@ const unescapedError = /^\s*\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?\s*$/
  */
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
   const body: Body = Predicate.isObject(value) ? value : {}
-  const { choices, object, x_groq } = body
+  const { base_resp: base, choices, errors, object, usage, x_groq } = body
   const hasChoices = Predicate.isNotNullish(choices)
-  const error = body["error"] ?? (Predicate.isObject(x_groq) ? x_groq["error"] : undefined)
-  const words = value === undefined ? unescapedError.exec(source.slice(0, 4096))?.[1] : undefined
+  const error =
+    body["error"] ??
+    (Predicate.isObject(x_groq) ? x_groq["error"] : undefined) ??
+    (Array.isArray(errors) ? errors[0] : undefined) ??
+    (Predicate.isObject(base) && base["status_code"] ? { code: base["status_code"], message: base["status_msg"] } : undefined)
+  // Some servers send an empty error with every chunk.
+  const isEmpty = !error || (typeof error === "object" && Object.keys(error).length === 0)
+  const words = value === undefined ? unescapedError.exec(source.slice(0, 4096).trim())?.[1] : undefined
   const isError =
-    (hasChoices ? Boolean(error) : Predicate.isNotNullish(error) || isErrorBody(body)) ||
+    (hasChoices || usage || error === false ? !isEmpty : Predicate.isNotNullish(error)) ||
+    (!hasChoices && isErrorBody(body)) ||
     object === "error" ||
     event === "error" ||
     words !== undefined
@@ -318,4 +317,4 @@ export const fromEvent = (value: unknown, source: string, event = "message"): St
  * @category decoding
  * @since 0.1.0
  */
-export const fromText = (source: string, event?: string): StreamFault | undefined => fromEvent(parse(source), source, event)
+export const fromText = (source: string, event?: string): StreamFault | undefined => fromEvent(tryParse(source), source, event)

@@ -195,10 +195,9 @@ export class Parser {
     if (text.charCodeAt(start) === 58) return
     const line = text.slice(start, end)
     if (line.length > this.#limit) this.#checkSize(line, "data: ".length)
-    const colon = line.indexOf(":")
-    let value = colon === -1 ? "" : line.slice(colon + 1)
-    if (value.charCodeAt(0) === 32) value = value.slice(1)
-    const name = colon === -1 ? line : line.slice(0, colon)
+    const colon = `${line}:`.indexOf(":")
+    const name = line.slice(0, colon)
+    const value = line.slice(colon + 1).replace(/^ /, "")
     switch (name) {
       case "data":
         return this.#addData(value)

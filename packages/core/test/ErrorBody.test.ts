@@ -569,6 +569,40 @@ describe("retryAfter", () => {
 })
 
 describe("fromEvent", () => {
+  it.each<[unknown, string, string | undefined]>([
+    [{ errors: [{ message: "quota" }] }, "quota", undefined],
+    [{ errors: ["quota"] }, "quota", "quota"],
+    [{ status: "error", message: "boom" }, "boom", undefined],
+    [{ base_resp: { status_code: 1008, status_msg: "insufficient balance" } }, "insufficient balance", "1008"],
+    [{ base_resp: { status_code: 1008, status_msg: "insufficient balance" }, choices: null }, "insufficient balance", "1008"],
+    [{ code: 1301, message: "sensitive" }, "sensitive", "1301"],
+    [{ error: {} }, "the server did not say what", undefined]
+  ])("reads the words of %j", (value, detail, code) => {
+    const fault = ErrorBody.fromEvent(value, JSON.stringify(value))
+    assert.deepStrictEqual([fault?.detail, fault?.code], [detail, code])
+  })
+
+  it.each<unknown>([
+    { error: "", usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } },
+    { error: {}, usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } },
+    { error: false },
+    { error: false, choices: [] },
+    { error: {}, choices: [] },
+    { error: "", choices: [] },
+    { errors: [], choices: [] },
+    { base_resp: { status_code: 0, status_msg: "" }, choices: [] },
+    { code: 0, message: "ok" },
+    { code: 200, message: "ok" }
+  ])("reads no error in %j", (value) => {
+    assert.isUndefined(ErrorBody.fromEvent(value, JSON.stringify(value)))
+  })
+
+  it("reads an unescaped error with thousands of spaces within a second", () => {
+    const start = performance.now()
+    assert.isDefined(ErrorBody.fromText(`{"error": "a${" ".repeat(100_000)}"b"`))
+    assert.isBelow(performance.now() - start, 1000)
+  })
+
   const chunk = { id: "c", object: "chat.completion.chunk", created: 1, model: "m", choices: [] }
 
   it.each<[string, string, string | undefined, Record<string, unknown>]>([

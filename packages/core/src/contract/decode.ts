@@ -2,7 +2,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import { Anomalies } from "../Anomaly.ts"
-import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
+import type { ChatCompletion, ChatCompletionChoice, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
 import { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
 import type { Fields } from "../errors/FieldErrors.ts"
 import { isBlank, Repairer } from "./repair.ts"
@@ -15,6 +15,11 @@ export const decodeRequest = (value: unknown): Result.Result<ChatCompletionReque
     ? Result.succeed(value as ChatCompletionRequest)
     : Result.fail(problemsOf(Validators.ChatCompletionRequest, value))
 
+interface Choice {
+  readonly finish_reason?: unknown
+  readonly message?: unknown
+  readonly text?: unknown
+}
 interface Said {
   readonly role?: string | null | undefined
   readonly reasoning?: string | null | undefined
@@ -22,8 +27,12 @@ interface Said {
 }
 
 // Whether a choice that the validator accepts needs no repair.
-const isPlain = (finishReason: unknown, { reasoning, reasoning_content, role }: Said) =>
-  !isBlank(finishReason) && role !== "" && (reasoning !== reasoning_content || !reasoning)
+const isPlain = ({ finish_reason, message, text }: Choice, said: Said) => {
+  const { reasoning, reasoning_content, role } = said
+  return (
+    !isBlank(finish_reason) && role !== "" && !text && (!message || message === said) && (reasoning !== reasoning_content || !reasoning)
+  )
+}
 
 /**
  * Decodes a chunk of a stream. Repairs it in place when it deviates from the contract. Returns `undefined` for an event that has neither
@@ -36,7 +45,7 @@ export const decodeChunk = (
   const validator = Validators.ChatCompletionChunk
   if (validator.accepts(value)) {
     const chunk = value as ChatCompletionChunk
-    if (chunk.choices.every((choice) => isPlain(choice.finish_reason, choice.delta))) return Result.succeed(chunk)
+    if (chunk.choices.every((choice) => isPlain(choice, choice.delta))) return Result.succeed(chunk)
   }
   const { anomalies } = soFar
   if (value === null || (Predicate.isObject(value) && (value["choices"] ?? undefined) === undefined)) {
@@ -57,16 +66,17 @@ export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anom
   const isRight =
     validator.accepts(value) &&
     (value as ChatCompletion).choices.every(
-      ({ finish_reason, message }) => isPlain(finish_reason, message) && (message.tool_calls ?? []).every(({ id }) => id)
+      (choice) => isPlain(choice, choice.message) && (choice.message.tool_calls ?? []).every(({ id }) => id)
     )
   const problems = isRight ? undefined : new Repairer(anomalies).repair(value, validator)
   if (problems !== undefined) return Result.fail(problems)
   const completion = value as ChatCompletion
+  if (completion.choices.length === 0) return Result.fail({ choices: ["Expected a choice"] })
   for (const [at, { finish_reason }] of completion.choices.entries()) {
     if (!finish_reason) anomalies.add("unfinished", `choices[${at}].finish_reason`, "string", finish_reason)
   }
-  const isOrdered = completion.choices.every((choice, at, all) => at === 0 || (all[at - 1]?.index ?? 0) <= choice.index)
-  return Result.succeed(isOrdered ? completion : { ...completion, choices: completion.choices.toSorted((a, b) => a.index - b.index) })
+  ;(completion.choices as Array<ChatCompletionChoice>).sort((a, b) => a.index - b.index)
+  return Result.succeed(completion)
 }
 
 /** The indices of the choices that the model server aborted. */

@@ -100,7 +100,7 @@ export class Repairer {
       if (typeof owner !== "object" || owner === null || !Object.hasOwn(owner, key) || (isOutermost && found !== undefined)) break
       if (isObject(owner)) {
         names += `.${key}`
-        if (!essential.test(names)) found = [owner, key, path.slice(0, index + key.length)]
+        if (!essential.test(names)) found = [owner, key, path.slice(0, index + key.length + Number(path[index + key.length] === "]"))]
       }
       owner = (owner as Json)[key]
     }
@@ -139,31 +139,39 @@ export class Repairer {
     this.#set(choice, path, "finish_reason", "finish-reason", isBlank(finish_reason) ? null : finish_reason)
     this.#set(choice, path, "logprobs", "logprobs", toLogprobs(logprobs))
     const { message } = choice
-    if (this.#soFar === undefined) {
-      if (isObject(message)) this.#message(message, `${path}message.`, (call) => callId(id, at, call))
-      return
+    const soFar = this.#soFar
+    const field = soFar === undefined ? "message" : "delta"
+    if (soFar !== undefined && isObject(message)) {
+      this.#anomalies.add("message-frame", `${path}message`, "delta", message)
+      this.#addRest(choice, message, (choice["delta"] = isObject(delta) ? delta : {}), soFar)
+      delete choice["message"]
+      delete choice["text"]
     }
-    if (isEmpty(delta) && !isText(choice["text"])) {
-      const isFrame = isObject(message)
-      this.#set(choice, path, "delta", isFrame ? "message-frame" : "delta", isFrame ? this.#rest(choice, message, this.#soFar) : {})
-    }
-    if (isObject(choice["delta"])) this.#message(choice["delta"], `${path}delta.`)
+    const { text } = choice
+    if (soFar !== undefined && isEmpty(choice["delta"]) && !isText(text)) this.#set(choice, path, "delta", "delta", {})
+    const said = choice[field]
+    if (!isObject(said)) return
+    const place = `${path}${field}.`
+    if (isText(text) && isEmpty(said["content"])) this.#set(said, place, "content", "text", text)
+    this.#message(said, place, soFar === undefined ? (call) => callId(id, at, call) : undefined)
   }
 
-  // MiniMax ends a stream with a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. Returns the part of it that did not arrive
-  // before. Before the end, a message that continues with another text is a delta.
-  #rest(choice: Json, message: Json, soFar: ChatCompletionAccumulator): Json {
-    const { tool_calls, ...said } = message
+  // MiniMax ends a stream with a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. Adds the part of the message that did not
+  // arrive before to the delta. Before the end, a message that continues with another text is a delta.
+  #addRest(choice: Json, { tool_calls, ...said }: Json, delta: Json, soFar: ChatCompletionAccumulator) {
     this.#message(said, "message.")
-    delete choice["message"]
-    const before = soFar.choice(choice["index"] as number)
-    const isEnd = isText(choice["finish_reason"]) || isText(before?.finish_reason)
-    const fields = Object.entries({ ...said, tool_calls }).map(([name, value]) => {
-      const old: unknown = before !== undefined && Object.hasOwn(before.message, name) ? Reflect.get(before.message, name) : undefined
-      if (isText(old) && isText(value) && value.startsWith(old)) return [name, value.slice(old.length) || undefined]
-      return [name, isEnd && !isEmpty(old) ? undefined : value]
-    })
-    return Object.fromEntries(fields.filter(([, value]) => value !== undefined))
+    this.#message(delta, "delta.")
+    const before = soFar.begun(choice["index"] as number)
+    const isEnd = isText(choice["finish_reason"]) || before?.finishReason
+    for (const [name, value] of Object.entries(said)) {
+      const added = toText(delta[name])
+      const old = before?.said(name)
+      const sent = toText(old) + added
+      if (isText(value) && value.startsWith(sent)) delta[name] = added + value.slice(sent.length)
+      else if (isEmpty(delta[name]) && (!isEnd || isEmpty(old))) delta[name] = value
+    }
+    if (isEmpty(tool_calls) || !isEmpty(delta["tool_calls"])) return
+    delta["tool_calls"] = isEnd && before?.toolCalls && Array.isArray(tool_calls) ? before.toolCalls.unseen(tool_calls) : tool_calls
   }
 
   // `makeId` generates the ids of a whole message. In a stream the end of a choice generates them.
@@ -177,9 +185,12 @@ export class Repairer {
       this.#set(message, path, "content", "text-parts", joinParts(parts, "text") || null)
       const thinking = joinParts(parts, "thinking")
       if (thinking !== "") message["reasoning"] = toText(reasoning) + thinking
-    } else if (Array.isArray(reasoning)) this.#set(message, path, "reasoning", "text-parts", joinParts(reasoning, "text"))
+    } else
+      for (const name of ["reasoning", "reasoning_content"]) {
+        if (Array.isArray(message[name])) this.#set(message, path, name, "text-parts", joinParts(message[name], "text"))
+      }
     // vLLM 0.12 sends both.
-    else if (isText(reasoning) && reasoning === reasoning_content) {
+    if (isText(reasoning) && reasoning === reasoning_content) {
       this.#set(message, path, "reasoning_content", "reasoning-twice", undefined)
     }
     this.#arguments(message["function_call"], `${path}function_call.`, "arguments", makeId !== undefined)

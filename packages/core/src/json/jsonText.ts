@@ -9,17 +9,21 @@ export const jsonText = (value: unknown): string | undefined => {
   }
 }
 
-/** Parses JSON text. Numbers that are not finite, which Python writes, are null. Throws a `SyntaxError` when the text is not JSON. */
-export const parseJson = (text: string): unknown => {
+/** Parses JSON text; `undefined` when the text is not JSON. */
+export const tryParse = (text: string): unknown => {
   try {
     return JSON.parse(text)
-  } catch (error) {
-    if (!/NaN|Infinity/.test(text)) throw error
-    let isString = false
-    const finite = text.replace(/\\.|"|-?(?:Infinity|NaN)/g, (found) => {
-      if (found === '"') isString = !isString
-      return isString || found.length < 3 ? found : "null"
-    })
-    return JSON.parse(finite)
+  } catch {
+    return undefined
   }
+}
+
+/** Parses JSON text. Numbers that are not finite, which Python writes, are null. Throws a `SyntaxError` when the text is not JSON. */
+export const parseJson = (text: string): unknown => {
+  let isString = false
+  const toFinite = (found: string) => {
+    if (found === '"') isString = !isString
+    return isString || found.length < 3 ? found : "null"
+  }
+  return tryParse(text) ?? JSON.parse(text.replace(/\\.|"|-?(?:Infinity|NaN)/g, toFinite))
 }

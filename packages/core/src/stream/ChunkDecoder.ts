@@ -8,38 +8,12 @@ import type { ChatCompletion, ChatCompletionChunk } from "../ChatCompletion.ts"
 import { abortedChoices, decodeChunk } from "../contract/decode.ts"
 import * as ErrorBody from "../ErrorBody.ts"
 import { describeFields } from "../errors/FieldErrors.ts"
-import {
-  Aborted,
-  excerpt,
-  MalformedChunk,
-  ParadigmError,
-  type ParadigmErrorReason,
-  type StreamFault,
-  StreamTruncated
-} from "../ParadigmError.ts"
+import { Aborted, excerpt, MalformedChunk, ParadigmError, type ParadigmErrorReason, StreamTruncated } from "../ParadigmError.ts"
 import { parseJson } from "../json/jsonText.ts"
 import { EventTooLarge, Parser } from "../ServerSentEvents.ts"
 import { ChunkTemplate, type Match } from "./chunkTemplate.ts"
 
 const malformed = (detail: string, text: string) => new MalformedChunk({ detail, text: excerpt(text) })
-
-// A chunk; `undefined` for an event without choices, usage and error, for example the keep-alive event of a proxy.
-const readChunk = (
-  data: string,
-  event: string,
-  soFar: ChatCompletionAccumulator
-): Result.Result<ChatCompletionChunk | undefined, StreamFault | MalformedChunk> => {
-  let value: unknown
-  try {
-    value = parseJson(data)
-  } catch {
-    if (data.trim() === "") return Result.succeed(undefined)
-    return Result.fail(ErrorBody.fromEvent(undefined, data, event) ?? malformed("it is not JSON", data))
-  }
-  const fault = ErrorBody.fromEvent(value, data, event)
-  if (fault !== undefined) return Result.fail(fault)
-  return Result.mapError(decodeChunk(value, soFar), (fields) => malformed(describeFields(fields), data))
-}
 
 // After this many events in a row without a match, the templates are dropped, and this many reads at most pass until the next try.
 const maxMisses = 8
@@ -251,7 +225,7 @@ export class ChunkDecoder {
   #withoutChunk(done: boolean): ParadigmErrorReason {
     const text = new TextDecoder().decode(this.#beginning)
     return (
-      ErrorBody.fromText(text.replace(/\s+data: ?\[DONE\]\s*$/, "")) ??
+      ErrorBody.fromText(text.trimEnd().replace(/data: ?\[DONE\]$/, "")) ??
       new StreamTruncated({ chunks: 0, isDone: done, excerpt: excerpt(text) })
     )
   }
@@ -302,20 +276,31 @@ export class ChunkDecoder {
 
   #onEvent(data: string, event: string) {
     if (this.#ended) return
-    if (data === "[DONE]" || (data.length < 32 && data.trim() === "[DONE]")) return this.#finish(true)
+    const trimmed = data.trim()
+    if (trimmed === "[DONE]") return this.#finish(true)
+    // The keep-alive event of a proxy.
+    if (trimmed === "") return
     const { anomalies } = this.#accumulator
     const before = anomalies.total
-    const chunk = readChunk(data, event, this.#accumulator)
-    if (Result.isFailure(chunk)) {
-      this.fail(chunk.failure)
-      return
+    let value: unknown
+    let fault: ParadigmErrorReason | undefined
+    try {
+      value = parseJson(data)
+    } catch {
+      fault = malformed("it is not JSON", data)
     }
-    if (chunk.success === undefined) return
-    this.#add(chunk.success)
+    fault = ErrorBody.fromEvent(value, data, event) ?? fault
+    if (fault !== undefined) return void this.fail(fault)
+    const decoded = decodeChunk(value, this.#accumulator)
+    if (Result.isFailure(decoded)) return void this.fail(malformed(describeFields(decoded.failure), data))
+    // An event without choices and usage.
+    const chunk = decoded.success
+    if (chunk === undefined) return
+    this.#add(chunk)
     // A repaired chunk makes no template, because it is not the JSON of its event.
     if (anomalies.total !== before) return
     this.#lastData = data
-    this.#lastChunk = chunk.success
+    this.#lastChunk = chunk
   }
 
   // An old llama.cpp reports an error in a field of its own: https://github.com/ggml-org/llama.cpp/issues/16104.

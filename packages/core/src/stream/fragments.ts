@@ -38,6 +38,10 @@ export class Fragments {
     else before.push(fragment)
   }
 
+  has(name: string): boolean {
+    return this.#byName.has(name)
+  }
+
   /** The joined fields. */
   get joined(): Record<string, unknown> {
     return Object.fromEntries([...this.#byName].map(([name, fragments]) => [name, join(fragments, name)]))

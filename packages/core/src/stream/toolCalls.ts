@@ -1,5 +1,7 @@
 // Tool calls of a choice, from their fragments.
+import { isObject } from "effect/Predicate"
 import type { ToolCall, ToolCallDelta } from "../ChatCompletion.ts"
+import { tryParse } from "../json/jsonText.ts"
 import { Fragments } from "./fragments.ts"
 
 /** Placeholder index of a fragment without an index. Larger than any index of a server. */
@@ -18,6 +20,8 @@ interface Fragment {
 /** Whether a value is a text that is not empty. */
 export const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
+const nameOf = ({ custom, function: called }: ToolCallDelta) => (called ?? custom)?.name
+
 /** Name and arguments of a call. */
 export class CallText {
   name = ""
@@ -27,7 +31,15 @@ export class CallText {
     const { name } = fragment
     // Some servers repeat the whole name in every fragment.
     if (typeof name === "string" && name !== this.name) this.name = name.startsWith(this.name) ? name : this.name + name
-    this.arguments += fragment.arguments ?? fragment.input ?? ""
+    const text = fragment.arguments ?? fragment.input ?? ""
+    // Some servers begin with a placeholder, or repeat the whole arguments.
+    if (text[0] === "{" && (this.arguments === "{}" || (this.arguments === text && this.isComplete))) this.arguments = text
+    else this.arguments += text
+  }
+
+  /** Whether the arguments are a complete JSON object. */
+  get isComplete(): boolean {
+    return this.arguments.endsWith("}") && tryParse(this.arguments) !== undefined
   }
 
   get text(): { readonly name: string; readonly arguments: string } {
@@ -47,10 +59,17 @@ class Call extends CallText {
     this.index = index
   }
 
-  /** Whether a fragment with the index of this call begins another call: it has another id, or no index and a name. */
-  isFollowedBy({ custom, function: called, id }: ToolCallDelta, isPlaced: boolean): boolean {
+  /**
+   * Whether a fragment with the index of this call begins another call: it has another id, or a name and either no index, other arguments after
+   * complete ones, or arguments of a call with another name before it. vLLM 0.8.5 repeats the name in every fragment.
+   */
+  isFollowedBy(fragment: ToolCallDelta, isPlaced: boolean): boolean {
+    const { id } = fragment
     if (isText(id) && this.id !== "") return id !== this.id
-    return !isPlaced && this.name !== "" && isText((called ?? custom)?.name)
+    const name = nameOf(fragment)
+    if (!isText(name) || this.name === "") return false
+    const isOther = this.arguments !== "" && !name.startsWith(this.name)
+    return !isPlaced || isOther || (fragment.function?.arguments?.[0] === "{" && this.isComplete)
   }
 
   addAll(fragment: ToolCallDelta): void {
@@ -104,7 +123,7 @@ export class ToolCalls {
   /** Adds a fragment, and returns the index of its call. */
   add(fragment: ToolCallDelta): number {
     // Fast path: most fragments continue a call by its index.
-    const call = (isText(fragment.id) ? undefined : this.#byIndex.get(fragment.index)) ?? this.#place(fragment)
+    const call = (isText(fragment.id) || isText(nameOf(fragment)) ? undefined : this.#byIndex.get(fragment.index)) ?? this.#place(fragment)
     this.#last = call
     call.addAll(fragment)
     return call.index
@@ -120,6 +139,12 @@ export class ToolCalls {
     this.#byIndex.set(isPlaced ? index : call.index, call)
     if (isText(id) && call.id === "") this.#byId.set(id, call)
     return call
+  }
+
+  /** The calls of a whole message that did not arrive. Calls that arrived without an id are its first ones. */
+  unseen(calls: ReadonlyArray<unknown>): ReadonlyArray<unknown> {
+    const others = calls.filter((call) => isObject(call) && !this.#byId.has(call["id"] as string))
+    return others.slice(this.#calls.size - this.#byId.size)
   }
 
   /** Generates an id for each call without one, and returns the fragments with those ids. */

@@ -81,15 +81,13 @@ const peek = (response: OpenResponse): Effect.Effect<{ readonly beginning: strin
     return Effect.map(more, () => ({ beginning, response: { ...response, reads } }))
   })
 
-const is = (contentType: string | undefined, pattern: RegExp) => contentType !== undefined && pattern.test(contentType)
-
 const decide = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked): Effect.fn.Return<OpenResponse, ParadigmError> {
   if (response.status !== 200) return yield* refuse(response, asked)
-  const contentType = response.headers["content-type"]
-  const labelled = is(contentType, /^\s*text\/event-stream\s*(;|$)/i)
+  const contentType = response.headers["content-type"] ?? ""
+  const labelled = /^\s*text\/event-stream\s*(;|$)/i.test(contentType)
   // Decided before the body is read, because the body of a page or of a stream may be endless.
   if (!asked.stream) {
-    if (!labelled && !is(contentType, /^\s*text\/html/i)) return response
+    if (!labelled && !/^\s*text\/html/i.test(contentType)) return response
     return yield* unexpected(response, "it is not JSON", yield* readBeginning(response))
   }
   if (labelled) return response

@@ -237,6 +237,33 @@ describe("usage", () => {
   })
 })
 
+describe("an empty event", () => {
+  it("adds nothing, and 100,000 take less than a second", () => {
+    for (const blank of ["", " ", " ".repeat(40)]) {
+      const decoder = new ChunkDecoder()
+      const start = performance.now()
+      decoder.push(new TextEncoder().encode(`data:${blank}\n\n`.repeat(100_000)))
+      assert.isBelow(performance.now() - start, 1000)
+      assert.deepStrictEqual([decoder.take(), decoder.anomalies], [[], []])
+    }
+  })
+
+  it("of 16 KiB of spaces is a truncated stream within a second", () => {
+    const decoder = new ChunkDecoder()
+    const start = performance.now()
+    decoder.push(new TextEncoder().encode(" ".repeat(16_384)))
+    const end = Effect.runSync(Effect.result(decoder.eof()))
+    assert.isBelow(performance.now() - start, 1000)
+    assert.isTrue(Result.isFailure(end))
+  })
+})
+
+describe("a completion without choices", () => {
+  it("fails", () => {
+    assert.isTrue(Result.isFailure(decodeCompletion({ ...completionOf({ role: "assistant" }), choices: [] })))
+  })
+})
+
 describe("an event without choices", () => {
   it.each<[string, unknown]>([
     ["missing", { id: "x", object: "ping" }],
@@ -335,6 +362,28 @@ describe("a message in place of a delta", () => {
     assert.deepStrictEqual([message?.content, repairs], ["Hello ", ["message-frame"]])
   })
 
+  it("at the end adds the calls whose id did not arrive", () => {
+    const call = (id: string | undefined, name: string, index?: number) => ({
+      index,
+      id,
+      type: "function",
+      function: { name, arguments: "{}" }
+    })
+    const fold = (sent: object, ...calls: ReadonlyArray<object>) =>
+      readEvents(delta({ tool_calls: [sent] }), frame({ content: null, tool_calls: calls }, { finish_reason: "tool_calls" })).calls
+    for (const index of [undefined, 0, 1]) {
+      const both = [
+        ["A", "f", "{}"],
+        ["B", "g", "{}"]
+      ]
+      assert.deepStrictEqual(fold(call("A", "f", 0), call("A", "f", 0), call("B", "g", index)), both)
+      assert.deepStrictEqual(fold(call("A", "f", 0), call("B", "g", index), call("A", "f", 0)), both)
+      assert.deepStrictEqual(fold(call("A", "f", 0), call("B", "g", index)), both)
+      assert.deepStrictEqual(fold(call(undefined, "f", 0), call("A", "f", 0), call("B", "g", index))[1], ["B", "g", "{}"])
+      assert.strictEqual(fold(call(undefined, "f", 0), call("A", "f", index)).length, 1)
+    }
+  })
+
   it("before the end is a delta", () => {
     const { message } = readEvents(
       frame({ content: "Hel" }, { finish_reason: null }),
@@ -342,6 +391,76 @@ describe("a message in place of a delta", () => {
       finish()
     )
     assert.strictEqual(message?.content, "Hello")
+  })
+})
+
+describe("a message beside a delta", () => {
+  const both = (delta: unknown, message: unknown, more: object = {}) =>
+    chunkOf([{ index: 0, delta, message, finish_reason: "stop", ...more }])
+
+  it.each<[string, unknown]>([
+    ["an empty delta", {}],
+    ["an empty list", []],
+    ["a delta with empty content", { role: "assistant", content: "" }],
+    ["a delta with null", { content: null }],
+    ["a delta with the next fragment", { content: "l" }],
+    ["a delta with the rest", { content: "lo" }]
+  ])("adds the part that did not arrive before: %s", (_, delta_) => {
+    const message = { role: "assistant", content: "Hello" }
+    const { anomalies, error, message: folded } = readEvents(delta({ content: "Hel" }), both(delta_, message))
+    assert.isUndefined(error)
+    assert.strictEqual(folded?.content, "Hello")
+    assert.deepStrictEqual(
+      anomalies.map(({ raw, repair }) => [repair, raw]),
+      [["message-frame", JSON.stringify(message)]]
+    )
+  })
+
+  it("alone adds its text, reasoning and calls", () => {
+    const message = {
+      content: "Hello",
+      reasoning: "Hm",
+      tool_calls: [{ id: "a", type: "function", function: { name: "f", arguments: "{}" } }]
+    }
+    const { calls, message: folded } = readEvents(both({}, message))
+    assert.deepStrictEqual([folded?.content, folded?.reasoning, calls], ["Hello", "Hm", [["a", "f", "{}"]]])
+  })
+
+  it("with another text than the delta is an anomaly, and null is none", () => {
+    const other = readEvents(both({ content: "a" }, { content: "b" }))
+    assert.deepStrictEqual([other.message?.content, other.repairs], ["a", ["message-frame"]])
+    assert.deepStrictEqual(readEvents(both({ content: "a" }, null)).repairs, [])
+  })
+
+  it("of a long stream takes time in proportion to its events", () => {
+    const logprobs = { content: [{ token: "x", logprob: -1, bytes: [1], top_logprobs: [] }] }
+    const frames = Array.from({ length: 8000 }, (_, at) =>
+      chunkOf([{ index: 0, message: { content: `tok${at}` }, logprobs, finish_reason: null }])
+    )
+    const start = performance.now()
+    const { choice, message } = readEvents(...frames, finish())
+    assert.isBelow(performance.now() - start, 3000)
+    assert.deepStrictEqual([choice?.logprobs?.content.length, message?.content?.length], [8000, 8000 * 3 + 30_890])
+  })
+})
+
+describe("a text beside content", () => {
+  it.each<[string, unknown]>([
+    ["missing", {}],
+    ["null", { content: null }],
+    ["empty", { role: "assistant", content: "" }]
+  ])("is the content when that is %s", (_, said) => {
+    const fragment = (text: string) => delta(said, { text })
+    const { error, message, repairs } = readEvents(fragment("ha"), fragment("ha"), finish({ text: "" }))
+    assert.isUndefined(error)
+    assert.deepStrictEqual([message?.content, repairs], ["haha", ["text"]])
+    const whole = readCompletion(completionOf({ role: "assistant", ...(said as object) }, {}, { text: "Hi" }))
+    assert.deepStrictEqual([whole.message.content, whole.repairs], ["Hi", ["text"]])
+  })
+
+  it("is ignored otherwise", () => {
+    assert.strictEqual(readEvents(delta({ content: "a" }, { text: "a" }), finish()).message?.content, "a")
+    assert.strictEqual(readCompletion(completionOf({ role: "assistant", content: "a" }, {}, { text: "b" })).message.content, "a")
   })
 })
 
@@ -406,6 +525,11 @@ describe("a text", () => {
   it("of reasoning may be parts, too", () => {
     const { message } = readEvents(delta({ reasoning: [{ type: "text", text: "Hm" }] }), delta({ content: "a" }), finish())
     assert.deepStrictEqual([message?.reasoning, message?.content], ["Hm", "a"])
+  })
+
+  it("of reasoning_content may be parts, too", () => {
+    const { message } = readEvents(delta({ reasoning_content: [{ type: "text", text: "Hm" }], content: "a" }), finish())
+    assert.deepStrictEqual([message?.reasoning_content, message?.content], ["Hm", "a"])
   })
 
   it("of reasoning under both names is kept once", () => {
@@ -549,6 +673,37 @@ describe("tool calls", () => {
     const indices = chunks.slice(0, -1).map(({ choices }) => choices[0]?.delta.tool_calls?.[0]?.index)
     assert.deepStrictEqual(indices, [...Array(13).fill(0), ...Array(13).fill(1), ...Array(13).fill(0)])
     assert.deepStrictEqual(repairs, ["tool-call-index"])
+  })
+
+  const made = [0, 1].map((call) => `call_0_${call}_chatcmpl-1`)
+
+  it("that share an index without ids are two when another name or other arguments follow", () => {
+    const one = piece({ index: 0 }, '{"a":1}')
+    for (const [name, args] of [
+      ["g", '{"b":2}'],
+      ["g", ""],
+      ["f", '{"a":1}']
+    ] as const) {
+      const two = piece({ index: 0 }, args, name)
+      for (const chunks of [[calling(one), calling(two)], [calling(one, two)]]) {
+        const { calls, repairs } = readEvents(...chunks, calling({ index: 0, function: { arguments: " " } }), finish())
+        assert.deepStrictEqual(calls, [
+          [made[0], "f", '{"a":1}'],
+          [made[1], name, `${args} `]
+        ])
+        assert.include(repairs, "tool-call-index")
+      }
+    }
+  })
+
+  it("whose name is repeated, in pieces, or after complete arguments without others are one call", () => {
+    const one = (...parts: ReadonlyArray<readonly [name: string | null, args: string]>) => {
+      const pieces = parts.map(([name, args]) => calling(piece({ index: 0 }, args, name)))
+      return readEvents(...pieces, finish()).calls
+    }
+    assert.deepStrictEqual(one(["f", '{"a":'], ["f", '{"b":1'], ["f", "}"], ["f", "}"], ["f", ""]), [[made[0], "f", '{"a":{"b":1}}']])
+    assert.deepStrictEqual(one(["get_", ""], ["weather", ""], [null, "{}"], ["get_weather", ""]), [[made[0], "get_weather", "{}"]])
+    assert.deepStrictEqual(one(["get", ""], ["get_weather", "{}"]), [[made[0], "get_weather", "{}"]])
   })
 
   it.each<[string, unknown, string]>([
