@@ -422,7 +422,7 @@ export class Aborted extends Data.TaggedError("Aborted")<{
 }> {
   readonly isRetryable = true
   override get message(): string {
-    return "The model server aborted the generation (finish_reason abort)"
+    return "The model server aborted the generation: the answer is incomplete"
   }
 }
 
@@ -585,11 +585,11 @@ interface Attempts {
   readonly attempts: ReadonlyArray<AttemptRecord>
 }
 
-// The enumerable members that have a value. Durations are milliseconds if `toJson` is true.
-const defined = (members: object, toJson = false): Readonly<Record<string, unknown>> =>
+// The enumerable members that have a value. Durations are milliseconds.
+const defined = (members: object): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     Object.entries(members).flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, toJson && Duration.isDuration(value) ? Duration.toMillis(value) : value]]
+      value === undefined ? [] : [[name, Duration.isDuration(value) ? Duration.toMillis(value) : value]]
     )
   )
 
@@ -664,7 +664,7 @@ export class ParadigmError extends Data.TaggedError("ParadigmError")<Details & A
   /** Returns all details as plain JSON. */
   override toJSON(): unknown {
     const { _tag, isRetryable, message, reason } = this
-    return { _tag, message, isRetryable, ...(this as object), reason: defined(reason, true), cause: plainCause(reason.cause) }
+    return { _tag, message, isRetryable, ...(this as object), reason: defined(reason), cause: plainCause(reason.cause) }
   }
 }
 

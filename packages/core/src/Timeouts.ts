@@ -65,7 +65,7 @@ export const toMillis = (input: unknown): number | undefined => {
     typeof input === "string" ? input.replace(/^([\d.]+)(ms|[smhd])$/, (_, count, unit: string) => `${count} ${units[unit]}`) : input
   if (typeof text !== "number" && typeof text !== "string" && !Duration.isDuration(text)) return undefined
   try {
-    const millis = Duration.toMillis(Duration.fromInputUnsafe(text as Duration.Input))
+    const millis = Duration.toMillis(text as Duration.Input)
     // A comparison, since the duration of NaN is zero.
     return millis >= 0 && text === text ? millis : undefined
   } catch {

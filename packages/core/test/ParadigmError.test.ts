@@ -147,7 +147,7 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
   Aborted: [
     {
       reason: new Errors.Aborted({ choices: [0] }),
-      message: "The model server aborted the generation (finish_reason abort)",
+      message: "The model server aborted the generation: the answer is incomplete",
       isRetryable: true
     }
   ],

@@ -23,11 +23,15 @@ const encode = (
 ): Result.Result<Encoded, ParadigmError> => {
   try {
     const encoded = encode(request, stream ? { ...extraBody, stream } : extraBody)
-    if (Result.isFailure(encoded)) return Result.fail(new ParadigmError({ reason: encoded.failure }))
-    const asked = stream ? (extraBody["stream"] ?? request.stream) : encoded.success.request.stream
-    if ((asked ?? stream) === stream) return encoded as Result.Success<Encoded, never>
-    const detail = stream ? "this call streams" : "this call does not stream"
-    return Result.fail(new ParadigmError({ reason: new InvalidRequest({ detail, fields: { stream: [`Expected ${stream}`] } }) }))
+    return Result.mapError(
+      Result.flatMap(encoded, (encoded) => {
+        const asked = stream ? (extraBody["stream"] ?? request.stream) : encoded.request.stream
+        if ((asked ?? stream) === stream) return Result.succeed(encoded)
+        const detail = stream ? "this call streams" : "this call does not stream"
+        return Result.fail(new InvalidRequest({ detail, fields: { stream: [`Expected ${stream}`] } }))
+      }),
+      (reason) => new ParadigmError({ reason })
+    )
   } catch (cause) {
     return Result.fail(invalid("encode", "is a function that failed", secrets.cause(cause)))
   }

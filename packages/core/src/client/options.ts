@@ -1,6 +1,7 @@
 // Every option of the client and of a call, resolved in one place. A wrong value and an unknown name fail at once with the reason
 // `InvalidConfiguration`, which never quotes a value: the platforms' own errors quote the key.
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -137,7 +138,10 @@ const aliases: Readonly<Record<string, string>> = {
   timeout: "timeouts.total",
   maxretries: "retry.maxAttempts",
   retries: "retry.maxAttempts",
-  dangerouslyallowbrowser: "allowKeyInBrowser"
+  dangerouslyallowbrowser: "allowKeyInBrowser",
+  token: "apiKey",
+  endpoint: "baseUrl",
+  host: "baseUrl"
 }
 
 const normalized = (name: string) => name.toLowerCase().replaceAll(/[_-]/g, "")
@@ -217,7 +221,7 @@ const baseUrl =
   (secrets: Secrets): Reader<URL> =>
   (value, option) => {
     const url = typeof value === "string" || value instanceof URL ? URL.parse(value) : null
-    if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute http or https URL")
+    if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute URL with http:// or https://")
     if (url.username !== "" || url.password !== "") return refuse(option, "must not have a user name or password")
     for (const [name, text] of url.searchParams) if (secretName.test(name)) secrets.add(text)
     const base = url.pathname.replace(/\/+$/, "")
@@ -261,7 +265,7 @@ const headers =
       if (text === undefined) continue
       const member = `${option}["${name}"]`
       if (typeof text !== "string" || /[^\t\x20-\x7e]/.test(text)) return refuse(member, "is not a text that HTTP allows")
-      if (reserved.test(name)) return refuse(member, "is set by the client; a key is given as apiKey")
+      if (reserved.test(name)) return refuse(member, `is set by the client${name === "authorization" ? ", from apiKey" : ""}`)
       if (secretName.test(name)) secrets.add(text)
       result[name] = text
     }
@@ -329,7 +333,7 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
       acceptUnfinished: false,
       extraBody: {}
     }
-    const others = Object.fromEntries((runtime.options ?? []).map((name): [string, Reader<unknown>] => [name, (value) => value]))
+    const others = Object.fromEntries((runtime.options ?? []).map((name): [string, Reader<unknown>] => [name, identity]))
     const settings = group<typeof defaults>({ ...others, ...readers })(options, "", defaults)
     if (settings.apiKey === noKey) throw missingKey(runtime)
     return { ...settings, secrets, redact: secrets.error }

@@ -16,7 +16,7 @@ const maxKeys = 16
 const maxDepth = 64
 
 // Members of a completion that are the model's own text.
-const modelText = /^(content|reasoning(_content)?|refusal|arguments|input)$/
+const modelText = /^(content|reasoning.*|refusal|arguments|input)$/
 
 const literal = (character: string) => character.replace(/[^\w]/, "\\$&")
 
@@ -97,13 +97,8 @@ export class Secrets {
     const { reason } = error
     const Reason = reason.constructor as new (fields: object) => ParadigmErrorReason
     const cause = reason.cause === undefined ? {} : { cause: this.cause(reason.cause) }
-    return error.with({ ...this.#members(error), reason: new Reason({ ...this.#members(reason), ...cause }) })
-  }
-
-  #members(holder: object): object {
-    return Object.fromEntries(
-      Object.entries(holder).map(([name, value]) => [name, this.#deep(value, 0, name === "partial" || name === "usage")])
-    )
+    const members = (holder: object) => this.#deep({ ...holder }, 0, false) as object
+    return error.with({ ...members(error), reason: new Reason({ ...members(reason), ...cause }) })
   }
 
   // The names of `fields` come from the server, too.
@@ -113,10 +108,11 @@ export class Secrets {
     if (Array.isArray(value)) return value.map((child) => this.#deep(child, depth + 1, isCompletion))
     if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value
     return Object.fromEntries(
-      Object.entries(value).map(([name, child]) => [
-        isCompletion ? name : this.text(name),
-        isCompletion && modelText.test(name) ? child : this.#deep(child, depth + 1, isCompletion)
-      ])
+      Object.entries(value).map(([name, child]) =>
+        isCompletion && modelText.test(name)
+          ? [name, child]
+          : [isCompletion ? name : this.text(name), this.#deep(child, depth + 1, isCompletion || name === "partial" || name === "usage")]
+      )
     )
   }
 }
