@@ -363,7 +363,12 @@ describe("a message in place of a delta", () => {
   })
 
   it("at the end adds the calls whose id did not arrive", () => {
-    const call = (id: string | undefined, name: string, index?: number) => ({ index, id, type: "function", function: { name, arguments: "{}" } })
+    const call = (id: string | undefined, name: string, index?: number) => ({
+      index,
+      id,
+      type: "function",
+      function: { name, arguments: "{}" }
+    })
     const fold = (sent: object, ...calls: ReadonlyArray<object>) =>
       readEvents(delta({ tool_calls: [sent] }), frame({ content: null, tool_calls: calls }, { finish_reason: "tool_calls" })).calls
     for (const index of [undefined, 0, 1]) {
@@ -390,7 +395,8 @@ describe("a message in place of a delta", () => {
 })
 
 describe("a message beside a delta", () => {
-  const both = (delta: unknown, message: unknown, more: object = {}) => chunkOf([{ index: 0, delta, message, finish_reason: "stop", ...more }])
+  const both = (delta: unknown, message: unknown, more: object = {}) =>
+    chunkOf([{ index: 0, delta, message, finish_reason: "stop", ...more }])
 
   it.each<[string, unknown]>([
     ["an empty delta", {}],
@@ -411,7 +417,11 @@ describe("a message beside a delta", () => {
   })
 
   it("alone adds its text, reasoning and calls", () => {
-    const message = { content: "Hello", reasoning: "Hm", tool_calls: [{ id: "a", type: "function", function: { name: "f", arguments: "{}" } }] }
+    const message = {
+      content: "Hello",
+      reasoning: "Hm",
+      tool_calls: [{ id: "a", type: "function", function: { name: "f", arguments: "{}" } }]
+    }
     const { calls, message: folded } = readEvents(both({}, message))
     assert.deepStrictEqual([folded?.content, folded?.reasoning, calls], ["Hello", "Hm", [["a", "f", "{}"]]])
   })
