@@ -77,11 +77,11 @@ class Choice {
         case "reasoning_content":
         case "refusal": {
           const text = delta[name]
-          if (text !== undefined && text !== null) this.texts[name] = (this.texts[name] ?? "") + text
+          if (Predicate.isNotNullish(text)) this.texts[name] = (this.texts[name] ?? "") + text
           break
         }
         case "function_call":
-          if (delta.function_call !== undefined && delta.function_call !== null) {
+          if (Predicate.isNotNullish(delta.function_call)) {
             this.functionCall ??= new CallText()
             this.functionCall.add(delta.function_call)
           }
@@ -100,7 +100,7 @@ class Choice {
 
   /** What arrived of a field of the message, not joined. */
   said(name: string): unknown {
-    return name === "function_call" ? this.functionCall : ((this.texts as Fields)[name] ?? this.fragments.has(name))
+    return (this.texts as Fields)[name] ?? (name === "function_call" ? this.functionCall : this.fragments.has(name))
   }
 
   get #message(): ChatMessageResponse {
@@ -177,7 +177,7 @@ export class ChatCompletionAccumulator {
           this.#head[name] ||= fields[name]
           break
         case "usage":
-          if (chunk.usage !== undefined && chunk.usage !== null) this.usage = chunk.usage
+          this.usage = chunk.usage ?? this.usage
           break
         default:
           if (Predicate.isNotNullish(fields[name])) this.#rest.set(name, fields[name])
@@ -194,19 +194,18 @@ export class ChatCompletionAccumulator {
 
   /** The completion so far; `undefined` before the first chunk. A choice that is not finished has the `finish_reason` null. */
   get completion(): ChatCompletion | undefined {
-    if (this.chunks === 0) return undefined
-    return {
-      ...(this.#head as unknown as ChatCompletion),
-      choices: this.#ordered.map((choice) => choice.whole),
-      ...(this.usage === undefined ? {} : { usage: this.usage }),
-      ...Object.fromEntries(this.#rest)
-    }
+    if (this.chunks > 0)
+      return {
+        ...(this.#head as unknown as ChatCompletion),
+        choices: this.#ordered.map((choice) => choice.whole),
+        ...(this.usage === undefined ? {} : { usage: this.usage }),
+        ...Object.fromEntries(this.#rest)
+      }
   }
 
   /** Whether at least one choice began, and every choice that began has a finish reason. */
   get isFinished(): boolean {
-    const reasons = this.finishReasons
-    return reasons.length > 0 && reasons.every(([, reason]) => reason !== undefined)
+    return this.#choices.size > 0 && this.#ordered.every(({ finishReason }) => finishReason)
   }
 
   /** The index and the finish reason of every choice that began, in the order of the indices. */

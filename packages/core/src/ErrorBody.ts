@@ -7,6 +7,7 @@
 import * as Duration from "effect/Duration"
 import * as Predicate from "effect/Predicate"
 import { add, beginningOf, join } from "./errors/FieldErrors.ts"
+import { isText } from "./stream/toolCalls.ts"
 import { tryParse } from "./json/jsonText.ts"
 import {
   excerpt,
@@ -242,9 +243,9 @@ const isFaultyChoice = (choice: unknown): boolean =>
 // Whether an event without choices has the fields of an error.
 const isErrorBody = ({ code, detail, message, status, type }: Body): unknown =>
   type === "error" ||
-  text(detail) !== undefined ||
+  isText(detail) ||
   Array.isArray(detail) ||
-  (text(message) !== undefined && ((code && code !== 200) || status === "error" || statusOf(status) !== undefined))
+  (isText(message) && ((code && code !== 200) || status === "error" || statusOf(status) !== undefined))
 
 // Some servers do not escape the message of an error in JSON.
 const unescapedError = /^\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?$/
@@ -269,7 +270,7 @@ const unescapedError = /^\{\s*"error"\s*:\s*"?([^]*?)"?\s*\}?$/
 export const fromEvent = (value: unknown, source: string, event = "message"): StreamFault | undefined => {
   const body: Body = Predicate.isObject(value) ? value : {}
   const { base_resp: base, choices, errors, object, usage, x_groq } = body
-  const hasChoices = Predicate.isNotNullish(choices)
+  const hasChoices = (choices ?? undefined) !== undefined
   const error =
     body["error"] ??
     (Predicate.isObject(x_groq) ? x_groq["error"] : undefined) ??

@@ -101,7 +101,7 @@ export class Parser {
 
   push(bytes: Uint8Array): void {
     const text = this.#decode(bytes)
-    if (text.length === 0) return
+    if (text === "") return
     let at = 0
     if (!this.#started) {
       this.#started = true

@@ -216,7 +216,7 @@ describe("a message", () => {
   it("has null content when it has reasoning and empty content", () => {
     for (const name of ["reasoning", "reasoning_content"]) {
       const chunks = [delta({ role: "assistant", content: "" }), delta({ [name]: "Hm" }), finish("length")]
-      assert.deepStrictEqual(messageOf(...chunks), { role: "assistant", content: null, [name]: "Hm" } as object)
+      assert.deepStrictEqual(messageOf(...chunks), { role: "assistant", content: null, [name]: "Hm" })
     }
   })
 

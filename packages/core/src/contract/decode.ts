@@ -48,7 +48,7 @@ export const decodeChunk = (
     if (chunk.choices.every((choice) => isPlain(choice, choice.delta))) return Result.succeed(chunk)
   }
   const { anomalies } = soFar
-  if (value === null || (Predicate.isObject(value) && (value["choices"] ?? undefined) === undefined)) {
+  if (value === null || (Predicate.isObject(value) && !Predicate.isNotNullish(value["choices"]))) {
     anomalies.add("choices", "choices", "array", value)
     if (!Predicate.isObject(value?.["usage"])) return Result.succeed(undefined)
     value["choices"] = []
@@ -71,7 +71,7 @@ export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anom
   const problems = isRight ? undefined : new Repairer(anomalies).repair(value, validator)
   if (problems !== undefined) return Result.fail(problems)
   const completion = value as ChatCompletion
-  if (completion.choices.length === 0) return Result.fail({ choices: ["Expected a choice"] })
+  if (completion.choices.length === 0) return Result.fail({ choices: ["Expected non-empty array"] })
   for (const [at, { finish_reason }] of completion.choices.entries()) {
     if (!finish_reason) anomalies.add("unfinished", `choices[${at}].finish_reason`, "string", finish_reason)
   }

@@ -96,11 +96,11 @@ export class Repairer {
     let owner = value
     let names = ""
     let found: readonly [owner: Json, key: string, place: string] | undefined
-    for (const { 0: key, index } of path.matchAll(/[^.[\]]+/g)) {
+    for (const { 0: step, 1: key = "", index } of path.matchAll(/([^.[\]]+)\]?/g)) {
       if (typeof owner !== "object" || owner === null || !Object.hasOwn(owner, key) || (isOutermost && found !== undefined)) break
       if (isObject(owner)) {
         names += `.${key}`
-        if (!essential.test(names)) found = [owner, key, path.slice(0, index + key.length + Number(path[index + key.length] === "]"))]
+        if (!essential.test(names)) found = [owner, key, path.slice(0, index + step.length)]
       }
       owner = (owner as Json)[key]
     }
@@ -140,20 +140,20 @@ export class Repairer {
     this.#set(choice, path, "logprobs", "logprobs", toLogprobs(logprobs))
     const { message } = choice
     const soFar = this.#soFar
-    const field = soFar === undefined ? "message" : "delta"
-    if (soFar !== undefined && isObject(message)) {
-      this.#anomalies.add("message-frame", `${path}message`, "delta", message)
+    const field = soFar ? "delta" : "message"
+    if (soFar && isObject(message)) {
+      this.#anomalies.add("message-frame", path + "message", "delta", message)
       this.#addRest(choice, message, (choice["delta"] = isObject(delta) ? delta : {}), soFar)
       delete choice["message"]
       delete choice["text"]
     }
     const { text } = choice
-    if (soFar !== undefined && isEmpty(choice["delta"]) && !isText(text)) this.#set(choice, path, "delta", "delta", {})
+    if (soFar && isEmpty(choice["delta"]) && !isText(text)) this.#set(choice, path, "delta", "delta", {})
     const said = choice[field]
     if (!isObject(said)) return
-    const place = `${path}${field}.`
+    const place = path + field + "."
     if (isText(text) && isEmpty(said["content"])) this.#set(said, place, "content", "text", text)
-    this.#message(said, place, soFar === undefined ? (call) => callId(id, at, call) : undefined)
+    this.#message(said, place, soFar ? undefined : (call) => callId(id, at, call))
   }
 
   // MiniMax ends a stream with a whole completion: https://github.com/mozilla-ai/any-llm/issues/657. Adds the part of the message that did not
@@ -170,8 +170,8 @@ export class Repairer {
       if (isText(value) && value.startsWith(sent)) delta[name] = added + value.slice(sent.length)
       else if (isEmpty(delta[name]) && (!isEnd || isEmpty(old))) delta[name] = value
     }
-    if (isEmpty(tool_calls) || !isEmpty(delta["tool_calls"])) return
-    delta["tool_calls"] = isEnd && before?.toolCalls && Array.isArray(tool_calls) ? before.toolCalls.unseen(tool_calls) : tool_calls
+    if (!isEmpty(tool_calls))
+      delta["tool_calls"] ??= isEnd && before?.toolCalls && Array.isArray(tool_calls) ? before.toolCalls.unseen(tool_calls) : tool_calls
   }
 
   // `makeId` generates the ids of a whole message. In a stream the end of a choice generates them.

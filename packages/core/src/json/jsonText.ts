@@ -23,7 +23,7 @@ export const parseJson = (text: string): unknown => {
   let isString = false
   const toFinite = (found: string) => {
     if (found === '"') isString = !isString
-    return isString || found.length < 3 ? found : "null"
+    return isString || !found[2] ? found : "null"
   }
   return tryParse(text) ?? JSON.parse(text.replace(/\\.|"|-?(?:Infinity|NaN)/g, toFinite))
 }

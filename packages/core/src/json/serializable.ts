@@ -11,10 +11,12 @@ export interface Unserializable {
   readonly problem: string
 }
 
-class Problem {
-  readonly unserializable: Unserializable
+class Problem implements Unserializable {
+  readonly path: string
+  readonly problem: string
   constructor(path: string, problem: string) {
-    this.unserializable = { path, problem }
+    this.path = path
+    this.problem = problem
   }
 }
 
@@ -129,7 +131,7 @@ export const snapshot = (root: unknown, isAllowed: (path: string, value: unknown
   try {
     return Result.succeed(new Snapshot(isAllowed).copy(root, ""))
   } catch (error) {
-    if (error instanceof Problem) return Result.fail(error.unserializable)
+    if (error instanceof Problem) return Result.fail(error)
     throw error
   }
 }

@@ -93,7 +93,6 @@ export class ChunkDecoder {
   }
 
   push(read: Uint8Array): void {
-    if (this.#ended) return
     const beginning = this.#beginning
     if (beginning !== undefined && beginning.length < maxBeginning) {
       this.#beginning = concat(beginning, read.subarray(0, maxBeginning - beginning.length))
@@ -163,7 +162,7 @@ export class ChunkDecoder {
   /** The end of the stream; `undefined` before it. */
   get end(): Effect.Effect<never, ParadigmError | Cause.Done> | undefined {
     if (!this.#ended) return undefined
-    return this.#failure === undefined ? Cause.done() : Effect.fail(this.#failure)
+    return this.#failure ? Effect.fail(this.#failure) : Cause.done()
   }
 
   /** Why the stream failed. */
@@ -211,23 +210,18 @@ export class ChunkDecoder {
     const { chunks, finishReasons } = this.#accumulator
     const aborted = abortedChoices(finishReasons)
     if (aborted.length > 0) this.fail(new Aborted({ choices: aborted }))
-    else if (chunks === 0) this.fail(this.#withoutChunk(done))
-    else {
+    else if (chunks === 0) {
+      // The body may be an error that is not an event.
+      const text = new TextDecoder().decode(this.#beginning)
+      const fault = ErrorBody.fromText(text.trimEnd().replace(/data: ?\[DONE\]$/, ""))
+      this.fail(fault ?? new StreamTruncated({ chunks, isDone: done, excerpt: excerpt(text) }))
+    } else {
       const unfinished = finishReasons.filter(([, reason]) => reason === undefined)
       const isNone = unfinished.length === finishReasons.length
       if (done ? isNone && !this.#acceptUnfinished : isNone || unfinished.length > 0) {
         this.fail(new StreamTruncated({ chunks, isDone: done }))
       } else for (const [index] of unfinished) this.#accumulator.anomalies.add("unfinished", `choices[${index}].finish_reason`, "string")
     }
-  }
-
-  // A body without chunks may be an error that is not an event.
-  #withoutChunk(done: boolean): ParadigmErrorReason {
-    const text = new TextDecoder().decode(this.#beginning)
-    return (
-      ErrorBody.fromText(text.trimEnd().replace(/data: ?\[DONE\]$/, "")) ??
-      new StreamTruncated({ chunks: 0, isDone: done, excerpt: excerpt(text) })
-    )
   }
 
   #match(bytes: Uint8Array, view: DataView, at: number): Match | undefined {
@@ -276,10 +270,10 @@ export class ChunkDecoder {
 
   #onEvent(data: string, event: string) {
     if (this.#ended) return
-    const trimmed = data.trim()
-    if (trimmed === "[DONE]") return this.#finish(true)
+    data = data.trim()
+    if (data === "[DONE]") return this.#finish(true)
     // The keep-alive event of a proxy.
-    if (trimmed === "") return
+    if (data === "") return
     const { anomalies } = this.#accumulator
     const before = anomalies.total
     let value: unknown

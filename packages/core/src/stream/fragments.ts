@@ -8,7 +8,7 @@ const ownMember = (value: object, name: string): unknown => (Object.hasOwn(value
 
 // Texts and lists are joined, objects member by member. Otherwise the last fragment counts, also for fields that identify their object.
 const join = (fragments: ReadonlyArray<unknown>, name: string, depth = 0): unknown => {
-  const given = fragments.filter((fragment) => fragment !== null && fragment !== undefined)
+  const given = fragments.filter(Predicate.isNotNullish)
   const last = given.at(-1) ?? null
   if (given.length < 2 || name === "id" || name === "type" || depth === maxDepth) return last
   if (given.every((fragment) => typeof fragment === "string")) return given.join("")
@@ -32,10 +32,10 @@ export class Fragments {
   readonly #byName = new Map<string, Array<unknown>>()
 
   add(name: string, fragment: unknown): void {
-    if (fragment === undefined || fragment === null) return
+    if (!Predicate.isNotNullish(fragment)) return
     const before = this.#byName.get(name)
-    if (before === undefined) this.#byName.set(name, [fragment])
-    else before.push(fragment)
+    if (before) before.push(fragment)
+    else this.#byName.set(name, [fragment])
   }
 
   has(name: string): boolean {

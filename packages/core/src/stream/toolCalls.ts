@@ -33,7 +33,7 @@ export class CallText {
     if (typeof name === "string" && name !== this.name) this.name = name.startsWith(this.name) ? name : this.name + name
     const text = fragment.arguments ?? fragment.input ?? ""
     // Some servers begin with a placeholder, or repeat the whole arguments.
-    if (text[0] === "{" && (this.arguments === "{}" || (this.arguments === text && this.isComplete))) this.arguments = text
+    if (text[0] === "{" && (this.arguments === "{}" || this.arguments === text) && this.isComplete) this.arguments = text
     else this.arguments += text
   }
 
@@ -68,7 +68,7 @@ class Call extends CallText {
     if (isText(id) && this.id !== "") return id !== this.id
     const name = nameOf(fragment)
     if (!isText(name) || this.name === "") return false
-    const isOther = this.arguments !== "" && !name.startsWith(this.name)
+    const isOther = this.arguments && !name.startsWith(this.name)
     return !isPlaced || isOther || (fragment.function?.arguments?.[0] === "{" && this.isComplete)
   }
 
@@ -85,7 +85,7 @@ class Call extends CallText {
           break
         case "function":
         case "custom":
-          if (fragment[name] !== undefined && fragment[name] !== null) {
+          if (fragment[name]) {
             this.isCustom = name === "custom"
             this.add(fragment[name])
           }
@@ -134,7 +134,7 @@ export class ToolCalls {
     const isPlaced = index !== undefined && index !== unplaced
     const withId = isText(id) ? this.#byId.get(id) : undefined
     let call = isPlaced ? this.#byIndex.get(index) : (withId ?? this.#last)
-    if (call?.isFollowedBy(fragment, isPlaced) === true) call = withId ?? this.#begin(this.#next)
+    if (call?.isFollowedBy(fragment, isPlaced)) call = withId ?? this.#begin(this.#next)
     call ??= this.#begin(isPlaced && !this.#calls.has(index) ? index : this.#next)
     this.#byIndex.set(isPlaced ? index : call.index, call)
     if (isText(id) && call.id === "") this.#byId.set(id, call)
