@@ -114,7 +114,7 @@ describe.concurrent("paradigm", () => {
   )
 })
 
-layer(Servers.layer, { excludeTestServices: true, timeout: "10 seconds", concurrent: true })("paradigm chat", (it) => {
+layer(Servers.layer, { excludeTestServices: true, timeout: "60 seconds", concurrent: true })("paradigm chat", (it) => {
   const words = "one two three — naïve 🌊"
   const figures = /^alfred-4\.2|^sim · first token \d+ ms · [\d.]+ tokens\/s · \d+ \+ 6 tokens · stop\n$/
 
@@ -223,7 +223,12 @@ layer(Servers.layer, { excludeTestServices: true, timeout: "10 seconds", concurr
       ],
       ["nothing to ask", [], {}, [/nothing to ask/]],
       ["a limit of no tokens", ["--max-tokens", "0", "hi"], {}, [/was not sent/, /max_tokens/]],
-      ["a limit the model server refuses", ["--max-tokens", "100000", "hi"], {}, [/rejected the request \(400\)/, /max_tokens/]],
+      [
+        "a limit the model server refuses",
+        ["--max-tokens", "100000", "hi"],
+        {},
+        [/rejected the request \(400\)/, /maximum context length/]
+      ],
       ["a temperature that is no number", ["--temperature", "hot", "hi"], {}, [/temperature/]],
       ["a flag that does not exist", ["--modell", "x", "hi"], {}, [/--modell/]]
     ]
