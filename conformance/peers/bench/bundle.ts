@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import { gzipSync } from "node:zlib"
 import { build, type Metafile } from "esbuild"
 
-// The Effect program imports each module by its path: esbuild keeps every member of a namespace that an index exports.
+// By the path of the module: esbuild keeps every member of a namespace that an index exports.
 const programs = {
   effect: `
     import * as Paradigm from "@paradigm-effect/browser/Paradigm"
@@ -21,7 +21,7 @@ const programs = {
     })
     Effect.runFork(Effect.provide(program, Paradigm.layer({ apiKey: prompt("key"), allowKeyInBrowser: true })))`,
   promise: `
-    import { Paradigm } from "@paradigm-effect/browser"
+    import * as Paradigm from "@paradigm-effect/browser/Paradigm"
     const paradigm = Paradigm.connect({ apiKey: prompt("key"), allowKeyInBrowser: true })
     const request = { model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }], stream: true }
     for await (const chunk of await paradigm.chat.completions.create(request)) document.body.append(chunk.choices[0]?.delta.content ?? "")`,

@@ -11,7 +11,7 @@ import { jsonText } from "./json/jsonText.ts"
  * The name of a repair.
  *
  * - `envelope`: `id`, `object`, `created` or `model` is missing or has another type. The field gets the nearest valid value.
- * - `choices`: an event has no choices. It is not emitted as a chunk, unless it has usage.
+ * - `choices`: a completion or an event has no choices. It is not emitted as a chunk, unless it has usage.
  * - `choice-index`: the index of a choice is missing or a text.
  * - `delta`: a choice of a chunk has no delta. It gets an empty one.
  * - `message-frame`: a choice of a chunk has a `message`. The delta gets the part of the message that is new.

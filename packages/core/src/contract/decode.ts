@@ -71,7 +71,7 @@ export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anom
   const problems = isRight ? undefined : new Repairer(anomalies).repair(value, validator)
   if (problems !== undefined) return Result.fail(problems)
   const completion = value as ChatCompletion
-  if (completion.choices.length === 0) return Result.fail({ choices: ["Expected non-empty array"] })
+  if (completion.choices.length === 0) anomalies.add("choices", "choices", "non-empty array", completion.choices)
   for (const [at, { finish_reason }] of completion.choices.entries()) {
     if (!finish_reason) anomalies.add("unfinished", `choices[${at}].finish_reason`, "string", finish_reason)
   }

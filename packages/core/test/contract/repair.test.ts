@@ -259,8 +259,10 @@ describe("an empty event", () => {
 })
 
 describe("a completion without choices", () => {
-  it("fails", () => {
-    assert.isTrue(Result.isFailure(decodeCompletion({ ...completionOf({ role: "assistant" }), choices: [] })))
+  it("has an anomaly", () => {
+    const anomalies = new Anomalies()
+    assert.isTrue(Result.isSuccess(decodeCompletion({ ...completionOf({ role: "assistant" }), choices: [] }, anomalies)))
+    assert.deepStrictEqual(anomalies.list, [{ repair: "choices", path: "choices", expected: "non-empty array", raw: "[]", count: 1 }])
   })
 })
 
