@@ -72,12 +72,35 @@ const findPlace = (chunk: ChatCompletionChunk): Place | undefined => {
   }
 }
 
-// Decodes the characters of a JSON string. Undefined when they are none. A loop over a short ASCII string costs less than a call of a decoder.
-const toText = (bytes: Uint8Array, from: number, to: number, isAscii: boolean, isEscaped: boolean): string | undefined => {
+const escapes: Readonly<Record<number, string | undefined>> = {
+  34: '"',
+  47: "/",
+  92: "\\",
+  98: "\b",
+  102: "\f",
+  110: "\n",
+  114: "\r",
+  116: "\t"
+}
+
+// Decodes a short ASCII string, which costs less than a call of a decoder. Undefined when the string has an escape of more than one letter.
+const shortText = (bytes: Uint8Array, from: number, to: number): string | undefined => {
+  let text = ""
+  for (let i = from; i < to; i++) {
+    const byte = bytes[i] as number
+    if (byte !== 92) text += String.fromCharCode(byte)
+    else {
+      const character = escapes[bytes[++i] as number]
+      if (character === undefined) return undefined
+      text += character
+    }
+  }
+  return text
+}
+
+const longText = (bytes: Uint8Array, from: number, to: number, isEscaped: boolean): string | undefined => {
   try {
-    let text = ""
-    if (isAscii && to - from <= 24) for (let i = from; i < to; i++) text += String.fromCharCode(bytes[i] as number)
-    else text = decoder.decode(bytes.subarray(from, to))
+    const text = decoder.decode(bytes.subarray(from, to))
     return isEscaped ? JSON.parse(`"${text}"`) : text
   } catch {
     return undefined
@@ -140,7 +163,7 @@ export class ChunkTemplate {
       else if (byte < 32) return undefined
     }
     if (to > last || !matches(suffix, bytes, view, to)) return undefined
-    const text = toText(bytes, from, to, isAscii, isEscaped)
+    const text = (isAscii && to - from <= 24 ? shortText(bytes, from, to) : undefined) ?? longText(bytes, from, to, isEscaped)
     if (text === undefined) return undefined
     return { chunk: this.#withText(text), end: to + suffix.length }
   }
