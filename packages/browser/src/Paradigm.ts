@@ -11,18 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
 // Exports every type that a function below returns, for the declaration files of its callers.
-export type * from "@paradigm-effect/core/Anomaly"
-export type * from "@paradigm-effect/core/ChatCompletion"
-export type {
-  CallOptions,
-  CompletionResponse,
-  ParadigmClient,
-  ResponseInfo,
-  Service,
-  StreamResponse
-} from "@paradigm-effect/core/ParadigmClient"
-export type * from "@paradigm-effect/core/ParadigmError"
-export type { CallPromise, ChunkStream, Completions, ParadigmPromise, PromiseCallOptions } from "@paradigm-effect/core/ParadigmPromise"
+export type * from "@paradigm-effect/core/CallerTypes"
 export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 

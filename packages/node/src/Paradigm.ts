@@ -16,18 +16,7 @@ import * as Dispatcher from "./internal/dispatcher.ts"
 import * as UndiciTransport from "./internal/UndiciTransport.ts"
 
 // Exports every type that a function below returns, for the declaration files of its callers.
-export type * from "@paradigm-effect/core/Anomaly"
-export type * from "@paradigm-effect/core/ChatCompletion"
-export type {
-  CallOptions,
-  CompletionResponse,
-  ParadigmClient,
-  ResponseInfo,
-  Service,
-  StreamResponse
-} from "@paradigm-effect/core/ParadigmClient"
-export type * from "@paradigm-effect/core/ParadigmError"
-export type { CallPromise, ChunkStream, Completions, ParadigmPromise, PromiseCallOptions } from "@paradigm-effect/core/ParadigmPromise"
+export type * from "@paradigm-effect/core/CallerTypes"
 export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export type { ConnectionOptions, Pem, UndiciDispatcher } from "./ConnectionOptions.ts"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
