@@ -36,7 +36,14 @@ const validators = new Map<string, string>()
 const combinators = new Set<string>()
 
 // Models that every chunk of a stream has.
-const hot = new Set(["ChatCompletionChunk", "ChatCompletionChunkChoice", "ChatCompletionDelta", "ToolCallDelta", "FunctionCallDelta"])
+const hot = new Set([
+  "ChatCompletionChunk",
+  "ChatCompletionChunkChoice",
+  "ChatCompletionDelta",
+  "ToolCallDelta",
+  "FunctionCallDelta",
+  "CompletionUsage"
+])
 
 const use = (combinator: string, ...args: ReadonlyArray<string>): string => {
   // `any` is only the values of a `record`.
