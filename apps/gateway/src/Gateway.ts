@@ -1,147 +1,132 @@
 /**
- * The endpoint: HTTP in, authenticate, decode, find the model, relay.
+ * The gateway: a public listener for the endpoint, and an operator's listener for metrics, health and documentation.
  */
-import { ParadigmApi, path } from "@paradigm-effect/core/ParadigmApi"
-import * as ByteSize from "effect/ByteSize"
+import { ParadigmApi } from "@paradigm-effect/core/ParadigmApi"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as HttpApiScalar from "effect/http-api/HttpApiScalar"
-import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpRouter from "effect/http/HttpRouter"
-import type { HttpServer } from "effect/http/HttpServer"
-import * as HttpServerError from "effect/http/HttpServerError"
-import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServer from "effect/http/HttpServer"
+import { ServeError } from "effect/http/HttpServerError"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import { Agent, type Dispatcher } from "undici"
-import { authenticate } from "./Authentication.ts"
-import type { GatewayConfig, KeyHolder, UpstreamTarget } from "./GatewayConfig.ts"
-import { GatewayFailure, toResponse } from "./GatewayFailure.ts"
-import { relay, responseOf } from "./Relay.ts"
-import * as RequestBody from "./RequestBody.ts"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { readFileSync } from "node:fs"
+import { createServer, type Server } from "node:http"
+import type { Address, GatewayConfig } from "./GatewayConfig.ts"
+import { GatewayMetrics } from "./GatewayMetrics.ts"
+import { LineWriter } from "./LineWriter.ts"
+import { type Certificate, PublicServer } from "./PublicServer.ts"
+import { Registry } from "./Registry.ts"
+import type { ReplicaTarget } from "./Replica.ts"
 
-// A caller's id is taken over where it is one that can stand in a log line.
-const requestIdOf = ({ headers }: HttpServerRequest.HttpServerRequest) => {
-  const given = headers["x-request-id"]
-  return given !== undefined && /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID()
+/** A running gateway. */
+export interface Gateway {
+  /** URL of the public listener. */
+  readonly url: string
+  /** URL of the operator's listener. */
+  readonly operatorUrl: string | undefined
+  /** Replaces models, keys and limits. Requests in flight keep theirs. Listeners stay as they are. */
+  readonly reload: (config: GatewayConfig) => Effect.Effect<void>
+  /**
+   * Stops: readiness turns to 503, the listener accepts connections for `preStop`, requests in flight have `grace`, and streams that are left end with an
+   * error event.
+   */
+  readonly drain: Effect.Effect<void>
 }
 
-const accepts = (accept: string | undefined) =>
-  accept === undefined ||
-  accept.trim() === "" ||
-  accept
-    .split(",")
-    .some(
-      (range) =>
-        /^\s*(\*\/\*|application\/(json|\*)|text\/(event-stream|\*))\s*(;|$)/i.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range)
-    )
-
-const readBytes = (request: HttpServerRequest.HttpServerRequest, limit: number): Effect.Effect<Uint8Array<ArrayBuffer>, GatewayFailure> => {
-  const tooLarge = new GatewayFailure({ status: 413, detail: `The body is larger than ${limit} bytes.`, headers: { connection: "close" } })
-  if (Number(request.headers["content-length"] ?? 0) > limit) return Effect.fail(tooLarge)
-  return request.arrayBuffer.pipe(
-    Effect.provideService(HttpServerRequest.MaxBodySize, ByteSize.bytes(limit)),
-    Effect.mapBoth({
-      onSuccess: (buffer) => new Uint8Array(buffer),
-      onFailure: (error) =>
-        typeof error.reason.cause === "object" && error.reason.cause !== null && "maxBytes" in error.reason.cause
-          ? tooLarge
-          : new GatewayFailure({ status: 400, detail: "The body could not be read." })
+const listen = (server: Server, { host, port }: Address): Effect.Effect<Address, ServeError> =>
+  Effect.callback((resume) => {
+    server.once("error", (cause) => resume(Effect.fail(new ServeError({ cause }))))
+    server.listen({ host, port, backlog: 4096 }, () => {
+      const address = server.address()
+      resume(Effect.succeed({ host, port: typeof address === "object" && address !== null ? address.port : port }))
     })
+  })
+
+const urlOf = ({ host, port }: Address, isTls: boolean) => {
+  const shown = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host
+  return `${isTls ? "https" : "http"}://${shown}:${port}`
+}
+
+const readCertificate = ({ certFile, keyFile }: { readonly certFile: string; readonly keyFile: string }): Effect.Effect<Certificate, ServeError> =>
+  Effect.try({
+    try: () => ({ cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") }),
+    catch: (cause) => new ServeError({ cause })
+  })
+
+const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
+  Layer.mergeAll(
+    HttpRouter.add("GET", "/metrics", () =>
+      Effect.sync(() => HttpServerResponse.text(metrics(), { contentType: "text/plain; version=0.0.4; charset=utf-8" }))
+    ),
+    HttpRouter.add("GET", "/health/live", HttpServerResponse.jsonUnsafe({ status: "ok" })),
+    HttpRouter.add("GET", "/health/ready", () =>
+      Effect.sync(() => HttpServerResponse.jsonUnsafe({ status: isReady() ? "ok" : "stopping" }, { status: isReady() ? 200 : 503 }))
+    ),
+    HttpApiScalar.layer(ParadigmApi, { path: "/docs" })
   )
-}
 
-// An unknown model and one that the key may not use get the same answer, so that names do not leak.
-const findModel = (config: GatewayConfig, holder: KeyHolder, model: string): Effect.Effect<UpstreamTarget, GatewayFailure> => {
-  const target = config.models.get(model)
-  return target === undefined || holder.models?.has(model) === false
-    ? Effect.fail(new GatewayFailure({ status: 404, detail: `The model "${model}" does not exist, or this key may not use it.` }))
-    : Effect.succeed(target)
-}
-
-const chatCompletions = Effect.fnUntraced(function* (
+/** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. */
+export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
-  dispatcher: Dispatcher,
-  request: HttpServerRequest.HttpServerRequest,
-  requestId: string
-): Effect.fn.Return<HttpServerResponse.HttpServerResponse, GatewayFailure> {
-  if (!accepts(request.headers["accept"])) {
-    return yield* new GatewayFailure({ status: 406, detail: "The endpoint answers application/json or text/event-stream." })
-  }
-  const holder = yield* authenticate(request.headers["authorization"], config.keys)
-  const read = RequestBody.readerOf(request.headers["content-type"] ?? "")
-  if (read === undefined) {
-    const detail = "The content type is none of application/json, application/x-www-form-urlencoded and multipart/form-data."
-    return yield* new GatewayFailure({ status: 415, detail })
-  }
-  const body = yield* read(yield* readBytes(request, config.maxBodyBytes))
-  const { model, stream } = body.request
-  const target = yield* findModel(config, holder, model)
-  const forwarded = { target, body: body.withModel(target.model), stream: stream === true, requestId, model }
-  const startedAt = performance.now()
-  const line = (outcome: string) =>
-    `${requestId} ${holder.name} ${model}${stream === true ? " stream" : ""}: ${outcome}, ${Math.round(performance.now() - startedAt)} ms`
-  const response = responseOf(request)
-  if (response === undefined)
-    return yield* new GatewayFailure({ status: 500, detail: "The gateway failed.", cause: "no HTTP/1.1 response" })
-  const relayed = yield* relay(dispatcher, forwarded, response).pipe(
-    Effect.onExit((exit) => {
-      if (!Exit.isFailure(exit) || !Exit.hasInterrupts(exit)) return Effect.void
-      const byClient = exit.cause.reasons.some((reason) => reason.annotations.has(HttpServerError.ClientAbort.key))
-      return Effect.logInfo(line(byClient ? "client left" : "stopped with the gateway"))
+  writer: LineWriter = new LineWriter(process.stdout)
+): Effect.fn.Return<Gateway, ServeError, Scope.Scope> {
+  const registry = yield* Registry.make(config)
+  const metrics = new GatewayMetrics()
+  const endpoint = new PublicServer({ registry, writer, metrics })
+  const { tls } = config.listen
+  const server = endpoint.nodeServer(config.listen.keepAlive, tls === undefined ? undefined : yield* readCertificate(tls))
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      endpoint.drain()
+      server.close()
+      server.closeAllConnections()
     })
   )
-  yield* relayed.failure === undefined
-    ? Effect.logInfo(line(`${relayed.status}, ${relayed.bytes} bytes`))
-    : Effect.logWarning(line(`broken off after ${relayed.bytes} bytes (${relayed.failure.cause ?? relayed.failure.detail})`))
-  // Already written; the server leaves an ended response alone.
-  return HttpServerResponse.empty()
+  const address = yield* listen(server, config.listen)
+  let isReady = true
+  let operatorUrl: string | undefined
+  if (config.operator !== undefined) {
+    const routes = operatorRoutes(
+      () => metrics.text(registry, writer.dropped),
+      () => isReady
+    )
+    const context = yield* Layer.build(
+      HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+        Layer.provideMerge(NodeHttpServer.layer(createServer, { ...config.operator, gracefulShutdownTimeout: 0 }))
+      )
+    )
+    operatorUrl = yield* Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
+  }
+  const idle = Effect.whileLoop({ while: () => endpoint.active > 0, body: () => Effect.sleep(20), step: () => undefined })
+  const drain = Effect.gen(function* () {
+    isReady = false
+    const { grace, preStop } = registry.snapshot.config.shutdown
+    yield* Effect.sleep(preStop)
+    server.close()
+    yield* Effect.timeoutOption(idle, grace)
+    endpoint.drain()
+    yield* Effect.timeoutOption(idle, 1000)
+    server.closeAllConnections()
+  })
+  return { url: urlOf(address, tls !== undefined), operatorUrl, reload: registry.load, drain }
 })
 
-const wrongMethod = new GatewayFailure({ status: 405, detail: "The endpoint takes POST only.", headers: { allow: "POST" } })
-const wrongPath = new GatewayFailure({ status: 404, detail: "There is nothing at this path." })
-
-/**
- * The gateway's routes, on the `HttpServer` at hand.
- */
-export const layer = (config: GatewayConfig): Layer.Layer<never, never, HttpServer> => {
-  const endpoint = HttpRouter.use((router) =>
-    Effect.gen(function* () {
-      // Model servers close an idle connection after 5 seconds: it is given up before, or a request would meet its end.
-      const dispatcher = yield* Effect.acquireRelease(
-        Effect.sync(
-          () =>
-            new Agent({ keepAliveTimeout: 4000, keepAliveMaxTimeout: 4000, headersTimeout: 600_000, bodyTimeout: 300_000, pipelining: 1 })
-        ),
-        (agent) => Effect.promise(() => agent.destroy())
-      )
-      yield* router.add("*", path, (request) => {
-        const requestId = requestIdOf(request)
-        if (request.method !== "POST") return Effect.succeed(toResponse(wrongMethod, requestId))
-        return chatCompletions(config, dispatcher, request, requestId).pipe(
-          Effect.catch((failure) =>
-            Effect.as(
-              Effect.logWarning(`${requestId}: ${failure.status}${failure.cause === undefined ? "" : ` (${failure.cause})`}`),
-              toResponse(failure, requestId)
-            )
-          ),
-          Effect.catchDefect((defect) =>
-            Effect.as(
-              Effect.logError(`${requestId}: the gateway failed`, defect),
-              toResponse(new GatewayFailure({ status: 500, detail: "The gateway failed." }), requestId)
-            )
-          )
-        )
-      })
-    })
-  )
-  const document = JSON.stringify(OpenApi.fromApi(ParadigmApi))
-  const routes = Layer.mergeAll(
-    endpoint,
-    HttpRouter.add("GET", "/health", HttpServerResponse.jsonUnsafe({ status: "ok" })),
-    HttpRouter.add("GET", "/openapi.json", HttpServerResponse.text(document, { contentType: "application/json" })),
-    HttpApiScalar.layer(ParadigmApi, { path: "/docs" }),
-    HttpRouter.add("*", "/*", (request) => Effect.succeed(toResponse(wrongPath, requestIdOf(request))))
-  )
-  return HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })
-}
+/** Asks a replica for its models. Returns what is wrong with it; `undefined` when it answers. */
+export const reach = ({ apiKey, model, url }: ReplicaTarget): Effect.Effect<string | undefined> =>
+  Effect.promise(async (signal) => {
+    const headers = apiKey === undefined ? {} : { authorization: `Bearer ${Redacted.value(apiKey)}` }
+    const models = new URL(url.href.replace(/chat\/completions$/, "models"))
+    try {
+      const response = await fetch(models, { headers, redirect: "manual", signal: AbortSignal.any([signal, AbortSignal.timeout(5000)]) })
+      const text = await response.text()
+      if (response.status === 401 || response.status === 403) return `refuses its key (status ${response.status})`
+      if (response.status !== 200) return `answers ${response.status} at ${models.pathname}`
+      return text.includes(JSON.stringify(model)) ? undefined : `does not list the model ${model}`
+    } catch (error) {
+      const { cause } = error as { readonly cause?: { readonly code?: unknown } }
+      return `cannot be reached (${typeof cause?.code === "string" ? cause.code : "no answer"})`
+    }
+  })

@@ -1,58 +1,151 @@
 /**
- * The command that starts a gateway from a terminal, and the one that makes a key for it.
+ * The commands of the gateway: `gateway` runs it, `gateway check` checks a configuration, `gateway schema` prints the schema of configurations, and
+ * `key` makes a key.
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Argument from "effect/cli/Argument"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
+import type * as FileSystem from "effect/FileSystem"
+import type { ServeError } from "effect/http/HttpServerError"
+import * as Logger from "effect/Logger"
+import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { watch } from "node:fs"
+import { basename, dirname } from "node:path"
 import { sha256 } from "./Authentication.ts"
 import * as Gateway from "./Gateway.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
+import { LineWriter, logger } from "./LineWriter.ts"
 
-/** The command `key`: makes the secret for its holder, and the hash for the configuration. */
-export const key = Command.make(
-  "key",
-  {},
-  Effect.fnUntraced(function* () {
-    const secret = `pk-${Array.from(crypto.getRandomValues(new Uint8Array(24)), (byte) => byte.toString(16).padStart(2, "0")).join("")}`
-    yield* Console.log(`The key, for its holder (it is shown only here):\n  ${secret}`)
-    yield* Console.log(`Its entry under "keys" in the configuration:\n  "NAME": { "sha256": "${yield* sha256(secret)}" }`)
+/** The command `key`: makes a key for its holder, and its digest for the configuration. */
+export const key = Command.make("key", {}, () => {
+  const secret = `pk-${Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("hex")}`
+  return Console.log(
+    `The key, for its holder (it is shown only here):\n  ${secret}\nIts entry under "keys" in the configuration:\n  NAME: { sha256: "${sha256(secret)}" }`
+  )
+}).pipe(Command.withDescription("Make a key for the gateway"))
+
+type Event = "reload" | "stop"
+
+// The signals of the process, and changes of the file. Kubernetes replaces a symbolic link beside the file, so that the folder is watched.
+const events = (file: string): Stream.Stream<Event> =>
+  Stream.callback<Event>((queue) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        let isStopping = false
+        const stop = () => {
+          if (isStopping) process.exit(1)
+          isStopping = true
+          Queue.offerUnsafe(queue, "stop")
+        }
+        const reload = () => void Queue.offerUnsafe(queue, "reload")
+        let pending: NodeJS.Timeout | undefined
+        const names = new Set<string | null>([basename(file), "..data", null])
+        const watcher = watch(dirname(file), (_, name) => {
+          if (!names.has(name)) return
+          clearTimeout(pending)
+          pending = setTimeout(reload, 200)
+        })
+        watcher.on("error", () => undefined)
+        process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload)
+        return () => {
+          clearTimeout(pending)
+          watcher.close()
+          process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGHUP", reload)
+        }
+      }),
+      (release) => Effect.sync(release)
+    )
+  )
+
+const reload = Effect.fnUntraced(function* (gateway: Gateway.Gateway, file: string): Effect.fn.Return<void, never, FileSystem.FileSystem> {
+  yield* GatewayConfig.load(file).pipe(
+    Effect.flatMap(gateway.reload),
+    Effect.andThen(Effect.logInfo("The configuration was reloaded")),
+    Effect.catch((error) => Effect.logError(`The configuration was not reloaded, the previous one stays: ${error.message}`))
+  )
+})
+
+// Runs until the first SIGTERM or SIGINT. The second one ends the process at once.
+const run = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig, file: string) {
+  const writer = new LineWriter(process.stdout)
+  const serve = Effect.gen(function* () {
+    const gateway = yield* Gateway.start(config, writer)
+    const names = config.models.map(({ name }) => name).join(", ")
+    const operator = gateway.operatorUrl === undefined ? "" : ` Metrics, health and documentation: ${gateway.operatorUrl}`
+    yield* Effect.logInfo(`Gateway listens on ${gateway.url} for ${names}.${operator}`)
+    yield* events(file).pipe(
+      Stream.takeUntil((event) => event === "stop"),
+      Stream.runForEach((event) => (event === "reload" ? reload(gateway, file) : Effect.logInfo("Stopping")))
+    )
+    yield* gateway.drain
+    yield* Effect.logInfo("Stopped")
   })
-).pipe(Command.withDescription("Make a key for the gateway"))
+  yield* Effect.scoped(serve).pipe(Effect.provide(Logger.layer([logger(writer)])), Effect.uninterruptible)
+  yield* Effect.sync(() => process.exit(0))
+})
 
-/**
- * The command `gateway`. It runs until it is interrupted, and logs a line for each request. `listen` gives the runtime's HTTP server.
- */
-export const command = <E, R>(listen: (at: { readonly host: string; readonly port: number }) => Layer.Layer<HttpServer.HttpServer, E, R>) =>
+const configFlag = Flag.String("config").pipe(
+  Flag.withAlias("c"),
+  Flag.withMetavar("FILE"),
+  Flag.withDescription("The configuration, a YAML or JSON file")
+)
+
+const check = Command.make(
+  "check",
+  { file: Argument.String("file").pipe(Argument.withDescription("The configuration")) },
+  Effect.fnUntraced(function* ({ file }) {
+    const config = yield* GatewayConfig.load(file)
+    yield* Console.log(`${file} is a valid configuration of ${config.models.length} models and ${config.keys.length} keys.`)
+    const replicas = config.models.flatMap(({ name, replicas }) => replicas.map((target) => ({ name, target })))
+    yield* Effect.forEach(
+      replicas,
+      ({ name, target }) =>
+        Effect.flatMap(Gateway.reach(target), (problem) =>
+          problem === undefined ? Effect.void : Console.error(`Warning: the replica ${target.url.href} of ${name} ${problem}.`)
+        ),
+      { concurrency: 16, discard: true }
+    )
+  })
+).pipe(Command.withDescription("Check a configuration, and whether its model servers answer"))
+
+const schema = Command.make("schema", {}, () => Console.log(GatewayConfig.jsonSchema())).pipe(
+  Command.withDescription("Print the JSON Schema of configurations, for editors")
+)
+
+const port = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
+
+const environmentPort = (text: string | undefined) => (text !== undefined && /^\d{1,5}$/.test(text) ? Number(text) : undefined)
+
+/** Makes the command `gateway`. `explain` makes an error of an address on which the gateway cannot listen. */
+export const command = <E>(explain: (at: GatewayConfig.Address, error: ServeError) => E) =>
   Command.make(
     "gateway",
     {
-      config: Flag.String("config").pipe(
-        Flag.withAlias("c"),
-        Flag.withMetavar("FILE"),
-        Flag.withDescription("The configuration, a JSON file")
+      config: Flag.optional(configFlag),
+      host: Flag.optional(Flag.String("host").pipe(Flag.withDescription("Address to listen on. Defaults to HOST, or to that of the configuration"))),
+      port: Flag.optional(
+        Flag.Int("port").pipe(
+          Flag.withSchema(port),
+          Flag.withDescription("Port to listen on, 0 for any free one. Defaults to PORT, or to that of the configuration")
+        )
       ),
-      host: Flag.String("host").pipe(Flag.withDefault("127.0.0.1"), Flag.withDescription("Address to listen on")),
-      port: Flag.Int("port").pipe(
-        Flag.withDefault(8080),
-        Flag.withSchema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65535 }))),
-        Flag.withDescription("Port to listen on; 0 takes any free one")
+      operatorPort: Flag.optional(
+        Flag.Int("operator-port").pipe(Flag.withSchema(port), Flag.withDescription("Port of metrics, health and documentation"))
       )
     },
-    Effect.fnUntraced(function* ({ config: file, host, port }) {
-      const config = yield* GatewayConfig.load(file)
-      const started = HttpServer.addressFormattedWith((address) =>
-        Console.log(
-          `Gateway listens on ${address} for ${[...config.models.keys()].join(", ")}. Its documentation is at ${address}/docs. Ctrl-C stops it.`
-        )
-      )
-      return yield* Gateway.layer(config).pipe(
-        Layer.merge(Layer.effectDiscard(started)),
-        Layer.provide(listen({ host, port })),
-        Layer.launch
-      )
+    Effect.fnUntraced(function* (flags) {
+      if (flags.config._tag === "None") return yield* Console.error("A configuration is needed: paradigm gateway --config FILE")
+      const file = flags.config.value
+      const loaded = yield* GatewayConfig.load(file)
+      const host = flags.host._tag === "Some" ? flags.host.value : (process.env["HOST"] ?? loaded.listen.host)
+      const listenPort = flags.port._tag === "Some" ? flags.port.value : (environmentPort(process.env["PORT"]) ?? loaded.listen.port)
+      const operatorPort = flags.operatorPort._tag === "Some" ? flags.operatorPort.value : listenPort === 0 ? 0 : loaded.operator?.port
+      const listen = { ...loaded.listen, host, port: listenPort }
+      const operator = loaded.operator === undefined || operatorPort === undefined ? undefined : { ...loaded.operator, port: operatorPort }
+      yield* Effect.catchTag(run({ ...loaded, listen, operator }, file), "ServeError", (error) => Effect.fail(explain(listen, error)))
     })
-  ).pipe(Command.withDescription("Start the endpoint in front of model servers"))
+  ).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema]))

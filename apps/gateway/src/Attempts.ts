@@ -1,0 +1,409 @@
+/**
+ * The way of a request to the replicas of its model: one after the other until the first event of an answer, which commits the response. After it,
+ * a failure is told to the client in the stream.
+ */
+import * as ErrorBody from "@paradigm-effect/core/ErrorBody"
+import type { ParadigmErrorReason, StreamFault } from "@paradigm-effect/core/ParadigmError"
+import * as Redacted from "effect/Redacted"
+import type { Downlink } from "./Downlink.ts"
+import { EventTail, renaming, tokenCounts } from "./EventTail.ts"
+import { GatewayFailure } from "./GatewayFailure.ts"
+import type { Model } from "./Registry.ts"
+import type { Replica } from "./Replica.ts"
+import type { Applicant, Member } from "./ReplicaPool.ts"
+import type { Outcome, RequestRecord } from "./RequestRecord.ts"
+import { StageTimeout, UpstreamCall, type UpstreamSink } from "./UpstreamCall.ts"
+
+/** A request to relay. */
+export interface Relayed {
+  readonly model: Model
+  /** The name of the model that was asked for. */
+  readonly name: string
+  /** Whose turn it is in the queue of the model. */
+  readonly key: string
+  readonly affinity: string | undefined
+  readonly stream: boolean
+  /** Number of choices that were asked for. */
+  readonly choices: number
+  readonly withholdUsage: boolean
+  /** The body for a name of the model at a replica. */
+  readonly bodyFor: (model: string) => Uint8Array
+  readonly headers: Readonly<Record<string, string>>
+  /** Time without an event after which the head of a stream is sent, in milliseconds. */
+  readonly commitAfter: number
+}
+
+// How an attempt failed.
+interface Failed {
+  readonly failure: GatewayFailure
+  /** Whether another replica may answer. */
+  readonly isRetryable: boolean
+  /** Whether it counts against the health of the replica. */
+  readonly isFault: boolean
+  readonly outcome?: Outcome
+}
+
+// What is read of a refusal's body, and for how long: it may never end.
+const maxRefusal = 64 * 1024
+const refusalMillis = 2000
+const maxAnswer = 64 * 1024 * 1024
+// A larger answer is not parsed for its usage.
+const maxParsed = 4 * 1024 * 1024
+const maxAttempts = 8
+// A shorter key is a word, for example the `EMPTY` that is customary with local servers.
+const minSecret = 12
+
+const codeOf = (error: unknown): string => {
+  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined
+  return typeof code === "string" ? code : error instanceof Error ? error.name : "unknown"
+}
+
+const withoutKey = (text: string, { target }: Member): string => {
+  const key = target.apiKey === undefined ? "" : Redacted.value(target.apiKey)
+  return key.length < minSecret ? text : text.replaceAll(key, "<redacted>")
+}
+
+const badGateway = (cause: string, detail = "The model server failed.") => new GatewayFailure({ status: 502, detail, cause })
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
+
+const detailOf = (reason: ParadigmErrorReason): string | undefined =>
+  "detail" in reason && typeof reason.detail === "string" && reason.detail !== "" ? reason.detail : undefined
+
+const fieldsOf = (reason: ParadigmErrorReason | StreamFault, detail: string | undefined, member: Member) => {
+  const clean = (text: string) => withoutKey(text, member)
+  if ("fields" in reason && Object.keys(reason.fields).length > 0) {
+    return Object.fromEntries(Object.entries(reason.fields).map(([name, problems]) => [clean(name), problems.map(clean)]))
+  }
+  const param = "param" in reason && typeof reason.param === "string" && reason.param !== "" ? reason.param : undefined
+  return param === undefined ? undefined : { [clean(param.replace(/^body\./, ""))]: [detail ?? "Invalid"] }
+}
+
+const passed = new Set<number>([400, 413, 422, 429, 501])
+
+/** Relays one request. */
+export class Attempts {
+  readonly #relayed: Relayed
+  readonly #downlink: Downlink
+  readonly #record: RequestRecord
+  readonly #onEnd: (outcome: Outcome) => void
+  readonly #excluded = new Set<Replica>()
+  readonly #deadline: number
+  #commit: NodeJS.Timeout | undefined
+  #refusal: NodeJS.Timeout | undefined
+  #applicant: Applicant | undefined
+  #member: Member | undefined
+  #call: UpstreamCall | undefined
+  #attempts = 0
+  #isFresh = false
+  #last: Failed | undefined
+  #isOver = false
+
+  constructor(relayed: Relayed, downlink: Downlink, record: RequestRecord, onEnd: (outcome: Outcome) => void) {
+    this.#relayed = relayed
+    this.#downlink = downlink
+    this.#record = record
+    this.#onEnd = onEnd
+    this.#deadline = performance.now() + relayed.model.config.timeouts.failover
+    if (relayed.stream) this.#commit = setTimeout(() => downlink.commit(), relayed.commitAfter)
+    this.#next()
+  }
+
+  /** Ends the request without an answer, or with a failure. */
+  cancel(outcome: Outcome, failure?: GatewayFailure): void {
+    if (this.#isOver) return
+    this.#call?.abort()
+    this.#release()
+    if (failure !== undefined) {
+      this.#record.detail = failure.detail
+      this.#downlink.fail(failure)
+    }
+    this.#end(outcome)
+  }
+
+  #end(outcome: Outcome): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#commit)
+    clearTimeout(this.#refusal)
+    if (this.#applicant !== undefined) this.#relayed.model.pool.cancel(this.#applicant)
+    this.#onEnd(outcome)
+  }
+
+  #release(): void {
+    const member = this.#member
+    this.#member = undefined
+    if (member !== undefined) this.#relayed.model.pool.release(member)
+  }
+
+  #next(): void {
+    const { affinity, key, model } = this.#relayed
+    this.#record.queued()
+    this.#applicant = {
+      key,
+      excluded: this.#excluded,
+      affinity,
+      onReplica: (member) => {
+        this.#applicant = undefined
+        this.#send(member)
+      },
+      onFailure: (failure) => {
+        this.#applicant = undefined
+        this.#fail(this.#last ?? { failure, isRetryable: false, isFault: false })
+      }
+    }
+    model.pool.apply(this.#applicant)
+  }
+
+  #send(member: Member): void {
+    const { bodyFor, headers, model } = this.#relayed
+    const { apiKey, url } = member.target
+    this.#member = member
+    this.#attempts++
+    this.#record.sent(member.replica.origin)
+    const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${Redacted.value(apiKey)}` }
+    const request = { url, headers: { ...headers, ...authorization }, body: bodyFor(member.target.model) }
+    const sink = this.#relayed.stream ? this.#streamSink(member) : this.#wholeSink(member)
+    this.#call = new UpstreamCall(member.replica.dispatcher, request, model.config.timeouts, sink)
+  }
+
+  // An attempt failed: the next replica gets its turn, as long as nothing of an answer was sent.
+  #failed(member: Member, failed: Failed): void {
+    if (this.#isOver || this.#member !== member) return
+    clearTimeout(this.#refusal)
+    this.#call?.abort()
+    if (failed.isFault) member.replica.failed()
+    else member.replica.succeeded()
+    this.#release()
+    const isInTime = performance.now() < this.#deadline && this.#attempts < maxAttempts
+    if (!failed.isRetryable || !isInTime || this.#downlink.hasEvents) return this.#fail(failed)
+    this.#last = failed
+    // A connection that the server closed while it was idle: a fresh one is tried first.
+    if (this.#isFresh || !/reset|closed|UND_ERR_SOCKET|EPIPE/i.test(failed.failure.cause ?? "")) this.#excluded.add(member.replica)
+    else this.#isFresh = true
+    this.#next()
+  }
+
+  #fail({ failure, outcome }: Failed): void {
+    if (this.#isOver) return
+    this.#record.cause = failure.cause
+    this.#record.detail = failure.detail
+    this.#record.fields = Object.keys(failure.fields ?? {})
+    const { hasEvents } = this.#downlink
+    this.#downlink.fail(failure)
+    this.#end(outcome ?? (hasEvents ? "truncated" : failure.status < 500 ? "refused" : "failed"))
+  }
+
+  #lost(member: Member, error: unknown): void {
+    const cause = error instanceof StageTimeout ? error.message : codeOf(error)
+    const isLate = error instanceof StageTimeout || /TIMEOUT/.test(cause)
+    this.#failed(member, {
+      failure: isLate
+        ? new GatewayFailure({ status: 504, detail: "The model server did not answer in time.", cause })
+        : badGateway(cause, "The model server cannot be reached, or broke off."),
+      // A model server that takes too long is not asked again elsewhere: the time is used up.
+      isRetryable: !(error instanceof StageTimeout),
+      isFault: true
+    })
+  }
+
+  #unexpected(member: Member, cause: string): void {
+    const failure = badGateway(cause, "The model server did not answer with a completion.")
+    this.#failed(member, { failure, isRetryable: true, isFault: true })
+  }
+
+  // Reads the head of a response. Returns whether it is an answer.
+  #isAnswer(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>): boolean {
+    this.#record.upstreamStatus = status
+    if (status !== 200) return false
+    const type = headers["content-type"] ?? "no content type"
+    const encoding = headers["content-encoding"] ?? "identity"
+    const wanted = this.#relayed.stream ? "text/event-stream" : "application/json"
+    if (type.split(";", 1)[0]?.trim().toLowerCase() === wanted && encoding === "identity") return true
+    this.#unexpected(member, `200 with ${type}${encoding === "identity" ? "" : `, ${encoding}`}`)
+    return true
+  }
+
+  #refused(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>, body: string): void {
+    const { name } = this.#relayed
+    const reason = ErrorBody.toReason({ status, headers, body, model: name, url: member.target.url, now: Date.now() })
+    const said = detailOf(reason)
+    const detail = said === undefined ? undefined : withoutKey(said, member)
+    const cause = `${member.target.url.href} answered ${status} to the model ${member.target.model}${detail === undefined ? "" : `: ${detail.slice(0, 300)}`}`
+    const retryAfter = {
+      ...(headers["retry-after"] === undefined ? {} : { "retry-after": headers["retry-after"] }),
+      ...(headers["retry-after-ms"] === undefined ? {} : { "retry-after-ms": headers["retry-after-ms"] })
+    }
+    if (passed.has(status)) {
+      const failure = new GatewayFailure({
+        status: status as 400 | 413 | 422 | 429 | 501,
+        detail: status === 429 ? "Too many requests for the model server." : (detail ?? "The model server refused the request."),
+        fields: fieldsOf(reason, detail, member),
+        headers: retryAfter,
+        cause
+      })
+      return this.#failed(member, { failure, isRetryable: false, isFault: false })
+    }
+    const isBusy = status === 503
+    const failure = isBusy
+      ? new GatewayFailure({ status, detail: "The model server is overloaded or not ready.", headers: { "retry-after": "1", ...retryAfter }, cause })
+      : status === 504
+        ? new GatewayFailure({ status, detail: "The model server did not answer in time.", cause })
+        : badGateway(cause)
+    this.#failed(member, { failure, isRetryable: true, isFault: !isBusy })
+  }
+
+  // Collects a refusal, whose body may never end.
+  #refusalSink(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>) {
+    const parts: Array<Buffer> = []
+    let size = 0
+    const end = () => {
+      clearTimeout(this.#refusal)
+      this.#refused(member, status, headers, Buffer.concat(parts).toString("utf8"))
+    }
+    this.#refusal = setTimeout(end, refusalMillis)
+    const onData = (bytes: Buffer) => {
+      parts.push(bytes)
+      size += bytes.length
+      if (size > maxRefusal) end()
+    }
+    return { onData, onEnd: end, onError: end }
+  }
+
+  #wholeSink(member: Member): UpstreamSink {
+    const parts: Array<Buffer> = []
+    let size = 0
+    let refusal: Omit<UpstreamSink, "onHead"> | undefined
+    return {
+      onHead: (status, headers) => {
+        if (!this.#isAnswer(member, status, headers)) refusal = this.#refusalSink(member, status, headers)
+        else this.#call?.expect("idle")
+      },
+      onData: (bytes) => {
+        if (refusal !== undefined) return refusal.onData(bytes)
+        this.#record.first()
+        parts.push(bytes)
+        size += bytes.length
+        if (size > maxAnswer) this.#unexpected(member, `more than ${maxAnswer} bytes`)
+      },
+      onEnd: () => (refusal === undefined ? this.#answer(member, Buffer.concat(parts)) : refusal.onEnd()),
+      onError: (error) => (refusal === undefined ? this.#lost(member, error) : refusal.onError(error))
+    }
+  }
+
+  #answer(member: Member, body: Buffer): void {
+    const ends = `${body.toString("latin1", 0, 64)} ${body.toString("latin1", Math.max(0, body.length - 64))}`
+    // Empty, cut off, or a page that calls itself JSON.
+    if (!/^\s*\{[^]*\}\s*$/.test(ends)) return this.#unexpected(member, "its JSON is not an object")
+    if (body.length <= maxParsed) {
+      const text = body.toString("utf8")
+      let value: unknown
+      try {
+        value = JSON.parse(text)
+      } catch {
+        return this.#unexpected(member, "its body is not JSON")
+      }
+      const fault = ErrorBody.fromEvent(value, text)
+      if (fault !== undefined) return this.#fault(member, fault)
+      const { choices, usage } = isObject(value) ? value : {}
+      if (Array.isArray(choices) && choices.some((choice) => isObject(choice) && choice["finish_reason"] === "abort")) return this.#aborted(member)
+      this.#record.usage = tokenCounts(usage)
+    }
+    const { name } = this.#relayed
+    const { model } = member.target
+    this.#downlink.answer(name === model ? body : Buffer.from(renaming(model, name)(body.toString("latin1")), "latin1"))
+    this.#complete(member)
+  }
+
+  #complete(member: Member): void {
+    member.replica.succeeded()
+    this.#release()
+    this.#end("ok")
+  }
+
+  #streamSink(member: Member): UpstreamSink {
+    const { choices, name, withholdUsage } = this.#relayed
+    const tail = new EventTail({ choices, withholdUsage, rename: renaming(member.target.model, name), maxEvent: maxAnswer })
+    let refusal: Omit<UpstreamSink, "onHead"> | undefined
+    return {
+      onHead: (status, headers) => {
+        if (!this.#isAnswer(member, status, headers)) refusal = this.#refusalSink(member, status, headers)
+        else this.#call?.expect("firstEvent")
+      },
+      onData: (bytes) => {
+        if (refusal !== undefined) return refusal.onData(bytes)
+        const events = tail.push(bytes.toString("latin1"))
+        if (events !== "") this.#forward(events)
+        if (tail.isOver) this.#streamEnded(member, tail)
+      },
+      onEnd: () => {
+        if (refusal !== undefined) return refusal.onEnd()
+        const events = tail.end()
+        if (events !== "") this.#forward(events)
+        this.#streamEnded(member, tail)
+      },
+      onError: (error) => {
+        if (refusal !== undefined) return refusal.onError(error)
+        this.#note(tail)
+        if (tail.isWhole) this.#streamEnded(member, tail)
+        else this.#lost(member, error)
+      }
+    }
+  }
+
+  #forward(events: string): void {
+    this.#record.first()
+    clearTimeout(this.#commit)
+    const call = this.#call
+    if (this.#downlink.write(events)) return call?.expect("idle")
+    this.#downlink.onDrain = () => call?.resume()
+    call?.pause()
+  }
+
+  #note({ malformed, usage }: EventTail): void {
+    this.#record.usage = usage
+    this.#record.malformed = malformed
+  }
+
+  #streamEnded(member: Member, tail: EventTail): void {
+    this.#note(tail)
+    if (tail.fault !== undefined) return this.#fault(member, tail.fault)
+    if (tail.isAborted) return this.#aborted(member)
+    if (tail.isTooLarge) return this.#unexpected(member, "an event is too large")
+    if (tail.hasEvents && tail.isWhole) {
+      this.#downlink.endStream()
+      this.#call?.drain()
+      return this.#complete(member)
+    }
+    const failure = badGateway(
+      tail.isDone ? "the stream has no event" : "the stream ended without [DONE]",
+      "The model server broke off the stream."
+    )
+    this.#failed(member, { failure, isRetryable: true, isFault: true })
+  }
+
+  #aborted(member: Member): void {
+    const failure = badGateway("finish_reason abort", "The model server was stopped before the answer was complete.")
+    this.#failed(member, { failure, isRetryable: true, isFault: true })
+  }
+
+  // An error in the answer of status 200.
+  #fault(member: Member, fault: StreamFault): void {
+    const { code, status } = fault
+    const told = status ?? (typeof code === "number" ? code : Number(code))
+    const detail = withoutKey(fault.detail, member)
+    const isOurs = passed.has(told)
+    const failure = new GatewayFailure({
+      status: isOurs ? (told as 400) : 502,
+      detail,
+      fields: isOurs ? fieldsOf(fault, detail, member) : undefined,
+      cause: `an error in the answer: ${detail.slice(0, 300)}`
+    })
+    this.#failed(member, {
+      failure,
+      isRetryable: !isOurs,
+      isFault: !isOurs,
+      ...(this.#downlink.hasEvents ? { outcome: "in_band_error" as const } : {})
+    })
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * What happened to a request, from its arrival to its end: its log line and its metrics. The status does not tell the outcome: a stream of status
+ * 200 can end in an error.
+ */
+import type { TokenCounts } from "./EventTail.ts"
+import type { GatewayMetrics } from "./GatewayMetrics.ts"
+import type { LineWriter } from "./LineWriter.ts"
+
+/** How a request ended. */
+export type Outcome =
+  /** The response is complete. */
+  | "ok"
+  /** The gateway or the model server refused the request. */
+  | "refused"
+  /** The request failed before the response began. */
+  | "failed"
+  /** A stream ended with an error event of the model server. */
+  | "in_band_error"
+  /** The model server broke off or aborted a stream. The client got an error event. */
+  | "truncated"
+  /** The client left, or stopped reading. */
+  | "client_left"
+  /** The gateway ended the request because it stopped. */
+  | "drained"
+
+/** One request. */
+export class RequestRecord {
+  readonly id: string
+  readonly method: string
+  readonly path: string
+  readonly #arrival = performance.now()
+  readonly #writer: LineWriter
+  readonly #metrics: GatewayMetrics
+  #isClosed = false
+
+  key: string | undefined = undefined
+  /** The model's configured name. Names of callers are not labels of metrics. */
+  model: string | undefined = undefined
+  stream = false
+  /** The replicas that were tried, in order. */
+  readonly replicas: Array<string> = []
+  /** Status that the model server answered. */
+  upstreamStatus: number | undefined = undefined
+  status = 0
+  bytesIn = 0
+  bytesOut = 0
+  usage: TokenCounts | undefined = undefined
+  /** Fields of the request that were removed. */
+  ignored: ReadonlyArray<string> = []
+  /** Why it failed, for the operator. */
+  cause: string | undefined = undefined
+  /** What the caller was told. */
+  detail: string | undefined = undefined
+  /** Names of the fields that were wrong. */
+  fields: ReadonlyArray<string> = []
+  /** Events whose data was not JSON. */
+  malformed = 0
+  #queuedAt: number | undefined
+  #sentAt: number | undefined
+  #firstAt: number | undefined
+
+  constructor(id: string, method: string, path: string, writer: LineWriter, metrics: GatewayMetrics) {
+    this.id = id
+    this.method = method
+    this.path = path
+    this.#writer = writer
+    this.#metrics = metrics
+    metrics.began()
+  }
+
+  /** Marks the beginning of the wait for a replica. */
+  queued(): void {
+    this.#queuedAt ??= performance.now()
+  }
+
+  /** Marks an attempt at a replica. */
+  sent(origin: string): void {
+    this.#sentAt ??= performance.now()
+    this.replicas.push(origin)
+  }
+
+  /** Marks the first byte of the model server's answer. */
+  first(): void {
+    this.#firstAt ??= performance.now()
+  }
+
+  /** Closes the record, once. */
+  close(outcome: Outcome): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    const now = performance.now()
+    const duration = now - this.#arrival
+    const toFirst = this.#firstAt === undefined ? undefined : this.#firstAt - this.#arrival
+    this.#metrics.ended({
+      outcome,
+      status: this.status,
+      model: this.model,
+      stream: this.stream,
+      usage: this.usage,
+      attempts: this.replicas.length,
+      seconds: duration / 1000,
+      secondsToFirst: toFirst === undefined ? undefined : toFirst / 1000
+    })
+    this.#writer.write(
+      JSON.stringify({
+        time: new Date().toISOString(),
+        level: /^(ok|refused|client_left|drained)$/.test(outcome) ? "INFO" : "WARN",
+        message: "request",
+        id: this.id,
+        outcome,
+        status: this.status,
+        method: this.method,
+        path: this.path,
+        key: this.key,
+        model: this.model,
+        stream: this.stream || undefined,
+        replicas: this.replicas.length === 0 ? undefined : this.replicas,
+        upstreamStatus: this.upstreamStatus,
+        durationMs: Math.round(duration),
+        queueMs: this.#queuedAt === undefined || this.#sentAt === undefined ? undefined : Math.round(this.#sentAt - this.#queuedAt),
+        firstMs: toFirst === undefined ? undefined : Math.round(toFirst),
+        bytesIn: this.bytesIn,
+        bytesOut: this.bytesOut,
+        usage: this.usage,
+        ignored: this.ignored.length === 0 ? undefined : this.ignored,
+        malformed: this.malformed || undefined,
+        detail: this.detail,
+        fields: this.fields.length === 0 ? undefined : this.fields,
+        cause: this.cause
+      })
+    )
+  }
+}
