@@ -3,6 +3,8 @@
  */
 import * as Authentication from "@paradigm-effect/gateway/Authentication"
 import * as Gateway from "@paradigm-effect/gateway/Gateway"
+import * as GatewayConfig from "@paradigm-effect/gateway/GatewayConfig"
+import { LineWriter } from "@paradigm-effect/gateway/LineWriter"
 import * as Paradigm from "@paradigm-effect/node/Paradigm"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as Argument from "effect/cli/Argument"
@@ -11,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import { Writable } from "node:stream"
 import { note, streamToTerminal } from "./Chat.ts"
 import type { Listen } from "./Listen.ts"
 
@@ -37,14 +40,16 @@ export const command = <E, R>(listen: Listen<E, R>) =>
           Simulator.layer({ models: [model], timeToFirstToken: "150 millis", interTokenLatency: "40 millis" }),
           listen
         )
-        const gateway = yield* start(
-          Gateway.layer({
-            models: new Map([[model, { url: new URL("/v1/chat/completions", upstream), model, apiKey: undefined }]]),
-            keys: [{ name: "demo", sha256: yield* Authentication.sha256(apiKey), models: undefined }],
-            maxBodyBytes: 1024 * 1024
+        const config = yield* GatewayConfig.parse(
+          JSON.stringify({
+            listen: { port: 0 },
+            operator: false,
+            models: { [model]: { replicas: [{ baseUrl: `${upstream}/v1` }] } },
+            keys: { demo: { sha256: Authentication.sha256(apiKey) } }
           }),
-          listen
+          "of the demo"
         )
+        const { url: gateway } = yield* Gateway.start(config, new LineWriter(new Writable({ write: (_line, _encoding, done) => done() })))
         yield* note(`Started a simulated vLLM on ${upstream} and the gateway on ${gateway}.\n`)
         yield* streamToTerminal({ model, messages: [{ role: "user", content: prompt }] }, false).pipe(
           Effect.provide(Paradigm.layer({ apiKey, baseUrl: gateway }))

@@ -30,7 +30,7 @@ const paradigm = Command.make("paradigm").pipe(
   Command.withDescription("Chat completions of a LightOn Paradigm endpoint: ask one, or be one"),
   Command.withSubcommands([
     Chat.command,
-    GatewayCommand.command(listen),
+    GatewayCommand.command(CannotListen.of),
     GatewayCommand.key,
     SimulatorCommand.command(listen),
     Demo.command(listen)

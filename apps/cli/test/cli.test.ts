@@ -37,7 +37,7 @@ const startSimulator = Effect.fnUntraced(function* (args: ReadonlyArray<string> 
 })
 
 const startGateway = Effect.fnUntraced(function* (upstream: string) {
-  const config = yield* configFile({ models: { "alfred-4.2": { baseUrl: `${upstream}/v1`, model: "sim" } }, keys: { me: { sha256 } } })
+  const config = yield* configFile({ models: { "alfred-4.2": { replicas: [{ baseUrl: `${upstream}/v1`, name: "sim" }] } }, keys: { me: { sha256 } } })
   const gateway = yield* start(["gateway", "--port", "0", "--config", config])
   const [, origin = ""] = yield* gateway.says(/listens on (http:\S+)/)
   return { gateway, origin }
@@ -98,7 +98,7 @@ describe.concurrent("paradigm", () => {
       const { code, stdout } = yield* run(["key"])
       assert.strictEqual(code, 0)
       const secret = /pk-[0-9a-f]{48}/.exec(stdout)?.[0] ?? ""
-      assert.include(stdout, `"sha256": "${createHash("sha256").update(secret).digest("hex")}"`)
+      assert.include(stdout, `sha256: "${createHash("sha256").update(secret).digest("hex")}"`)
     })
   )
 
@@ -285,22 +285,22 @@ layer(Servers.layer, { excludeTestServices: true, timeout: "60 seconds", concurr
         return { status: response.status, body: await response.text() }
       })
       assert.strictEqual(answer.status, 400)
-      assert.include(answer.body, "character 24")
+      assert.include(answer.body, "line 1, column 25")
     })
   )
 })
 
 describe.concurrent("paradigm gateway and simulator", () => {
   const keys = { me: { sha256 } }
-  const models = { a: { baseUrl: "http://127.0.0.1:8000/v1" } }
+  const models = { a: { replicas: [{ baseUrl: "http://127.0.0.1:8000/v1" }] } }
   const cases: ReadonlyArray<readonly [string, unknown, ReadonlyArray<RegExp>]> = [
-    ["is not JSON", "{ models", [/gateway\.json/, /not JSON/]],
+    ["is not JSON", "{ models", [/gateway\.json/, /line 1, column \d+/]],
     [
       "has wrong and unknown values",
-      { models: { a: { baseUrl: "x" } }, keys: { me: { sha256: "y" } }, ports: 1 },
-      [/models → a → baseUrl/, /keys → me → sha256/, /ports/]
+      { models: { a: { replicas: [{ baseUrl: "x" }] } }, keys: { me: { sha256: "y" } }, ports: 1 },
+      [/models → a → replicas → 0 → baseUrl/, /keys → me → sha256/, /ports/]
     ],
-    ["names a variable that is not set", { models: { a: { ...models.a, apiKeyVariable: "NOT_SET" } }, keys }, [/NOT_SET/]]
+    ["names a variable that is not set", { models: { a: { ...models.a, apiKey: { env: "NOT_SET" } } }, keys }, [/NOT_SET/]]
   ]
   for (const [name, config, parts] of cases) {
     it.live(`a configuration that ${name}`, () =>
@@ -349,7 +349,10 @@ describe.concurrent("paradigm gateway and simulator", () => {
       const chat = yield* start(["chat", "word ".repeat(500)], { env: { PARADIGM_API_KEY: key, PARADIGM_BASE_URL: origin } })
       yield* chat.says(/word word/)
       const startedAt = performance.now()
-      yield* gateway.stop("SIGTERM")
+      gateway.child.kill("SIGTERM")
+      yield* gateway.says(/Stopping/)
+      // The second signal does not wait for the stream.
+      assert.strictEqual((yield* gateway.stop("SIGTERM")).code, 1)
       const { code, stderr } = yield* Effect.promise(() => chat.ended)
       assert.isBelow(performance.now() - startedAt, 7000)
       assert.notStrictEqual(code, 0)

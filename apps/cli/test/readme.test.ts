@@ -1,6 +1,9 @@
 import * as Authentication from "@paradigm-effect/gateway/Authentication"
 import * as Gateway from "@paradigm-effect/gateway/Gateway"
+import * as GatewayConfig from "@paradigm-effect/gateway/GatewayConfig"
+import { LineWriter } from "@paradigm-effect/gateway/LineWriter"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -12,6 +15,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { createServer } from "node:http"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
+import { Writable } from "node:stream"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("../../..", import.meta.url))
@@ -45,14 +49,17 @@ const serve = (routes: Layer.Layer<never, never, HttpServer.HttpServer>) =>
 // A gateway in front of a simulated model that repeats the prompt.
 const gateway = Effect.gen(function* () {
   const upstream = yield* serve(Simulator.layer({ models: ["alfred-4.2"] }))
-  return yield* serve(
-    Gateway.layer({
-      models: new Map([["alfred-4.2", { url: new URL("/v1/chat/completions", upstream), model: "alfred-4.2", apiKey: undefined }]]),
-      keys: [{ name: "reader", sha256: yield* Authentication.sha256("a-key"), models: undefined }],
-      maxBodyBytes: 1024 * 1024
-    })
+  const config = yield* GatewayConfig.parse(
+    JSON.stringify({
+      listen: { port: 0 },
+      operator: false,
+      models: { "alfred-4.2": { replicas: [{ baseUrl: `${upstream}/v1` }] } },
+      keys: { reader: { sha256: Authentication.sha256("a-key") } }
+    }),
+    "of the test"
   )
-})
+  return (yield* Gateway.start(config, new LineWriter(new Writable({ write: (_line, _encoding, done) => done() })))).url
+}).pipe(Effect.provide(NodeFileSystem.layer))
 
 describe("README.md", () => {
   it("has a snippet for Effect and one for promises", () =>

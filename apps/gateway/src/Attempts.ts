@@ -371,7 +371,7 @@ export class Attempts {
     if (tail.isAborted) return this.#aborted(member)
     if (tail.isTooLarge) return this.#unexpected(member, "an event is too large")
     if (tail.hasEvents && tail.isWhole) {
-      this.#downlink.endStream()
+      this.#downlink.endStream(tail.marker)
       this.#call?.drain()
       return this.#complete(member)
     }

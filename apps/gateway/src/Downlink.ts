@@ -74,9 +74,9 @@ export class Downlink {
   }
 
   /** Ends a stream with its marker. */
-  endStream(): void {
+  endStream(marker: string = endMarker): void {
     this.commit()
-    this.#end(endMarker)
+    this.#end(marker)
   }
 
   /** Sends a whole response. */

@@ -86,6 +86,8 @@ export class EventTail {
   hasEvents = false
   /** Whether `[DONE]` came. */
   isDone = false
+  /** The event that ended the stream, as it came. */
+  marker: string | undefined = undefined
   /** An error in an event, which is not forwarded. Nothing after it is read. */
   fault: StreamFault | undefined = undefined
   /** Whether the model server aborted a choice. The event is not forwarded. */
@@ -168,6 +170,7 @@ export class EventTail {
     ).trim()
     if (data === "[DONE]") {
       this.isDone = true
+      this.marker = event
       return false
     }
     const name = /^event: ?(.*)$/.exec(lines.find((line) => line.startsWith("event:")) ?? "")?.[1] ?? "message"

@@ -3,6 +3,7 @@
  */
 import { ParadigmApi } from "@paradigm-effect/core/ParadigmApi"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as HttpApiScalar from "effect/http-api/HttpApiScalar"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -14,7 +15,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
-import type { Address, GatewayConfig } from "./GatewayConfig.ts"
+import { type Address, type GatewayConfig, InvalidGatewayConfig } from "./GatewayConfig.ts"
 import { GatewayMetrics } from "./GatewayMetrics.ts"
 import { LineWriter } from "./LineWriter.ts"
 import { type Certificate, PublicServer } from "./PublicServer.ts"
@@ -36,12 +37,16 @@ export interface Gateway {
   readonly drain: Effect.Effect<void>
 }
 
-const listen = (server: Server, { host, port }: Address): Effect.Effect<Address, ServeError> =>
+/** A listener did not start. */
+export class ListenError extends Data.TaggedError("ListenError")<{ readonly address: Address; readonly error: ServeError }> {}
+
+const listen = (server: Server, address: Address): Effect.Effect<Address, ListenError> =>
   Effect.callback((resume) => {
-    server.once("error", (cause) => resume(Effect.fail(new ServeError({ cause }))))
+    const { host, port } = address
+    server.once("error", (cause) => resume(Effect.fail(new ListenError({ address, error: new ServeError({ cause }) }))))
     server.listen({ host, port, backlog: 4096 }, () => {
-      const address = server.address()
-      resume(Effect.succeed({ host, port: typeof address === "object" && address !== null ? address.port : port }))
+      const bound = server.address()
+      resume(Effect.succeed({ host, port: typeof bound === "object" && bound !== null ? bound.port : port }))
     })
   })
 
@@ -50,10 +55,10 @@ const urlOf = ({ host, port }: Address, isTls: boolean) => {
   return `${isTls ? "https" : "http"}://${shown}:${port}`
 }
 
-const readCertificate = ({ certFile, keyFile }: { readonly certFile: string; readonly keyFile: string }): Effect.Effect<Certificate, ServeError> =>
+const readCertificate = ({ certFile, keyFile }: { readonly certFile: string; readonly keyFile: string }): Effect.Effect<Certificate, InvalidGatewayConfig> =>
   Effect.try({
     try: () => ({ cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") }),
-    catch: (cause) => new ServeError({ cause })
+    catch: (error) => new InvalidGatewayConfig({ file: certFile, problems: [error instanceof Error ? error.message : "It cannot be read"] })
   })
 
 const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
@@ -72,7 +77,7 @@ const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
 export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
   writer: LineWriter = new LineWriter(process.stdout)
-): Effect.fn.Return<Gateway, ServeError, Scope.Scope> {
+): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig, Scope.Scope> {
   const registry = yield* Registry.make(config)
   const metrics = new GatewayMetrics()
   const endpoint = new PublicServer({ registry, writer, metrics })
@@ -93,11 +98,12 @@ export const start = Effect.fnUntraced(function* (
       () => metrics.text(registry, writer.dropped),
       () => isReady
     )
+    const { operator } = config
     const context = yield* Layer.build(
       HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
-        Layer.provideMerge(NodeHttpServer.layer(createServer, { ...config.operator, gracefulShutdownTimeout: 0 }))
+        Layer.provideMerge(NodeHttpServer.layer(createServer, { ...operator, gracefulShutdownTimeout: 0 }))
       )
-    )
+    ).pipe(Effect.mapError((error) => new ListenError({ address: operator, error })))
     operatorUrl = yield* Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
   }
   const idle = Effect.whileLoop({ while: () => endpoint.active > 0, body: () => Effect.sleep(20), step: () => undefined })

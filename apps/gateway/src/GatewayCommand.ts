@@ -6,13 +6,14 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Argument from "effect/cli/Argument"
 import * as Console from "effect/Console"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type { ServeError } from "effect/http/HttpServerError"
 import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
 import { watch } from "node:fs"
 import { basename, dirname } from "node:path"
 import { sha256 } from "./Authentication.ts"
@@ -31,35 +32,36 @@ export const key = Command.make("key", {}, () => {
 type Event = "reload" | "stop"
 
 // The signals of the process, and changes of the file. Kubernetes replaces a symbolic link beside the file, so that the folder is watched.
-const events = (file: string): Stream.Stream<Event> =>
-  Stream.callback<Event>((queue) =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        let isStopping = false
-        const stop = () => {
-          if (isStopping) process.exit(1)
-          isStopping = true
-          Queue.offerUnsafe(queue, "stop")
-        }
-        const reload = () => void Queue.offerUnsafe(queue, "reload")
-        let pending: NodeJS.Timeout | undefined
-        const names = new Set<string | null>([basename(file), "..data", null])
-        const watcher = watch(dirname(file), (_, name) => {
-          if (!names.has(name)) return
-          clearTimeout(pending)
-          pending = setTimeout(reload, 200)
-        })
-        watcher.on("error", () => undefined)
-        process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload)
-        return () => {
-          clearTimeout(pending)
-          watcher.close()
-          process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGHUP", reload)
-        }
-      }),
-      (release) => Effect.sync(release)
-    )
+const events = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Queue.Dequeue<Event>, never, Scope.Scope> {
+  const queue = yield* Queue.unbounded<Event>()
+  yield* Effect.acquireRelease(
+    Effect.sync(() => {
+      let isStopping = false
+      const stop = () => {
+        if (isStopping) process.exit(1)
+        isStopping = true
+        Queue.offerUnsafe(queue, "stop")
+      }
+      const reload = () => void Queue.offerUnsafe(queue, "reload")
+      let pending: NodeJS.Timeout | undefined
+      const names = new Set<string | null>([basename(file), "..data", null])
+      const watcher = watch(dirname(file), (_, name) => {
+        if (!names.has(name)) return
+        clearTimeout(pending)
+        pending = setTimeout(reload, 200)
+      })
+      watcher.on("error", () => undefined)
+      process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload)
+      return () => {
+        clearTimeout(pending)
+        watcher.close()
+        process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGHUP", reload)
+      }
+    }),
+    (release) => Effect.sync(release)
   )
+  return queue
+})
 
 const reload = Effect.fnUntraced(function* (gateway: Gateway.Gateway, file: string): Effect.fn.Return<void, never, FileSystem.FileSystem> {
   yield* GatewayConfig.load(file).pipe(
@@ -77,10 +79,9 @@ const run = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig, fi
     const names = config.models.map(({ name }) => name).join(", ")
     const operator = gateway.operatorUrl === undefined ? "" : ` Metrics, health and documentation: ${gateway.operatorUrl}`
     yield* Effect.logInfo(`Gateway listens on ${gateway.url} for ${names}.${operator}`)
-    yield* events(file).pipe(
-      Stream.takeUntil((event) => event === "stop"),
-      Stream.runForEach((event) => (event === "reload" ? reload(gateway, file) : Effect.logInfo("Stopping")))
-    )
+    const queue = yield* events(file)
+    while ((yield* Queue.take(queue)) === "reload") yield* reload(gateway, file)
+    yield* Effect.logInfo("Stopping")
     yield* gateway.drain
     yield* Effect.logInfo("Stopped")
   })
@@ -120,6 +121,13 @@ const port = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 65_535 }))
 
 const environmentPort = (text: string | undefined) => (text !== undefined && /^\d{1,5}$/.test(text) ? Number(text) : undefined)
 
+/** The command has no configuration. */
+class NoConfiguration extends Data.TaggedError("NoConfiguration") {
+  override get message(): string {
+    return "A configuration is needed: paradigm gateway --config FILE. `paradigm gateway schema` prints what it may have."
+  }
+}
+
 /** Makes the command `gateway`. `explain` makes an error of an address on which the gateway cannot listen. */
 export const command = <E>(explain: (at: GatewayConfig.Address, error: ServeError) => E) =>
   Command.make(
@@ -138,7 +146,7 @@ export const command = <E>(explain: (at: GatewayConfig.Address, error: ServeErro
       )
     },
     Effect.fnUntraced(function* (flags) {
-      if (flags.config._tag === "None") return yield* Console.error("A configuration is needed: paradigm gateway --config FILE")
+      if (flags.config._tag === "None") return yield* new NoConfiguration()
       const file = flags.config.value
       const loaded = yield* GatewayConfig.load(file)
       const host = flags.host._tag === "Some" ? flags.host.value : (process.env["HOST"] ?? loaded.listen.host)
@@ -146,6 +154,8 @@ export const command = <E>(explain: (at: GatewayConfig.Address, error: ServeErro
       const operatorPort = flags.operatorPort._tag === "Some" ? flags.operatorPort.value : listenPort === 0 ? 0 : loaded.operator?.port
       const listen = { ...loaded.listen, host, port: listenPort }
       const operator = loaded.operator === undefined || operatorPort === undefined ? undefined : { ...loaded.operator, port: operatorPort }
-      yield* Effect.catchTag(run({ ...loaded, listen, operator }, file), "ServeError", (error) => Effect.fail(explain(listen, error)))
+      yield* Effect.catchTag(run({ ...loaded, listen, operator }, file), "ListenError", ({ address, error }) =>
+        Effect.fail(explain(address, error))
+      )
     })
   ).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema]))

@@ -176,7 +176,7 @@ export const ConfigFile = Schema.Struct({
 
 /** The JSON Schema of the file, as text. */
 export const jsonSchema = (): string => {
-  const { definitions, schema } = Schema.toJsonSchemaDocument(ConfigFile)
+  const { definitions, schema } = Schema.toJsonSchemaDocument(ConfigFile, { onExcessProperty: "error" })
   return JSON.stringify({ $schema: "https://json-schema.org/draft/2020-12/schema", ...schema, $defs: definitions }, undefined, 2)
 }
 

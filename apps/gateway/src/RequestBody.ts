@@ -54,8 +54,9 @@ const scan = Effect.fnUntraced(function* (bytes: Uint8Array): Effect.fn.Return<J
   return scanner
 })
 
-// Line and column from 1, the column in characters.
+// Line and column from 1, the column in characters. Far into a body the lines are not counted.
 const placeOf = (bytes: Uint8Array, at: number) => {
+  if (at > sliceBytes) return `byte ${at}`
   const before = Buffer.from(bytes.buffer, bytes.byteOffset, at)
   const lineStart = before.lastIndexOf(10) + 1
   let line = 1

@@ -44,7 +44,7 @@ describe("who asks", () => {
       const { gateway } = yield* Gateway.inFrontOf(complete)
       const { status, text } = yield* Gateway.ask(gateway, { headers: { authorization } })
       assert.strictEqual(status, 200)
-      assert.strictEqual(text, completion)
+      assert.strictEqual(text, completion.replace("org/alfred", "alfred"))
     })
   )
 
@@ -91,12 +91,12 @@ describe("the model", () => {
 })
 
 describe("the request", () => {
-  it.live.each(["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])("with the method %s is a 405", (method) =>
+  it.live.each(["GET", "PUT", "PATCH", "DELETE"])("with the method %s is a 405", (method) =>
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf(complete)
       const answer = yield* Gateway.ask(gateway, { method, headers: { "x-request-id": "mine" } })
       assert.strictEqual(Gateway.errorOf(answer, 405, "method_not_allowed").id, "mine")
-      assert.strictEqual(answer.headers["allow"], "POST")
+      assert.strictEqual(answer.headers["allow"], "POST, OPTIONS")
     })
   )
 
@@ -104,11 +104,11 @@ describe("the request", () => {
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf(complete)
       const { headers, status, text } = yield* Gateway.ask(gateway, { method: "HEAD", body: "" })
-      assert.deepStrictEqual([status, headers["allow"], text], [405, "POST", ""])
+      assert.deepStrictEqual([status, headers["allow"], text], [405, "POST, OPTIONS", ""])
     })
   )
 
-  it.live.each(["/", "/api/v3/chat/completion", "/api/v3/chat/completions/x", "/v1/chat/completions"])("to %s is a 404", (path) =>
+  it.live.each(["/", "/api/v3/chat/completion", "/api/v3/chat/completions/x", "/API/v3/chat/completions", "/api/v3/chat/completions/", "//api/v3/chat/completions", "/api/v3/chat/%63ompletions", "/api/v3/chat/completions;x"])("to %s is a 404", (path) =>
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf(complete)
       const answer = yield* Gateway.ask(gateway, { path, headers: { "x-request-id": "mine" } })
@@ -174,7 +174,7 @@ describe("the request", () => {
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf(complete)
       const { detail } = Gateway.errorOf(yield* Gateway.ask(gateway, { body: '{"model": alfred}' }), 400, "bad_request")
-      assert.include(detail, "character 10")
+      assert.include(detail, "line 1, column 11")
     })
   )
 
@@ -213,7 +213,8 @@ describe("the request", () => {
       const { gateway, upstream } = yield* Gateway.inFrontOf(complete)
       const answer = yield* Gateway.ask(gateway, { headers: { "x-request-id": id } })
       assert.strictEqual(answer.headers["x-request-id"], id)
-      assert.strictEqual(upstream.exchanges[0]?.headers["x-request-id"], id)
+      // Two callers may choose the same id, which breaks older engines.
+      assert.match(String(upstream.exchanges[0]?.headers["x-request-id"]), /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/)
       const error = Gateway.errorOf(yield* Gateway.ask(gateway, { headers: { "x-request-id": id }, body: "" }), 400, "bad_request")
       assert.strictEqual(error.id, id)
       assert.include(gateway.log.join(), id)
@@ -239,14 +240,14 @@ describe("the request", () => {
       if (answer.startsWith("HTTP/1.1 400")) return
       const given = /\r\nx-request-id: (.*)\r\n/i.exec(answer)?.[1]
       assert.match(String(given), /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/)
-      assert.strictEqual(upstream.exchanges[0]?.headers["x-request-id"], given)
+      assert.lengthOf(upstream.exchanges, 1)
       if (id !== undefined && id !== "") assert.notInclude(gateway.log.join(), id)
     })
   )
 })
 
-describe("beside the endpoint", () => {
-  it.live("stand health, the OpenAPI document and its page, for anybody", () =>
+describe("without a key", () => {
+  it.live("health, the OpenAPI document and, for the operator, its page are served", () =>
     Effect.gen(function* () {
       const gateway = yield* Gateway.start(yield* Upstream.refused)
       const get = (path: string) => Gateway.ask(gateway, { method: "GET", path, body: "", headers: { authorization: undefined } })
@@ -254,14 +255,16 @@ describe("beside the endpoint", () => {
       const document = yield* get("/openapi.json")
       assert.strictEqual(document.headers["content-type"], "application/json")
       assert.property(JSON.parse(document.text).paths, "/api/v3/chat/completions")
-      const docs = yield* get("/docs")
-      assert.match(String(docs.headers["content-type"]), /^text\/html/)
+      assert.strictEqual((yield* get("/docs")).status, 404)
+      const docs = yield* Effect.promise(() => fetch(new URL("/docs", gateway.operatorUrl)))
+      assert.match(String(docs.headers.get("content-type")), /^text\/html/)
       assert.strictEqual(docs.status, 200)
     })
   )
 })
 
-const timeless = (answer: Gateway.Answer) => answer.text.replaceAll(/"created":\d+/g, '"created":0')
+const timeless = (answer: Gateway.Answer) =>
+  answer.text.replaceAll(/"created":\d+/g, '"created":0').replaceAll(/"chatcmpl-[^"]+"/g, '"ID"').replaceAll("org/alfred", "alfred")
 
 describe("in front of the simulator", () => {
   const startSimulator = Effect.fnUntraced(function* (options: Partial<Simulator.Options> = {}) {
@@ -278,11 +281,11 @@ describe("in front of the simulator", () => {
   it.live("its bytes pass unchanged", () =>
     Effect.gen(function* () {
       const { gateway, origin } = yield* startSimulator({ mode: "random", seed: 7 })
-      for (const more of [{}, { stream: true, n: 2, stream_options: { include_usage: true } }]) {
+      for (const more of [{}, { stream: true, n: 2, stream_options: { include_usage: true }, user: "x" }]) {
         const headers = { "x-request-id": "same" }
         const through = yield* Gateway.ask(gateway, { body: Gateway.chat(more), headers })
         const direct = yield* Gateway.ask(
-          { origin, log: [] },
+          { origin },
           {
             path: "/v1/chat/completions",
             body: Gateway.chat({ ...more, model: "org/alfred" }),
@@ -323,7 +326,7 @@ describe("in front of the simulator", () => {
     Effect.gen(function* () {
       const { gateway } = yield* startSimulator({ apiKey: Redacted.make("another") })
       Gateway.errorOf(yield* Gateway.ask(gateway), 502, "bad_gateway")
-      assert.include(gateway.log.join(), "401 to the gateway's key")
+      assert.include(gateway.log.join(), "answered 401")
     })
   )
 })

@@ -8,170 +8,202 @@ import { inspect } from "node:util"
 import * as GatewayConfig from "../src/GatewayConfig.ts"
 
 const sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-const models = { "alfred-4.2": { baseUrl: "http://127.0.0.1:8000/v1" } }
+const other = sha256.replace("9", "8")
+const replica = { baseUrl: "http://127.0.0.1:8000/v1" }
+const models = { "alfred-4.2": { replicas: [replica] } }
 const keys = { "team-a": { sha256 } }
 
 const parse = (value: unknown, environment: Readonly<Record<string, string>> = {}) =>
-  GatewayConfig.parse(typeof value === "string" ? value : JSON.stringify(value), "gateway.json").pipe(
+  GatewayConfig.parse(typeof value === "string" ? value : JSON.stringify(value, undefined, 1), "gateway.yaml").pipe(
+    Effect.provide(NodeServices.layer),
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(environment))
   )
 
 const problems = (value: unknown, environment?: Readonly<Record<string, string>>) =>
   Effect.map(Effect.flip(parse(value, environment)), (error) => error.problems)
 
-describe("a configuration that can be used", () => {
-  it.effect("has its defaults filled in", () =>
+describe("parse", () => {
+  it.effect("fills in the defaults", () =>
     Effect.gen(function* () {
       const config = yield* parse({ models, keys })
-      assert.strictEqual(config.maxBodyBytes, 64 * 1024 * 1024)
-      const target = config.models.get("alfred-4.2")
-      assert.isDefined(target)
-      assert.strictEqual(target.url.href, "http://127.0.0.1:8000/v1/chat/completions")
-      assert.strictEqual(target.model, "alfred-4.2")
-      assert.isUndefined(target.apiKey)
+      assert.strictEqual(config.maxBodyBytes, 20 * 1024 * 1024)
+      assert.deepStrictEqual([config.listen.host, config.listen.port, config.operator], ["127.0.0.1", 8080, { host: "127.0.0.1", port: 8081 }])
+      const [model] = config.models
+      const [target] = model?.replicas ?? []
+      assert.strictEqual(target?.url.href, "http://127.0.0.1:8000/v1/chat/completions")
+      assert.strictEqual(target?.model, "alfred-4.2")
+      assert.isUndefined(target?.apiKey)
+      assert.strictEqual(model?.timeouts.firstEvent, 600_000)
       assert.deepStrictEqual(config.keys, [{ name: "team-a", sha256, models: undefined }])
     })
   )
 
-  it.effect("says what it says", () =>
-    Effect.gen(function* () {
-      const config = yield* parse({
-        $schema: "./gateway.schema.json",
-        models: { a: { baseUrl: "https://models.example/vllm/v1//", model: "org/a" }, b: { baseUrl: "http://127.0.0.1:8001/v1" } },
-        keys: { x: { sha256, models: ["a"] }, y: { sha256: sha256.replace("9", "8") } },
-        maxBodyBytes: 1000
-      })
-      assert.strictEqual(config.models.get("a")?.url.href, "https://models.example/vllm/v1/chat/completions")
-      assert.strictEqual(config.models.get("a")?.model, "org/a")
-      assert.deepStrictEqual(config.keys[0]?.models, new Set(["a"]))
-      assert.isUndefined(config.keys[1]?.models)
-      assert.strictEqual(config.maxBodyBytes, 1000)
-    })
-  )
-
-  it.effect("has the model server's key from the environment, and does not show it", () =>
+  it.effect("reads YAML, with durations in words, aliases, and keys from the environment", () =>
     Effect.gen(function* () {
       const config = yield* parse(
-        { models: { a: { baseUrl: "http://127.0.0.1:8000/v1", apiKeyVariable: "VLLM_KEY" } }, keys },
-        { VLLM_KEY: "vllm-secret" }
+        `
+models:
+  a:
+    name: org/a
+    aliases: [b, c]
+    apiKey: { env: VLLM_KEY }
+    replicas:
+      - baseUrl: https://models.example/vllm/v1//
+        weight: 2
+      - baseUrl: http://[::1]:8001/v1
+        name: elsewhere
+    timeouts: { idle: 30 seconds, response: 1500 }
+    media: [cdn.example]
+  gone: { enabled: false, replicas: [{ baseUrl: "http://127.0.0.1:1/v1" }] }
+keys:
+  x: { sha256: ${sha256}, models: [b] }
+  y: { sha256: ${other}, enabled: false }
+`,
+        { VLLM_KEY: "vllm-secret-1" }
       )
-      const apiKey = config.models.get("a")?.apiKey
-      assert.isDefined(apiKey)
-      assert.strictEqual(Redacted.value(apiKey), "vllm-secret")
-      assert.notInclude(inspect(config, { depth: 9 }) + JSON.stringify([...config.models]), "vllm-secret")
+      const [model, ...more] = config.models
+      assert.lengthOf(more, 0)
+      assert.deepStrictEqual(
+        model?.replicas.map(({ model, url, weight }) => [url.href, model, weight]),
+        [
+          ["https://models.example/vllm/v1/chat/completions", "org/a", 2],
+          ["http://[::1]:8001/v1/chat/completions", "elsewhere", 1]
+        ]
+      )
+      assert.deepStrictEqual([model?.timeouts.idle, model?.timeouts.response], [30_000, 1500])
+      const apiKey = model?.replicas[1]?.apiKey
+      assert.strictEqual(apiKey === undefined ? "" : Redacted.value(apiKey), "vllm-secret-1")
+      assert.notInclude(inspect(config, { depth: 9 }) + JSON.stringify(config), "vllm-secret-1")
+      // A key that may use an alias may use the model.
+      assert.deepStrictEqual(config.keys, [{ name: "x", sha256, models: new Set(["a"]) }])
     })
   )
-})
 
-describe("a configuration that cannot be used", () => {
-  it.effect("names every problem of its shape at once, by its place", () =>
+  it.effect("reports every problem of the shape at once, with its line", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(
-        parse({
-          models: { a: { baseUrl: "localhost:8000", model: "" }, b: { url: "http://127.0.0.1:8000" } },
-          keys: { x: { sha256: "ABC" }, y: {} },
-          maxBodyBytes: 0,
-          timeout: 5
-        })
-      )
+      const found = yield* problems(`models:
+  a: { replicas: [{ baseUrl: "localhost:8000" }], name: "" }
+  b: { replicas: [] }
+  c: { baseUrl: http://127.0.0.1:8000/v1 }
+keys:
+  x: { sha256: ABC }
+maxBodyBytes: 0
+timeout: 5
+stream: { heartbeat: soon }
+`)
       for (const place of [
-        "models → a → baseUrl: ",
-        "models → a → model: ",
-        "models → b → baseUrl: ",
-        "models → b → url: ",
-        "keys → x → sha256: ",
-        "keys → y → sha256: ",
-        "maxBodyBytes: ",
-        "timeout: "
+        "line 2: models → a → replicas → 0 → baseUrl: ",
+        "line 2: models → a → name: ",
+        "line 3: models → b → replicas",
+        "line 4: models → c → replicas: ",
+        "line 4: models → c → baseUrl: ",
+        "line 6: keys → x → sha256: ",
+        "line 7: maxBodyBytes: ",
+        "line 8: timeout: ",
+        "line 9: stream → heartbeat: "
       ]) {
         assert.lengthOf(
-          error.problems.filter((problem) => problem.startsWith(place)),
+          found.filter((problem) => problem.startsWith(place)),
           1,
-          `${place} in ${error.problems.join(" | ")}`
+          `${place} in ${found.join(" | ")}`
         )
       }
-      assert.lengthOf(error.problems, 8)
-      assert.include(error.message, "gateway.json")
-      for (const problem of error.problems) assert.include(error.message, problem)
-      assert.include(error.message, "http://127.0.0.1:8000/v1")
-      assert.include(error.message, "64 lower-case hexadecimal digits")
+      assert.lengthOf(found, 9)
     })
   )
 
-  it.effect("names every problem of its meaning at once", () =>
+  it.effect("reports every problem of the meaning at once, and quotes no key", () =>
     Effect.gen(function* () {
-      const upstream = { baseUrl: "http://127.0.0.1:8000/v1" }
       const found = yield* problems(
         {
-          models: { a: { ...upstream, apiKeyVariable: "KEY_A" }, b: { ...upstream, apiKeyVariable: "KEY_B" } },
-          keys: { x: { sha256, models: ["a", "c"] }, y: { sha256: sha256.replace("9", "8"), models: ["d"] } }
+          models: {
+            a: { replicas: [replica, replica], apiKey: { env: "KEY_A" } },
+            b: { replicas: [replica], apiKey: { env: "KEY_B" }, aliases: ["a"], forced: { model: "x" } },
+            c: { replicas: [replica], apiKey: { file: "/nowhere/key" }, aliases: ["d"] },
+            e: { replicas: [replica], aliases: ["d"] }
+          },
+          keys: { x: { sha256, models: ["a", "z"] }, y: { sha256 } }
         },
         { KEY_B: "with space secret" }
       )
-      assert.lengthOf(found, 4)
-      assert.include(found[0], "KEY_A")
-      assert.include(found[1], "KEY_B")
-      assert.include(found[2], 'keys → x → models: "c"')
-      assert.include(found[3], 'keys → y → models: "d"')
-      assert.notInclude(found.join(), "secret")
+      const text = found.join("\n")
+      for (const part of ["KEY_A", "KEY_B", "twice", '"a" names the model "a"', "forced → model", "/nowhere/key", '"d" names the model "c"', '"z" is not a model', '"x" has the same key']) {
+        assert.include(text, part)
+      }
+      assert.lengthOf(found, 9)
+      assert.notInclude(text, "secret")
     })
   )
 
-  it.effect.each<[string, Readonly<Record<string, string>>]>([
-    ["an empty model server's key", { apiKeyVariable: "EMPTY" }],
-    ["a user in the URL", { baseUrl: "http://me:secret@127.0.0.1:8000/v1" }],
-    ["a query in the URL", { baseUrl: "http://127.0.0.1:8000/v1?key=secret" }],
-    ["another scheme", { baseUrl: "ftp://127.0.0.1/v1" }],
-    ["a key in the file", { apiKey: "secret" }]
-  ])("holds %s", ([, upstream]) =>
+  it.effect.each([
+    ["http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"],
+    ["http://127.0.0.1:8000/v1/chat/completions", "without /chat/completions"],
+    ["http://me:secret@127.0.0.1:8000/v1", "without user"],
+    ["http://127.0.0.1:8000/v1?key=secret", "query"],
+    ["ftp://127.0.0.1/v1", "http or https"]
+  ])("rejects the base URL %s", ([baseUrl, hint]) =>
     Effect.gen(function* () {
-      const found = yield* problems({ models: { a: { ...models["alfred-4.2"], ...upstream } }, keys }, { EMPTY: "" })
+      const found = yield* problems({ models: { a: { replicas: [{ baseUrl }] } }, keys })
       assert.lengthOf(found, 1)
-      assert.match(found[0] ?? "", /^models → a → /)
+      assert.include(found[0], String(hint))
       assert.notInclude(found[0], "secret")
     })
   )
 
-  it.effect("has no models, or no keys", () =>
+  it.effect.each([
+    [`{"models":{"a":{},"a":{}},"keys":{}}`, "line 1"],
+    ["models:\n  a: {}\n  a: {}\n", "line 3"]
+  ])("rejects a name that is there twice: %s", ([text, line]) =>
+    Effect.gen(function* () {
+      const found = yield* problems(text)
+      assert.include(found[0], "twice")
+      assert.include(found[0], String(line))
+    })
+  )
+
+  it.effect("rejects a configuration without models or keys", () =>
     Effect.gen(function* () {
       const found = yield* problems({ models: {}, keys: {} })
       assert.lengthOf(found, 2)
-      assert.match(found[0] ?? "", /^models: /)
-      assert.match(found[1] ?? "", /^keys: .*paradigm key/)
+      assert.match(found.join("\n"), /models: [^]*keys: .*paradigm key/)
     })
   )
 
-  it.effect("gives one key to two holders, of whom only one could be found", () =>
-    Effect.gen(function* () {
-      const found = yield* problems({ models, keys: { x: { sha256 }, y: { sha256 } } })
-      assert.lengthOf(found, 1)
-      assert.match(found[0] ?? "", /^keys → y → sha256: .*"x"/)
-    })
-  )
-
-  it.effect.each(["{", "", "models: {}", "[]", "null"])("is not a JSON object: %s", (text) =>
+  it.effect.each(["{", "", "[]", "null", "text"])("rejects what is not a configuration: %s", (text) =>
     Effect.gen(function* () {
       const found = yield* problems(text)
-      assert.lengthOf(found, 1)
+      assert.isAtLeast(found.length, 1)
       assert.notInclude(found[0], "\n")
     })
   )
 })
 
-describe("a file", () => {
-  it.effect("is read, with or without a byte order mark", () =>
+describe("jsonSchema", () => {
+  it("describes every setting", () => {
+    const schema = JSON.parse(GatewayConfig.jsonSchema())
+    assert.property(schema.properties, "models")
+    assert.include(JSON.stringify(schema.properties.shutdown), "On SIGTERM")
+    assert.isFalse(schema.additionalProperties)
+  })
+})
+
+describe("load", () => {
+  it.effect("reads a file, with or without a byte order mark", () =>
     Effect.gen(function* () {
       const fileSystem = yield* FileSystem.FileSystem
       const file = yield* fileSystem.makeTempFileScoped({ suffix: ".json" })
       for (const mark of ["", "\ufeff"]) {
         yield* fileSystem.writeFileString(file, mark + JSON.stringify({ models, keys }))
         const config = yield* GatewayConfig.load(file)
-        assert.deepStrictEqual([...config.models.keys()], ["alfred-4.2"])
+        assert.deepStrictEqual(
+          config.models.map(({ name }) => name),
+          ["alfred-4.2"]
+        )
       }
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("that is missing, or a folder, is named", () =>
+  it.effect("names a file that is missing, or a folder", () =>
     Effect.gen(function* () {
       const fileSystem = yield* FileSystem.FileSystem
       const folder = yield* fileSystem.makeTempDirectoryScoped()

@@ -2,17 +2,16 @@
  * A gateway on a free port, and a client of it that sees bytes, headers, and how an answer ended.
  */
 import { assert } from "@effect/vitest"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, request } from "node:http"
+import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http"
+import { Writable } from "node:stream"
 import { sha256 } from "../src/Authentication.ts"
 import * as Gateway from "../src/Gateway.ts"
 import * as GatewayConfig from "../src/GatewayConfig.ts"
+import { LineWriter } from "../src/LineWriter.ts"
 import * as Upstream from "./ScriptedUpstream.ts"
 
 /** A key that may use every model. */
@@ -23,49 +22,63 @@ export const limitedKey = "pk-test-alfred"
 export const upstreamKey = "vllm-secret-0123"
 
 /** A running gateway. */
-export interface GatewayUnderTest {
+export interface GatewayUnderTest extends Gateway.Gateway {
   readonly origin: string
   /** What it has logged. */
   readonly log: ReadonlyArray<string>
 }
 
-/** Starts a gateway that lives as long as the scope; its models `alfred` (there: `org/alfred`) and `other` are at `upstream`. */
-export const start = Effect.fnUntraced(function* (
-  upstream: string,
-  options: { readonly maxBodyBytes?: number } = {}
-): Effect.fn.Return<GatewayUnderTest, unknown, Scope.Scope> {
+/** Settings of a gateway, as in its configuration file. `model` is added to every model. */
+export interface Settings {
+  readonly model?: Readonly<Record<string, unknown>>
+  readonly [name: string]: unknown
+}
+
+/** Makes a configuration whose models `alfred` (there: `org/alfred`) and `other` are at these upstreams. */
+export const configure = (upstreams: ReadonlyArray<string>, { model = {}, ...settings }: Settings = {}) => {
+  const replicas = upstreams.map((origin) => ({ baseUrl: `${origin}/v1` }))
   const file = {
+    listen: { port: 0 },
+    operator: { port: 0 },
     models: {
-      alfred: { baseUrl: `${upstream}/v1`, model: "org/alfred", apiKeyVariable: "UPSTREAM_KEY" },
-      other: { baseUrl: `${upstream}/v1` }
+      alfred: { name: "org/alfred", apiKey: { env: "UPSTREAM_KEY" }, health: { path: null }, replicas, ...model },
+      other: { health: { path: null }, replicas, ...model }
     },
-    keys: {
-      all: { sha256: yield* sha256(key) },
-      limited: { sha256: yield* sha256(limitedKey), models: ["alfred"] }
-    },
-    ...options
+    keys: { all: { sha256: sha256(key) }, limited: { sha256: sha256(limitedKey), models: ["alfred"] } },
+    ...settings
   }
-  const config = yield* GatewayConfig.parse(JSON.stringify(file), "test").pipe(
+  return GatewayConfig.parse(JSON.stringify(file), "test").pipe(
+    Effect.provide(NodeFileSystem.layer),
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown({ UPSTREAM_KEY: upstreamKey }))
   )
+}
+
+/** Starts a gateway that runs until the scope ends. */
+export const startWith = Effect.fnUntraced(function* (
+  upstreams: ReadonlyArray<string>,
+  settings?: Settings
+): Effect.fn.Return<GatewayUnderTest, unknown, Scope.Scope> {
   const log: Array<string> = []
-  const logger = Logger.make((entry) => void log.push(Logger.formatLogFmt.log(entry)))
-  const layer = Gateway.layer(config).pipe(
-    Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: 0 })),
-    Layer.provideMerge(Logger.layer([logger]))
-  )
-  const context = yield* Layer.build(layer)
-  const origin = yield* Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
-  return { origin, log }
+  const lines = new Writable({
+    write: (line: Buffer, _, done) => {
+      log.push(line.toString("utf8").trimEnd())
+      done()
+    }
+  })
+  const gateway = yield* Gateway.start(yield* configure(upstreams, settings), new LineWriter(lines))
+  return { ...gateway, origin: gateway.url, log }
 })
+
+/** Starts a gateway in front of one upstream. */
+export const start = (upstream: string, settings?: Settings) => startWith([upstream], settings)
 
 /** Starts a model server that answers as told, and a gateway in front of it. */
 export const inFrontOf = Effect.fnUntraced(function* (
   answer: (exchange: Upstream.Exchange) => void,
-  options: { readonly maxBodyBytes?: number } = {}
+  settings: Settings = {}
 ) {
   const upstream = yield* Upstream.start(answer)
-  return { upstream, gateway: yield* start(upstream.origin, options) }
+  return { upstream, gateway: yield* start(upstream.origin, settings) }
 })
 
 /** A request; what is left out is that of a client that does everything right. */
@@ -91,7 +104,7 @@ export interface Answer {
 export const chat = (more: object = {}) => JSON.stringify({ model: "alfred", messages: [{ role: "user", content: "hi" }], ...more })
 
 /** Sends a request, and gives the answer when its head is there. Interrupting it, or closing the scope, closes the connection. */
-export const open = (gateway: GatewayUnderTest, call: Call = {}): Effect.Effect<IncomingMessage, Error, Scope.Scope> =>
+export const open = (gateway: Pick<GatewayUnderTest, "origin">, call: Call = {}): Effect.Effect<IncomingMessage, Error, Scope.Scope> =>
   Effect.flatMap(
     Effect.acquireRelease(
       Effect.sync(() => {
@@ -138,7 +151,7 @@ export const read = (response: IncomingMessage): Effect.Effect<Answer> =>
   })
 
 /** Sends a request and reads the whole answer. */
-export const ask = (gateway: GatewayUnderTest, call: Call = {}): Effect.Effect<Answer, Error> =>
+export const ask = (gateway: Pick<GatewayUnderTest, "origin">, call: Call = {}): Effect.Effect<Answer, Error> =>
   Effect.scoped(Effect.flatMap(open(gateway, call), read))
 
 /** The same for a stream. */

@@ -1,5 +1,6 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { once } from "node:events"
 import { setImmediate } from "node:timers/promises"
 import * as Gateway from "./GatewayUnderTest.ts"
@@ -50,7 +51,7 @@ describe("a request", () => {
         "accept-encoding": "identity",
         "content-type": "application/json",
         "content-length": String(Buffer.byteLength(first.body)),
-        "x-request-id": "mine-1",
+        "x-request-id": String(first.headers["x-request-id"]),
         authorization: `Bearer ${Gateway.upstreamKey}`
       })
       assert.strictEqual(second.body, body.replace("alfred", "other"))
@@ -95,7 +96,7 @@ describe("a stream", () => {
     Effect.gen(function* () {
       const text = stream(end)
       const { gateway } = yield* Gateway.inFrontOf((exchange) => {
-        if (exchange.headers["x-request-id"] === "whole") return streaming(exchange, text)
+        if (exchange.user === "whole") return streaming(exchange, text)
         void (async () => {
           exchange.head()
           for (const byte of Buffer.from(text)) {
@@ -106,7 +107,7 @@ describe("a stream", () => {
         })()
       })
       for (const id of ["whole", "bytes"]) {
-        const answer = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers: { "x-request-id": id } })
+        const answer = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, user: id }), headers: { "x-request-id": id } })
         assert.strictEqual(answer.status, 200)
         assert.strictEqual(answer.text, text)
         assert.isTrue(answer.whole)
@@ -125,10 +126,13 @@ describe("a stream", () => {
         exchange = asked
         asked.head()
       })
-      const response = yield* Gateway.open(gateway, { body: Gateway.chat({ stream: true }) })
+      const opening = yield* Effect.forkChild(Gateway.open(gateway, { body: Gateway.chat({ stream: true }) }))
+      yield* eventually(() => exchange !== undefined)
+      exchange?.chunk(event("first"))
+      const response = yield* Fiber.join(opening)
       let got = ""
       response.setEncoding("utf8").on("data", (text: string) => (got += text))
-      let sent = ""
+      let sent = event("first")
       for (const event of events) {
         exchange?.chunk(event)
         sent += event
@@ -138,22 +142,108 @@ describe("a stream", () => {
     })
   )
 
-  it.live("begins before its first event", () =>
+  it.live("begins with its first event", () =>
     Effect.gen(function* () {
-      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => exchange.head())
-      const response = yield* Gateway.open(gateway, { body: Gateway.chat({ stream: true }) })
-      assert.strictEqual(response.statusCode, 200)
-      upstream.exchanges[0]?.chunk(event("now"))
-      const [first] = yield* Effect.promise(() => once(response, "data"))
-      assert.strictEqual(String(first), event("now"))
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => {
+        exchange.head()
+        exchange.chunk(": waiting\n\n")
+        setTimeout(() => {
+          exchange.chunk(event("now") + done())
+          exchange.end()
+        }, 50)
+      })
+      assert.strictEqual((yield* Gateway.askStream(gateway)).text, event("now") + done())
     })
   )
 
-  it.live("that is an error from its first event on passes as it is", () =>
+  it.live("begins before its first event when that takes long, and has heartbeats while it is idle", () =>
     Effect.gen(function* () {
-      const text = 'data: {"error":{"message":"out of memory","type":"InternalServerError","param":null,"code":500}}\n\ndata: [DONE]\n\n'
-      const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, text))
-      assert.strictEqual((yield* Gateway.askStream(gateway)).text, text)
+      const settings = { stream: { commitAfter: 20, heartbeat: 20 } }
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => exchange.head(), settings)
+      const response = yield* Gateway.open(gateway, { body: Gateway.chat({ stream: true }) })
+      assert.strictEqual(response.statusCode, 200)
+      let got = ""
+      response.setEncoding("utf8").on("data", (text: string) => (got += text))
+      yield* eventually(() => got.startsWith(": keep-alive\n\n: keep-alive\n\n"))
+      upstream.exchanges[0]?.chunk(event("now") + done())
+      yield* Effect.promise(() => once(response, "end"))
+      assert.strictEqual(got.replaceAll(": keep-alive\n\n", ""), event("now") + done())
+    })
+  )
+
+  it.live("without [DONE] is whole if every choice is finished, and gets its marker", () =>
+    Effect.gen(function* () {
+      const finish = (index: number) => `data: {"choices": [{"index": ${index}, "delta": {}, "finish_reason": "stop"}]}\n\n`
+      for (const [n, events, isWhole] of [
+        [1, [event("a"), finish(0)], true],
+        [2, [event("a"), finish(0)], false],
+        [2, [event("a"), finish(1), finish(0)], true],
+        [1, [event("a")], false],
+        [1, [event("a"), finish(0), "data: [DONE]\n"], true],
+        [1, [event("a"), "data: [DONE]"], true]
+      ] as const) {
+        const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, ...events))
+        const { text } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, n }) })
+        const forwarded = events.filter((piece) => !piece.includes("[DONE]")).join("")
+        assert.strictEqual(text.slice(0, forwarded.length), forwarded)
+        if (isWhole) assert.strictEqual(text.slice(forwarded.length), done())
+        else assert.match(text.slice(forwarded.length), errorThenDone)
+      }
+    })
+  )
+
+  it.live.each<[string, string, number, string]>([
+    ["nested", '{"error":{"message":"Too long.","type":"BadRequestError","param":null,"code":400}}', 400, "Too long."],
+    ["flat", '{"object":"error","message":"boom","type":"x","code":500}', 502, "boom"],
+    ["with Python's spaces", '{"error": {"object": "error", "message": "no", "code": 422}}', 422, "no"],
+    ["of the engine", '{"error":{"message":"EngineCore encountered an issue.","type":"InternalServerError","code":500}}', 502, "EngineCore"]
+  ])("whose first event is an error has its status: %s", ([, error, status, words]) =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, `data: ${error}\n\n`, done()))
+      const answer = yield* Gateway.askStream(gateway)
+      assert.strictEqual(answer.status, status)
+      assert.include(answer.text, words)
+    })
+  )
+
+  it.live("with an error after its first event tells it, and the log has the outcome", () =>
+    Effect.gen(function* () {
+      const error = (key: string | undefined) => `data: {"error":{"message":"bad ${key?.replace("v", "\\u0076")}","code":500}}\n\n`
+      const { gateway } = yield* Gateway.inFrontOf((exchange) =>
+        streaming(exchange, event("a"), error(exchange.headers["authorization"]), event("b"), done())
+      )
+      const { text } = yield* Gateway.askStream(gateway)
+      assert.strictEqual(text.slice(0, event("a").length), event("a"))
+      assert.match(text.slice(event("a").length), errorThenDone)
+      assert.include(text, "Bearer <redacted>")
+      yield* eventually(() => gateway.log.length > 0)
+      const line = JSON.parse(gateway.log[0] ?? "{}")
+      assert.deepStrictEqual([line.outcome, line.status, line.level, line.key, line.model], ["in_band_error", 200, "WARN", "all", "alfred"])
+      assert.notInclude(gateway.log.join(), Gateway.upstreamKey)
+    })
+  )
+
+  it.live("that the model server aborts is told as an error, without the text of the abort", () =>
+    Effect.gen(function* () {
+      const abort = 'data: {"choices":[{"index":0,"delta":{"content":"held"},"finish_reason":"abort"}]}\n\n'
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, event("a"), abort, done()))
+      const { text } = yield* Gateway.askStream(gateway)
+      assert.match(text.slice(event("a").length), errorThenDone)
+      assert.notInclude(text, "held")
+    })
+  )
+
+  it.live("has the name that was asked for, and no usage that was not", () =>
+    Effect.gen(function* () {
+      const named = (model: string) => `data: {"model":"${model}","choices":[{"index":0,"delta":{"content":"\\"model\\":\\"org/alfred\\""}}]}\n\n`
+      const usage = 'data: {"model":"org/alfred","choices":[],"usage":{"prompt_tokens":3,"total_tokens":5,"completion_tokens":2}}\n\n'
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, named("org/alfred"), usage, done()))
+      assert.strictEqual((yield* Gateway.askStream(gateway)).text, named("alfred") + done())
+      assert.deepStrictEqual(JSON.parse(upstream.exchanges[0]?.body ?? "").stream_options, { include_usage: true })
+      const asked = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, stream_options: { include_usage: true } }) })
+      assert.strictEqual(asked.text, named("alfred") + usage.replace("org/alfred", "alfred") + done())
+      yield* eventually(() => gateway.log.length > 1)
+      assert.deepStrictEqual(JSON.parse(gateway.log[0] ?? "{}").usage, { prompt: 3, completion: 2, cached: 0, reasoning: 0 })
     })
   )
 
@@ -189,7 +279,7 @@ describe("a stream", () => {
   it.live("of 32 at once is not mixed with the others", () =>
     Effect.gen(function* () {
       const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => {
-        const bytes = Buffer.from(textOf(exchange.headers["x-request-id"] ?? ""))
+        const bytes = Buffer.from(textOf(exchange.user))
         void (async () => {
           exchange.head()
           for (let at = 0, size = 1; at < bytes.length; at += size, size = (size * 31) % 257) {
@@ -202,7 +292,7 @@ describe("a stream", () => {
       const ids = Array.from({ length: 32 }, (_, i) => `stream-${i}`)
       const answers = yield* Effect.forEach(
         ids,
-        (id) => Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers: { "x-request-id": id } }),
+        (id) => Gateway.ask(gateway, { body: Gateway.chat({ stream: true, user: id }), headers: { "x-request-id": id } }),
         { concurrency: "unbounded" }
       )
       assert.deepStrictEqual(
@@ -219,8 +309,8 @@ describe("the end of a stream", () => {
     Effect.gen(function* () {
       const late = event("late")
       const { gateway } = yield* Gateway.inFrontOf((exchange) => {
-        if (exchange.headers["x-request-id"] === "same") return streaming(exchange, event("a") + done() + late + ": bye\n\n")
-        if (exchange.headers["x-request-id"] === "held") return streaming(exchange, event("a") + done() + "data: half")
+        if (exchange.user === "same") return streaming(exchange, event("a") + done() + late + ": bye\n\n")
+        if (exchange.user === "held") return streaming(exchange, event("a") + done() + "data: half")
         exchange.head()
         exchange.chunk(event("a") + done())
         setTimeout(() => {
@@ -229,11 +319,11 @@ describe("the end of a stream", () => {
         }, 20)
       })
       for (const id of ["same", "held", "later"]) {
-        const answer = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers: { "x-request-id": id } })
+        const answer = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, user: id }), headers: { "x-request-id": id } })
         assert.strictEqual(answer.text, event("a") + done())
         assert.isTrue(answer.whole)
       }
-      assert.notInclude(gateway.log.join(), "broken off")
+      assert.notInclude(gateway.log.join(), "truncated")
     })
   )
 
@@ -290,17 +380,17 @@ describe("a stream that breaks off", () => {
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf((exchange) => {
         exchange.head()
-        exchange.chunk(whole.subarray(0, Number(exchange.headers["x-request-id"])))
+        exchange.chunk(whole.subarray(0, Number(exchange.user)))
         setTimeout(() => exchange.socket.destroy(), 2)
       })
       const lengths = Array.from({ length: whole.length - 1 }, (_, i) => i + 1)
       yield* Effect.forEach(
         lengths,
         Effect.fnUntraced(function* (length) {
-          const headers = { "x-request-id": String(length) }
-          const { status, text, whole: isWhole } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true }), headers })
-          assert.strictEqual(status, 200)
+          const { status, text, whole: isWhole } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, user: String(length) }) })
           const before = eventsWithin(length)
+          assert.strictEqual(status, before === "" ? 502 : 200)
+          if (before === "") return
           assert.strictEqual(text.slice(0, before.length), before)
           assert.match(text.slice(before.length), errorThenDone)
           assert.isTrue(isWhole)
@@ -326,7 +416,7 @@ describe("a stream that breaks off", () => {
       assert.isTrue(text.startsWith(event("a")))
       assert.match(text.slice(event("a").length), errorThenDone)
       yield* eventually(() => gateway.log.length > 0)
-      assert.include(gateway.log.join(), "broken off after")
+      assert.include(gateway.log.join(), '"outcome":"truncated"')
     })
   )
 
@@ -340,12 +430,10 @@ describe("a stream that breaks off", () => {
     })
   )
 
-  it.live("before its first event", () =>
+  it.live("before its first event is a 502", () =>
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf((exchange) => streaming(exchange))
-      const { status, text } = yield* Gateway.askStream(gateway)
-      assert.strictEqual(status, 200)
-      assert.match(text, errorThenDone)
+      Gateway.errorOf(yield* Gateway.askStream(gateway), 502, "bad_gateway")
     })
   )
 })

@@ -41,6 +41,7 @@ describe("the model server", () => {
     ["redirects", 502, "bad_gateway", (exchange) => exchange.answer(307, "", { location: "http://127.0.0.1:1/" })],
     ["answers 401", 502, "bad_gateway", (exchange) => exchange.answer(401, '{"error":"Unauthorized"}')],
     ["answers 403", 502, "bad_gateway", (exchange) => exchange.answer(403, '{"detail":"Unauthorized"}')],
+    ["answers 404", 502, "bad_gateway", (exchange) => exchange.answer(404, vllm(404, "unauthorized: no model"))],
     ["answers 500", 502, "bad_gateway", (exchange) => exchange.answer(500, vllm(500, "CUDA at 127.0.0.1"))],
     ["answers 502 with a page", 502, "bad_gateway", (exchange) => exchange.answer(502, html, { "content-type": "text/html" })],
     ["answers 503", 503, "service_unavailable", (exchange) => exchange.answer(503, vllm(503, "full at 127.0.0.1"))],
@@ -71,7 +72,6 @@ describe("the model server", () => {
     ["400, flat", 400, "bad_request", '{"object":"error","message":"No such thing.","type":"x","code":400}', "No such thing."],
     ["400 in plain text", 400, "bad_request", "Something is wrong.", "Something is wrong."],
     ["400 without a word", 400, "bad_request", "", "The model server refused the request."],
-    ["404", 404, "not_found", vllm(404, "The model `x` does not exist."), "The model `x` does not exist."],
     ["422", 422, "validation_error", vllm(422, "Wrong in itself."), "Wrong in itself."]
   ])("refuses with %s, and its words are passed on", ([, status, word, body, detail]) =>
     Effect.gen(function* () {
@@ -140,7 +140,7 @@ describe("the model server", () => {
         exchange.socket.write("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")
         exchange.answer(200, completion)
       })
-      assert.strictEqual((yield* Gateway.ask(gateway)).text, completion)
+      assert.strictEqual((yield* Gateway.ask(gateway)).text, completion.replace("org/alfred", "alfred"))
     })
   )
 })

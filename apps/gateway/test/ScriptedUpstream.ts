@@ -28,6 +28,12 @@ export class Exchange {
     this.closed = closed
   }
 
+  /** The field `user` of the request, with which a test tells requests apart. */
+  get user(): string {
+    const { user } = JSON.parse(this.body) as { readonly user?: string }
+    return user ?? ""
+  }
+
   /** A whole answer. */
   answer(status: number, body: string, headers: Readonly<Record<string, string>> = { "content-type": "application/json" }): void {
     const lines = Object.entries({ ...headers, "content-length": String(Buffer.byteLength(body)) })
