@@ -30,7 +30,7 @@ const paradigm = Command.make("paradigm").pipe(
   Command.withDescription("Chat completions of a LightOn Paradigm endpoint: ask one, or be one"),
   Command.withSubcommands([
     Chat.command,
-    GatewayCommand.command(CannotListen.of),
+    GatewayCommand.command((at, error) => CannotListen.of(at, error)),
     GatewayCommand.key,
     SimulatorCommand.command(listen),
     Demo.command(listen)

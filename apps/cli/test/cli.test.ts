@@ -37,7 +37,10 @@ const startSimulator = Effect.fnUntraced(function* (args: ReadonlyArray<string> 
 })
 
 const startGateway = Effect.fnUntraced(function* (upstream: string) {
-  const config = yield* configFile({ models: { "alfred-4.2": { replicas: [{ baseUrl: `${upstream}/v1`, name: "sim" }] } }, keys: { me: { sha256 } } })
+  const config = yield* configFile({
+    models: { "alfred-4.2": { replicas: [{ baseUrl: `${upstream}/v1`, name: "sim" }] } },
+    keys: { me: { sha256 } }
+  })
   const gateway = yield* start(["gateway", "--port", "0", "--config", config])
   const [, origin = ""] = yield* gateway.says(/listens on (http:\S+)/)
   return { gateway, origin }

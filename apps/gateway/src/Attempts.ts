@@ -3,16 +3,18 @@
  * a failure is told to the client in the stream.
  */
 import * as ErrorBody from "@paradigm-effect/core/ErrorBody"
-import type { ParadigmErrorReason, StreamFault } from "@paradigm-effect/core/ParadigmError"
+import type { StreamFault } from "@paradigm-effect/core/ParadigmError"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { Downlink } from "./Downlink.ts"
 import { EventTail, renaming, tokenCounts } from "./EventTail.ts"
-import { GatewayFailure } from "./GatewayFailure.ts"
+import type { GatewayFailure } from "./GatewayFailure.ts"
 import type { Model } from "./Registry.ts"
 import type { Replica } from "./Replica.ts"
 import type { Applicant, Member } from "./ReplicaPool.ts"
 import type { Outcome, RequestRecord } from "./RequestRecord.ts"
-import { StageTimeout, UpstreamCall, type UpstreamSink } from "./UpstreamCall.ts"
+import { UpstreamCall, type UpstreamSink } from "./UpstreamCall.ts"
+import { badGateway, type Failed, faultOf, lossOf, refusalOf } from "./UpstreamFailure.ts"
 
 /** A request to relay. */
 export interface Relayed {
@@ -33,16 +35,6 @@ export interface Relayed {
   readonly commitAfter: number
 }
 
-// How an attempt failed.
-interface Failed {
-  readonly failure: GatewayFailure
-  /** Whether another replica may answer. */
-  readonly isRetryable: boolean
-  /** Whether it counts against the health of the replica. */
-  readonly isFault: boolean
-  readonly outcome?: Outcome
-}
-
 // What is read of a refusal's body, and for how long: it may never end.
 const maxRefusal = 64 * 1024
 const refusalMillis = 2000
@@ -50,36 +42,6 @@ const maxAnswer = 64 * 1024 * 1024
 // A larger answer is not parsed for its usage.
 const maxParsed = 4 * 1024 * 1024
 const maxAttempts = 8
-// A shorter key is a word, for example the `EMPTY` that is customary with local servers.
-const minSecret = 12
-
-const codeOf = (error: unknown): string => {
-  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined
-  return typeof code === "string" ? code : error instanceof Error ? error.name : "unknown"
-}
-
-const withoutKey = (text: string, { target }: Member): string => {
-  const key = target.apiKey === undefined ? "" : Redacted.value(target.apiKey)
-  return key.length < minSecret ? text : text.replaceAll(key, "<redacted>")
-}
-
-const badGateway = (cause: string, detail = "The model server failed.") => new GatewayFailure({ status: 502, detail, cause })
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
-
-const detailOf = (reason: ParadigmErrorReason): string | undefined =>
-  "detail" in reason && typeof reason.detail === "string" && reason.detail !== "" ? reason.detail : undefined
-
-const fieldsOf = (reason: ParadigmErrorReason | StreamFault, detail: string | undefined, member: Member) => {
-  const clean = (text: string) => withoutKey(text, member)
-  if ("fields" in reason && Object.keys(reason.fields).length > 0) {
-    return Object.fromEntries(Object.entries(reason.fields).map(([name, problems]) => [clean(name), problems.map(clean)]))
-  }
-  const param = "param" in reason && typeof reason.param === "string" && reason.param !== "" ? reason.param : undefined
-  return param === undefined ? undefined : { [clean(param.replace(/^body\./, ""))]: [detail ?? "Invalid"] }
-}
-
-const passed = new Set<number>([400, 413, 422, 429, 501])
 
 /** Relays one request. */
 export class Attempts {
@@ -195,16 +157,7 @@ export class Attempts {
   }
 
   #lost(member: Member, error: unknown): void {
-    const cause = error instanceof StageTimeout ? error.message : codeOf(error)
-    const isLate = error instanceof StageTimeout || /TIMEOUT/.test(cause)
-    this.#failed(member, {
-      failure: isLate
-        ? new GatewayFailure({ status: 504, detail: "The model server did not answer in time.", cause })
-        : badGateway(cause, "The model server cannot be reached, or broke off."),
-      // A model server that takes too long is not asked again elsewhere: the time is used up.
-      isRetryable: !(error instanceof StageTimeout),
-      isFault: true
-    })
+    this.#failed(member, lossOf(error))
   }
 
   #unexpected(member: Member, cause: string): void {
@@ -225,32 +178,7 @@ export class Attempts {
   }
 
   #refused(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>, body: string): void {
-    const { name } = this.#relayed
-    const reason = ErrorBody.toReason({ status, headers, body, model: name, url: member.target.url, now: Date.now() })
-    const said = detailOf(reason)
-    const detail = said === undefined ? undefined : withoutKey(said, member)
-    const cause = `${member.target.url.href} answered ${status} to the model ${member.target.model}${detail === undefined ? "" : `: ${detail.slice(0, 300)}`}`
-    const retryAfter = {
-      ...(headers["retry-after"] === undefined ? {} : { "retry-after": headers["retry-after"] }),
-      ...(headers["retry-after-ms"] === undefined ? {} : { "retry-after-ms": headers["retry-after-ms"] })
-    }
-    if (passed.has(status)) {
-      const failure = new GatewayFailure({
-        status: status as 400 | 413 | 422 | 429 | 501,
-        detail: status === 429 ? "Too many requests for the model server." : (detail ?? "The model server refused the request."),
-        fields: fieldsOf(reason, detail, member),
-        headers: retryAfter,
-        cause
-      })
-      return this.#failed(member, { failure, isRetryable: false, isFault: false })
-    }
-    const isBusy = status === 503
-    const failure = isBusy
-      ? new GatewayFailure({ status, detail: "The model server is overloaded or not ready.", headers: { "retry-after": "1", ...retryAfter }, cause })
-      : status === 504
-        ? new GatewayFailure({ status, detail: "The model server did not answer in time.", cause })
-        : badGateway(cause)
-    this.#failed(member, { failure, isRetryable: true, isFault: !isBusy })
+    this.#failed(member, refusalOf(member.target, this.#relayed.name, { status, headers, body }))
   }
 
   // Collects a refusal, whose body may never end.
@@ -305,8 +233,9 @@ export class Attempts {
       }
       const fault = ErrorBody.fromEvent(value, text)
       if (fault !== undefined) return this.#fault(member, fault)
-      const { choices, usage } = isObject(value) ? value : {}
-      if (Array.isArray(choices) && choices.some((choice) => isObject(choice) && choice["finish_reason"] === "abort")) return this.#aborted(member)
+      const { choices, usage } = Predicate.isObject(value) ? value : {}
+      if (Array.isArray(choices) && choices.some((choice) => Predicate.isObject(choice) && choice["finish_reason"] === "abort"))
+        return this.#aborted(member)
       this.#record.usage = tokenCounts(usage)
     }
     const { name } = this.#relayed
@@ -389,21 +318,7 @@ export class Attempts {
 
   // An error in the answer of status 200.
   #fault(member: Member, fault: StreamFault): void {
-    const { code, status } = fault
-    const told = status ?? (typeof code === "number" ? code : Number(code))
-    const detail = withoutKey(fault.detail, member)
-    const isOurs = passed.has(told)
-    const failure = new GatewayFailure({
-      status: isOurs ? (told as 400) : 502,
-      detail,
-      fields: isOurs ? fieldsOf(fault, detail, member) : undefined,
-      cause: `an error in the answer: ${detail.slice(0, 300)}`
-    })
-    this.#failed(member, {
-      failure,
-      isRetryable: !isOurs,
-      isFault: !isOurs,
-      ...(this.#downlink.hasEvents ? { outcome: "in_band_error" as const } : {})
-    })
+    const failed = faultOf(member.target, fault)
+    this.#failed(member, this.#downlink.hasEvents ? { ...failed, outcome: "in_band_error" } : failed)
   }
 }

@@ -80,7 +80,11 @@ export class Downlink {
   }
 
   /** Sends a whole response. */
-  answer(body: Uint8Array | string, headers: Readonly<Record<string, string>> = { "content-type": "application/json" }, status = 200): void {
+  answer(
+    body: Uint8Array | string,
+    headers: Readonly<Record<string, string>> = { "content-type": "application/json" },
+    status = 200
+  ): void {
     if (this.status !== 0 || this.isEnded) return
     const length = typeof body === "string" ? Buffer.byteLength(body) : body.length
     this.#head(status, status === 204 ? headers : { ...headers, "content-length": String(length) })
@@ -93,11 +97,7 @@ export class Downlink {
     if (this.isEnded) return
     if (this.status !== 0) return this.#end(toStreamEnd(failure))
     const { dialect, requestId } = this.#options
-    this.answer(
-      toBody(failure, dialect, requestId),
-      { ...failure.headers, "content-type": "application/json" },
-      statusOf(failure, dialect)
-    )
+    this.answer(toBody(failure, dialect, requestId), { ...failure.headers, "content-type": "application/json" }, statusOf(failure, dialect))
   }
 
   #head(status: number, headers: Readonly<Record<string, string>>): void {

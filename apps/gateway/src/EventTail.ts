@@ -6,6 +6,7 @@
  */
 import * as ErrorBody from "@paradigm-effect/core/ErrorBody"
 import type { StreamFault } from "@paradigm-effect/core/ParadigmError"
+import * as Predicate from "effect/Predicate"
 
 /** Token counts of a request. */
 export interface TokenCounts {
@@ -16,12 +17,11 @@ export interface TokenCounts {
 }
 
 const integer = (value: unknown) => (Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : 0)
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null
 
 /** The counts in a `usage` object; `undefined` for anything else. */
 export const tokenCounts = (usage: unknown): TokenCounts | undefined => {
-  if (!isObject(usage)) return undefined
-  const details = (name: string) => (isObject(usage[name]) ? usage[name] : {})
+  if (!Predicate.isObject(usage)) return undefined
+  const details = (name: string) => (Predicate.isObject(usage[name]) ? usage[name] : {})
   return {
     prompt: integer(usage["prompt_tokens"]),
     completion: integer(usage["completion_tokens"]),
@@ -30,10 +30,11 @@ export const tokenCounts = (usage: unknown): TokenCounts | undefined => {
   }
 }
 
+const latin1 = (text: string) => Buffer.from(JSON.stringify(text)).toString("latin1")
+
 /** Replaces the model's name at its server by the name that was asked for. */
 export const renaming = (from: string, to: string): ((text: string) => string) => {
   if (from === to) return (text) => text
-  const latin1 = (text: string) => Buffer.from(JSON.stringify(text)).toString("latin1")
   const [old, name] = [latin1(from), latin1(to)]
   return (text) => text.replaceAll(`"model":${old}`, `"model":${name}`).replaceAll(`"model": ${old}`, `"model": ${name}`)
 }
@@ -165,9 +166,7 @@ export class EventTail {
   // Returns whether the event is forwarded.
   #readEvent(event: string, isCut: boolean): boolean {
     const lines = event.split(/\r\n|\r|\n/)
-    const data = utf8Of(
-      lines.flatMap((line) => (line.startsWith("data:") ? [line.slice(line[5] === " " ? 6 : 5)] : [])).join("\n")
-    ).trim()
+    const data = utf8Of(lines.flatMap((line) => (line.startsWith("data:") ? [line.slice(line[5] === " " ? 6 : 5)] : [])).join("\n")).trim()
     if (data === "[DONE]") {
       this.isDone = true
       this.marker = event
@@ -185,19 +184,19 @@ export class EventTail {
     if (isCut && value === undefined) return false
     if (value === undefined) this.malformed++
     this.hasEvents = true
-    return !isObject(value) || this.#readChunk(value)
+    return !Predicate.isObject(value) || this.#readChunk(value)
   }
 
   #readChunk({ choices, usage }: Readonly<Record<string, unknown>>): boolean {
     this.usage = tokenCounts(usage) ?? this.usage
     for (const choice of Array.isArray(choices) ? choices : []) {
-      if (!isObject(choice) || typeof choice["finish_reason"] !== "string" || choice["finish_reason"] === "") continue
+      if (!Predicate.isObject(choice) || typeof choice["finish_reason"] !== "string" || choice["finish_reason"] === "") continue
       if (choice["finish_reason"] === "abort") {
         this.isAborted = true
         return false
       }
       this.#finished.add(integer(choice["index"]))
     }
-    return !(this.#options.withholdUsage && isObject(usage) && (!Array.isArray(choices) || choices.length === 0))
+    return !(this.#options.withholdUsage && Predicate.isObject(usage) && (!Array.isArray(choices) || choices.length === 0))
   }
 }

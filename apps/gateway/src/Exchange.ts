@@ -107,7 +107,11 @@ export class Exchange {
     const { corsOrigins } = this.#snapshot.config
     if (origin === undefined || (corsOrigins !== "*" && !corsOrigins.has(origin))) return corsOrigins === "*" ? {} : { vary: "origin" }
     const allowed = corsOrigins === "*" ? "*" : origin
-    return { "access-control-allow-origin": allowed, "access-control-expose-headers": exposed, ...(allowed === "*" ? {} : { vary: "origin" }) }
+    return {
+      "access-control-allow-origin": allowed,
+      "access-control-expose-headers": exposed,
+      ...(allowed === "*" ? {} : { vary: "origin" })
+    }
   }
 
   start(): void {
@@ -120,7 +124,11 @@ export class Exchange {
 
   /** Ends the request because the gateway stops. */
   stop(): void {
-    const failure = new GatewayFailure({ status: 503, detail: "The gateway is stopping.", headers: { "retry-after": "1", connection: "close" } })
+    const failure = new GatewayFailure({
+      status: 503,
+      detail: "The gateway is stopping.",
+      headers: { "retry-after": "1", connection: "close" }
+    })
     if (this.#attempts !== undefined) return this.#attempts.cancel("drained", failure)
     this.#fiber?.interruptUnsafe()
     this.#downlink.fail(failure)
@@ -226,7 +234,6 @@ export class Exchange {
   }
 
   #models(holder: KeyHolder, name: string | undefined): void {
-    const card = (id: string) => ({ id, object: "model", created: 0, owned_by: "paradigm" })
     if (name === undefined) return this.#answer(JSON.stringify({ object: "list", data: modelsOf(this.#snapshot, holder).map(card) }))
     if (findModel(this.#snapshot, holder, name) !== undefined) return this.#answer(JSON.stringify(card(name)))
     this.refuse(unknownModel(name))
@@ -265,9 +272,7 @@ export class Exchange {
     const { maxBodyBytes, models } = this.#snapshot.config
     const limit = Math.max(maxBodyBytes, ...models.map((model) => model.maxBodyBytes))
     const tooLarge = () =>
-      this.refuse(
-        new GatewayFailure({ status: 413, detail: `The body is larger than ${limit} bytes.`, headers: { connection: "close" } })
-      )
+      this.refuse(new GatewayFailure({ status: 413, detail: `The body is larger than ${limit} bytes.`, headers: { connection: "close" } }))
     const declared = Number(request.headers["content-length"] ?? 0)
     if (declared > limit) return tooLarge()
     const busy = () =>
@@ -361,6 +366,8 @@ export class Exchange {
   }
 }
 
+const card = (id: string) => ({ id, object: "model", created: 0, owned_by: "paradigm" })
+
 // An unknown model and one that the key may not use get the same answer, so that names do not leak.
 const unknownModel = (name: string) => {
   const shown = name.length <= 200 ? name : `${name.slice(0, 200)}…`
@@ -370,4 +377,3 @@ const unknownModel = (name: string) => {
     code: "model_not_found"
   })
 }
-

@@ -55,7 +55,13 @@ const urlOf = ({ host, port }: Address, isTls: boolean) => {
   return `${isTls ? "https" : "http"}://${shown}:${port}`
 }
 
-const readCertificate = ({ certFile, keyFile }: { readonly certFile: string; readonly keyFile: string }): Effect.Effect<Certificate, InvalidGatewayConfig> =>
+const readCertificate = ({
+  certFile,
+  keyFile
+}: {
+  readonly certFile: string
+  readonly keyFile: string
+}): Effect.Effect<Certificate, InvalidGatewayConfig> =>
   Effect.try({
     try: () => ({ cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") }),
     catch: (error) => new InvalidGatewayConfig({ file: certFile, problems: [error instanceof Error ? error.message : "It cannot be read"] })

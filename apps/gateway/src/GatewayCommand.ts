@@ -17,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import { watch } from "node:fs"
 import { basename, dirname } from "node:path"
 import { sha256 } from "./Authentication.ts"
+import { jsonSchema } from "./ConfigFile.ts"
 import * as Gateway from "./Gateway.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
 import { LineWriter, logger } from "./LineWriter.ts"
@@ -34,28 +35,28 @@ type Event = "reload" | "stop"
 // The signals of the process, and changes of the file. Kubernetes replaces a symbolic link beside the file, so that the folder is watched.
 const events = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Queue.Dequeue<Event>, never, Scope.Scope> {
   const queue = yield* Queue.unbounded<Event>()
+  const changed = () => void Queue.offerUnsafe(queue, "reload")
   yield* Effect.acquireRelease(
     Effect.sync(() => {
       let isStopping = false
+      let pending: NodeJS.Timeout | undefined
       const stop = () => {
         if (isStopping) process.exit(1)
         isStopping = true
         Queue.offerUnsafe(queue, "stop")
       }
-      const reload = () => void Queue.offerUnsafe(queue, "reload")
-      let pending: NodeJS.Timeout | undefined
       const names = new Set<string | null>([basename(file), "..data", null])
       const watcher = watch(dirname(file), (_, name) => {
         if (!names.has(name)) return
         clearTimeout(pending)
-        pending = setTimeout(reload, 200)
+        pending = setTimeout(changed, 200)
       })
       watcher.on("error", () => undefined)
-      process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", reload)
+      process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", changed)
       return () => {
         clearTimeout(pending)
         watcher.close()
-        process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGHUP", reload)
+        process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGHUP", changed)
       }
     }),
     (release) => Effect.sync(release)
@@ -113,7 +114,7 @@ const check = Command.make(
   })
 ).pipe(Command.withDescription("Check a configuration, and whether its model servers answer"))
 
-const schema = Command.make("schema", {}, () => Console.log(GatewayConfig.jsonSchema())).pipe(
+const schema = Command.make("schema", {}, () => Console.log(jsonSchema())).pipe(
   Command.withDescription("Print the JSON Schema of configurations, for editors")
 )
 
@@ -134,7 +135,9 @@ export const command = <E>(explain: (at: GatewayConfig.Address, error: ServeErro
     "gateway",
     {
       config: Flag.optional(configFlag),
-      host: Flag.optional(Flag.String("host").pipe(Flag.withDescription("Address to listen on. Defaults to HOST, or to that of the configuration"))),
+      host: Flag.optional(
+        Flag.String("host").pipe(Flag.withDescription("Address to listen on. Defaults to HOST, or to that of the configuration"))
+      ),
       port: Flag.optional(
         Flag.Int("port").pipe(
           Flag.withSchema(port),

@@ -45,7 +45,12 @@ export class GatewayMetrics {
     const all = { ...labels, outcome, "http.response.status_code": String(status), stream: String(stream) }
     this.#observe("http.server.request.duration_seconds", "Duration of a request", all, seconds)
     if (secondsToFirst !== undefined) {
-      this.#observe("gen_ai.server.time_to_first_token_seconds", "Time from a request to the first byte of its answer", labels, secondsToFirst)
+      this.#observe(
+        "gen_ai.server.time_to_first_token_seconds",
+        "Time from a request to the first byte of its answer",
+        labels,
+        secondsToFirst
+      )
     }
     if (attempts > 1) this.#count("paradigm.gateway.failovers", "Attempts after the first", labels, attempts - 1)
     if (usage === undefined) return
@@ -65,7 +70,12 @@ export class GatewayMetrics {
       this.#gauge("paradigm.gateway.replica.active_requests", "Requests in flight at a replica", labels, replica.inFlight)
     }
     for (const { config, pool } of new Set(registry.snapshot.models.values())) {
-      this.#gauge("paradigm.gateway.queue.length", "Requests that wait for a replica", { "gen_ai.request.model": config.name }, pool.waiting)
+      this.#gauge(
+        "paradigm.gateway.queue.length",
+        "Requests that wait for a replica",
+        { "gen_ai.request.model": config.name },
+        pool.waiting
+      )
     }
     const { external, heapUsed, rss } = process.memoryUsage()
     this.#gauge("process.memory.usage_bytes", "Memory of the process", { type: "rss" }, rss)

@@ -90,7 +90,8 @@ export class JsonScanner {
       else if (!this.#token(byte, stop)) return this.problem !== undefined
     }
     if (this.#at < bytes.length) return false
-    if (this.#expected !== "end") this.#fail(bytes.length === 0 ? "The body is empty" : `It ends where ${expectations[this.#expected]} is expected`)
+    if (this.#expected !== "end")
+      this.#fail(bytes.length === 0 ? "The body is empty" : `It ends where ${expectations[this.#expected]} is expected`)
     return true
   }
 
@@ -154,7 +155,8 @@ export class JsonScanner {
         return this.#scanString(this.#at, stop)
       case 91:
       case 123:
-        if (this.#levels.length >= this.#limits.depth) return this.#fail(`It is nested more than ${this.#limits.depth} levels deep`, "limit")
+        if (this.#levels.length >= this.#limits.depth)
+          return this.#fail(`It is nested more than ${this.#limits.depth} levels deep`, "limit")
         if (this.#levels.length === 0) this.isObject = byte === 123
         this.#levels.push(byte === 123)
         this.#at++

@@ -31,7 +31,9 @@ export class LineWriter {
 /** Effect's logger on a writer: one JSON object a line. */
 export const logger = (writer: LineWriter): Logger.Logger<unknown, void> =>
   Logger.make(({ cause, date, logLevel, message }) => {
-    const parts = (Array.isArray(message) ? message : [message]).map((part: unknown) => (part instanceof Error ? part.message : String(part)))
+    const parts = (Array.isArray(message) ? message : [message]).map((part: unknown) =>
+      part instanceof Error ? part.message : String(part)
+    )
     writer.write(
       JSON.stringify({
         time: date.toISOString(),

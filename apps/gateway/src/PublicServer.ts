@@ -86,7 +86,11 @@ export class PublicServer {
     })
     if (pipelined <= maxPipelined) return exchange.start()
     exchange.refuse(
-      new GatewayFailure({ status: 503, detail: "Too many requests on one connection.", headers: { connection: "close", "retry-after": "1" } })
+      new GatewayFailure({
+        status: 503,
+        detail: "Too many requests on one connection.",
+        headers: { connection: "close", "retry-after": "1" }
+      })
     )
   }
 
@@ -129,4 +133,6 @@ export interface Certificate {
 }
 
 const nodeServer = (listener: RequestListener, keepAlive: number, certificate?: Certificate): Server =>
-  certificate === undefined ? createServer(limits(keepAlive), listener) : createTlsServer({ ...limits(keepAlive), ...certificate }, listener)
+  certificate === undefined
+    ? createServer(limits(keepAlive), listener)
+    : createTlsServer({ ...limits(keepAlive), ...certificate }, listener)

@@ -165,10 +165,13 @@ const readJson = Effect.fnUntraced(function* (bytes: Uint8Array): Effect.fn.Retu
 
 // A form becomes JSON, and is read as such: the same limits apply to it.
 const readForm = (decoded: Result.Result<ChatCompletionRequest, InvalidRequest>) =>
-  Result.match(Result.flatMap(decoded, (request) => RequestEncoding.encodeJson(request)), {
-    onFailure: (error) => Effect.fail(invalid(error)),
-    onSuccess: (json) => readJson(Buffer.from(json))
-  })
+  Result.match(
+    Result.flatMap(decoded, (request) => RequestEncoding.encodeJson(request)),
+    {
+      onFailure: (error) => Effect.fail(invalid(error)),
+      onSuccess: (json) => readJson(Buffer.from(json))
+    }
+  )
 
 // JSON in a field is parsed whole, so that its shape is checked before.
 const checkFields = Effect.fnUntraced(function* (entries: ReadonlyArray<readonly [string, string | object]>) {

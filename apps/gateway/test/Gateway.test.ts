@@ -108,7 +108,16 @@ describe("the request", () => {
     })
   )
 
-  it.live.each(["/", "/api/v3/chat/completion", "/api/v3/chat/completions/x", "/API/v3/chat/completions", "/api/v3/chat/completions/", "//api/v3/chat/completions", "/api/v3/chat/%63ompletions", "/api/v3/chat/completions;x"])("to %s is a 404", (path) =>
+  it.live.each([
+    "/",
+    "/api/v3/chat/completion",
+    "/api/v3/chat/completions/x",
+    "/API/v3/chat/completions",
+    "/api/v3/chat/completions/",
+    "//api/v3/chat/completions",
+    "/api/v3/chat/%63ompletions",
+    "/api/v3/chat/completions;x"
+  ])("to %s is a 404", (path) =>
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf(complete)
       const answer = yield* Gateway.ask(gateway, { path, headers: { "x-request-id": "mine" } })
@@ -264,7 +273,10 @@ describe("without a key", () => {
 })
 
 const timeless = (answer: Gateway.Answer) =>
-  answer.text.replaceAll(/"created":\d+/g, '"created":0').replaceAll(/"chatcmpl-[^"]+"/g, '"ID"').replaceAll("org/alfred", "alfred")
+  answer.text
+    .replaceAll(/"created":\d+/g, '"created":0')
+    .replaceAll(/"chatcmpl-[^"]+"/g, '"ID"')
+    .replaceAll("org/alfred", "alfred")
 
 describe("in front of the simulator", () => {
   const startSimulator = Effect.fnUntraced(function* (options: Partial<Simulator.Options> = {}) {

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Redacted from "effect/Redacted"
 import { inspect } from "node:util"
+import { jsonSchema } from "../src/ConfigFile.ts"
 import * as GatewayConfig from "../src/GatewayConfig.ts"
 
 const sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -27,7 +28,10 @@ describe("parse", () => {
     Effect.gen(function* () {
       const config = yield* parse({ models, keys })
       assert.strictEqual(config.maxBodyBytes, 20 * 1024 * 1024)
-      assert.deepStrictEqual([config.listen.host, config.listen.port, config.operator], ["127.0.0.1", 8080, { host: "127.0.0.1", port: 8081 }])
+      assert.deepStrictEqual(
+        [config.listen.host, config.listen.port, config.operator],
+        ["127.0.0.1", 8080, { host: "127.0.0.1", port: 8081 }]
+      )
       const [model] = config.models
       const [target] = model?.replicas ?? []
       assert.strictEqual(target?.url.href, "http://127.0.0.1:8000/v1/chat/completions")
@@ -127,7 +131,17 @@ stream: { heartbeat: soon }
         { KEY_B: "with space secret" }
       )
       const text = found.join("\n")
-      for (const part of ["KEY_A", "KEY_B", "twice", '"a" names the model "a"', "forced → model", "/nowhere/key", '"d" names the model "c"', '"z" is not a model', '"x" has the same key']) {
+      for (const part of [
+        "KEY_A",
+        "KEY_B",
+        "twice",
+        '"a" names the model "a"',
+        "forced → model",
+        "/nowhere/key",
+        '"d" names the model "c"',
+        '"z" is not a model',
+        '"x" has the same key'
+      ]) {
         assert.include(text, part)
       }
       assert.lengthOf(found, 9)
@@ -180,7 +194,7 @@ stream: { heartbeat: soon }
 
 describe("jsonSchema", () => {
   it("describes every setting", () => {
-    const schema = JSON.parse(GatewayConfig.jsonSchema())
+    const schema = JSON.parse(jsonSchema())
     assert.property(schema.properties, "models")
     assert.include(JSON.stringify(schema.properties.shutdown), "On SIGTERM")
     assert.isFalse(schema.additionalProperties)

@@ -73,10 +73,7 @@ export const startWith = Effect.fnUntraced(function* (
 export const start = (upstream: string, settings?: Settings) => startWith([upstream], settings)
 
 /** Starts a model server that answers as told, and a gateway in front of it. */
-export const inFrontOf = Effect.fnUntraced(function* (
-  answer: (exchange: Upstream.Exchange) => void,
-  settings: Settings = {}
-) {
+export const inFrontOf = Effect.fnUntraced(function* (answer: (exchange: Upstream.Exchange) => void, settings: Settings = {}) {
   const upstream = yield* Upstream.start(answer)
   return { upstream, gateway: yield* start(upstream.origin, settings) }
 })

@@ -235,7 +235,8 @@ describe("a stream", () => {
 
   it.live("has the name that was asked for, and no usage that was not", () =>
     Effect.gen(function* () {
-      const named = (model: string) => `data: {"model":"${model}","choices":[{"index":0,"delta":{"content":"\\"model\\":\\"org/alfred\\""}}]}\n\n`
+      const named = (model: string) =>
+        `data: {"model":"${model}","choices":[{"index":0,"delta":{"content":"\\"model\\":\\"org/alfred\\""}}]}\n\n`
       const usage = 'data: {"model":"org/alfred","choices":[],"usage":{"prompt_tokens":3,"total_tokens":5,"completion_tokens":2}}\n\n'
       const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, named("org/alfred"), usage, done()))
       assert.strictEqual((yield* Gateway.askStream(gateway)).text, named("alfred") + done())
@@ -387,7 +388,11 @@ describe("a stream that breaks off", () => {
       yield* Effect.forEach(
         lengths,
         Effect.fnUntraced(function* (length) {
-          const { status, text, whole: isWhole } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, user: String(length) }) })
+          const {
+            status,
+            text,
+            whole: isWhole
+          } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, user: String(length) }) })
           const before = eventsWithin(length)
           assert.strictEqual(status, before === "" ? 502 : 200)
           if (before === "") return
