@@ -22,13 +22,13 @@ const model = "alfred-4.2"
 const address = HttpServer.addressFormattedWith(Effect.succeed)
 
 // Starts a server that lives as long as the scope, and tells its address.
-const start = Effect.fnUntraced(function* <E, R>(routes: Layer.Layer<never, never, HttpServer.HttpServer>, listen: Listen<E, R>) {
+const start = Effect.fnUntraced(function* <R>(routes: Layer.Layer<never, never, HttpServer.HttpServer>, listen: Listen<R>) {
   const context = yield* Layer.build(Layer.provideMerge(routes, listen({ host: "127.0.0.1", port: 0 })))
   return yield* Effect.provideContext(address, context)
 })
 
 /** The command `demo`. */
-export const command = <E, R>(listen: Listen<E, R>) =>
+export const command = <R>(listen: Listen<R>) =>
   Command.make(
     "demo",
     { words: Argument.String("words").pipe(Argument.variadic(), Argument.withDescription("What to say; the simulator says it back")) },

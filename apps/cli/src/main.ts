@@ -2,7 +2,9 @@
 /**
  * The binary `paradigm`.
  */
+import type { Address } from "@paradigm-effect/gateway/GatewayConfig"
 import * as GatewayCommand from "@paradigm-effect/gateway/GatewayCommand"
+import { ListenError } from "@paradigm-effect/gateway/ListenError"
 import * as SimulatorCommand from "@paradigm-effect/simulator/SimulatorCommand"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -19,18 +21,17 @@ import packageJson from "../package.json" with { type: "json" }
 import * as Chat from "./Chat.ts"
 import * as Demo from "./Demo.ts"
 import { errorLine } from "./ErrorLine.ts"
-import { type Address, CannotListen } from "./Listen.ts"
 
 const listen = (at: Address) =>
   NodeHttpServer.layer(createServer, { ...at, gracefulShutdownTimeout: "1 second" }).pipe(
-    Layer.catch((error) => Layer.effectContext(Effect.fail(CannotListen.of(at, error))))
+    Layer.catch((error) => Layer.effectContext(Effect.fail(ListenError.of(at, error))))
   )
 
 const paradigm = Command.make("paradigm").pipe(
   Command.withDescription("Chat completions of a LightOn Paradigm endpoint: ask one, or be one"),
   Command.withSubcommands([
     Chat.command,
-    GatewayCommand.command((at, error) => CannotListen.of(at, error)),
+    GatewayCommand.command,
     GatewayCommand.key,
     SimulatorCommand.command(listen),
     Demo.command(listen)

@@ -3,7 +3,6 @@
  */
 import { ParadigmApi } from "@paradigm-effect/core/ParadigmApi"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as HttpApiScalar from "effect/http-api/HttpApiScalar"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -17,6 +16,7 @@ import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import { type Address, type GatewayConfig, InvalidGatewayConfig } from "./GatewayConfig.ts"
 import { GatewayMetrics } from "./GatewayMetrics.ts"
+import { ListenError } from "./ListenError.ts"
 import { LineWriter } from "./LineWriter.ts"
 import { type Certificate, PublicServer } from "./PublicServer.ts"
 import { Registry } from "./Registry.ts"
@@ -37,13 +37,10 @@ export interface Gateway {
   readonly drain: Effect.Effect<void>
 }
 
-/** A listener did not start. */
-export class ListenError extends Data.TaggedError("ListenError")<{ readonly address: Address; readonly error: ServeError }> {}
-
 const listen = (server: Server, address: Address): Effect.Effect<Address, ListenError> =>
   Effect.callback((resume) => {
     const { host, port } = address
-    server.once("error", (cause) => resume(Effect.fail(new ListenError({ address, error: new ServeError({ cause }) }))))
+    server.once("error", (cause) => resume(Effect.fail(ListenError.of(address, new ServeError({ cause })))))
     server.listen({ host, port, backlog: 4096 }, () => {
       const bound = server.address()
       resume(Effect.succeed({ host, port: typeof bound === "object" && bound !== null ? bound.port : port }))
@@ -109,7 +106,7 @@ export const start = Effect.fnUntraced(function* (
       HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
         Layer.provideMerge(NodeHttpServer.layer(createServer, { ...operator, gracefulShutdownTimeout: 0 }))
       )
-    ).pipe(Effect.mapError((error) => new ListenError({ address: operator, error })))
+    ).pipe(Effect.mapError((error) => ListenError.of(operator, error)))
     operatorUrl = yield* Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
   }
   const idle = Effect.whileLoop({ while: () => endpoint.active > 0, body: () => Effect.sleep(20), step: () => undefined })

@@ -9,7 +9,6 @@ import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
-import type { ServeError } from "effect/http/HttpServerError"
 import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
@@ -86,8 +85,12 @@ const run = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig, fi
     yield* gateway.drain
     yield* Effect.logInfo("Stopped")
   })
-  yield* Effect.scoped(serve).pipe(Effect.provide(Logger.layer([logger(writer)])), Effect.uninterruptible)
-  yield* Effect.sync(() => process.exit(0))
+  // A signal also interrupts the main fiber, whose exit would not be 0.
+  yield* Effect.scoped(serve).pipe(
+    Effect.andThen(Effect.sync(() => process.exit(0))),
+    Effect.provide(Logger.layer([logger(writer)])),
+    Effect.uninterruptible
+  )
 })
 
 const configFlag = Flag.String("config").pipe(
@@ -129,36 +132,33 @@ class NoConfiguration extends Data.TaggedError("NoConfiguration") {
   }
 }
 
-/** Makes the command `gateway`. `explain` makes an error of an address on which the gateway cannot listen. */
-export const command = <E>(explain: (at: GatewayConfig.Address, error: ServeError) => E) =>
-  Command.make(
-    "gateway",
-    {
-      config: Flag.optional(configFlag),
-      host: Flag.optional(
-        Flag.String("host").pipe(Flag.withDescription("Address to listen on. Defaults to HOST, or to that of the configuration"))
-      ),
-      port: Flag.optional(
-        Flag.Int("port").pipe(
-          Flag.withSchema(port),
-          Flag.withDescription("Port to listen on, 0 for any free one. Defaults to PORT, or to that of the configuration")
-        )
-      ),
-      operatorPort: Flag.optional(
-        Flag.Int("operator-port").pipe(Flag.withSchema(port), Flag.withDescription("Port of metrics, health and documentation"))
+/** The command `gateway`. */
+export const command = Command.make(
+  "gateway",
+  {
+    config: Flag.optional(configFlag),
+    host: Flag.optional(
+      Flag.String("host").pipe(Flag.withDescription("Address to listen on. Defaults to HOST, or to that of the configuration"))
+    ),
+    port: Flag.optional(
+      Flag.Int("port").pipe(
+        Flag.withSchema(port),
+        Flag.withDescription("Port to listen on, 0 for any free one. Defaults to PORT, or to that of the configuration")
       )
-    },
-    Effect.fnUntraced(function* (flags) {
-      if (flags.config._tag === "None") return yield* new NoConfiguration()
-      const file = flags.config.value
-      const loaded = yield* GatewayConfig.load(file)
-      const host = flags.host._tag === "Some" ? flags.host.value : (process.env["HOST"] ?? loaded.listen.host)
-      const listenPort = flags.port._tag === "Some" ? flags.port.value : (environmentPort(process.env["PORT"]) ?? loaded.listen.port)
-      const operatorPort = flags.operatorPort._tag === "Some" ? flags.operatorPort.value : listenPort === 0 ? 0 : loaded.operator?.port
-      const listen = { ...loaded.listen, host, port: listenPort }
-      const operator = loaded.operator === undefined || operatorPort === undefined ? undefined : { ...loaded.operator, port: operatorPort }
-      yield* Effect.catchTag(run({ ...loaded, listen, operator }, file), "ListenError", ({ address, error }) =>
-        Effect.fail(explain(address, error))
-      )
-    })
-  ).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema]))
+    ),
+    operatorPort: Flag.optional(
+      Flag.Int("operator-port").pipe(Flag.withSchema(port), Flag.withDescription("Port of metrics, health and documentation"))
+    )
+  },
+  Effect.fnUntraced(function* (flags) {
+    if (flags.config._tag === "None") return yield* new NoConfiguration()
+    const file = flags.config.value
+    const loaded = yield* GatewayConfig.load(file)
+    const host = flags.host._tag === "Some" ? flags.host.value : (process.env["HOST"] ?? loaded.listen.host)
+    const listenPort = flags.port._tag === "Some" ? flags.port.value : (environmentPort(process.env["PORT"]) ?? loaded.listen.port)
+    const operatorPort = flags.operatorPort._tag === "Some" ? flags.operatorPort.value : listenPort === 0 ? 0 : loaded.operator?.port
+    const listen = { ...loaded.listen, host, port: listenPort }
+    const operator = loaded.operator === undefined || operatorPort === undefined ? undefined : { ...loaded.operator, port: operatorPort }
+    yield* run({ ...loaded, listen, operator }, file)
+  })
+).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema]))
