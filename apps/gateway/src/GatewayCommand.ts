@@ -161,4 +161,4 @@ export const command = Command.make(
     const operator = loaded.operator === undefined || operatorPort === undefined ? undefined : { ...loaded.operator, port: operatorPort }
     yield* run({ ...loaded, listen, operator }, file)
   })
-).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema]))
+).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema, key]))

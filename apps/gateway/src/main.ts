@@ -20,6 +20,6 @@ const report = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {
   yield* Console.error(isKnown ? error.message : "Unexpected error.")
 })
 
-Command.run(GatewayCommand.command.pipe(Command.withSubcommands([GatewayCommand.key])), {
+Command.run(GatewayCommand.command, {
   version: packageJson.version
 }).pipe(Effect.tapCause(report), Effect.provide(NodeServices.layer), NodeRuntime.runMain({ disableErrorReporting: true }))
