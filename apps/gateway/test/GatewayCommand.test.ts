@@ -140,7 +140,7 @@ describe("paradigm-gateway", () => {
       const wrong = yield* run(["check", file])
       assert.notStrictEqual(wrong.code, 0)
       assert.include(wrong.output, "line 3: unknown")
-      writeFileSync(file, `models: { a: { replicas: [{ baseUrl: "${refused}/v1" }] } }\nkeys: { me: { sha256: ${"0".repeat(64)} } }\n`)
+      writeFileSync(file, `models: { a: { replicas: [{ baseUrl: "${refused}/v1" }] } }\nkeys: { me: { sha256: "${"0".repeat(64)}" } }\n`)
       const unreachable = yield* run(["check", file])
       assert.strictEqual(unreachable.code, 0)
       assert.include(unreachable.output, "is a valid configuration")
