@@ -18,6 +18,8 @@ export interface DownlinkOptions {
 }
 
 const heartbeat = ": keep-alive\n\n"
+// Milliseconds from the first probe to the second.
+const secondProbe = 50
 
 /** One response. */
 export class Downlink {
@@ -26,6 +28,7 @@ export class Downlink {
   #pending = ""
   #heartbeats: NodeJS.Timeout | undefined
   #stall: NodeJS.Timeout | undefined
+  #probes: NodeJS.Timeout | undefined
 
   /** Bytes of the body. */
   bytes = 0
@@ -61,6 +64,23 @@ export class Downlink {
     this.#heartbeats = setInterval(() => {
       if (this.#stall === undefined && this.#pending === "") this.#send(heartbeat)
     }, this.#options.heartbeat).unref()
+  }
+
+  /**
+   * Finds out whether a client that ended its side of the connection still reads: bytes that it must ignore reset the connection of one that left. A
+   * comment in a stream, else an informational response.
+   */
+  probe(): void {
+    const once = () => {
+      if (this.isEnded) clearInterval(this.#probes)
+      else if (this.status === 0) this.#response.writeProcessing()
+      else if (this.#pending === "" && this.#stall === undefined) this.#send(heartbeat)
+    }
+    clearInterval(this.#probes)
+    this.#probes = setInterval(once, this.#options.heartbeat).unref()
+    once()
+    // The first write makes the kernel of a client that left reset the connection. The second one fails.
+    setTimeout(once, secondProbe).unref()
   }
 
   /** Writes events, as Latin-1. Returns whether the client takes more at once. */
@@ -133,6 +153,7 @@ export class Downlink {
 
   #stop(): void {
     clearInterval(this.#heartbeats)
+    clearInterval(this.#probes)
     clearTimeout(this.#stall)
   }
 }

@@ -60,7 +60,7 @@ const requestIdOf = ({ headers }: IncomingMessage) => {
   return typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID()
 }
 
-const exposed = "x-request-id, retry-after, retry-after-ms, x-ignored-fields"
+const exposed = "x-request-id, retry-after, retry-after-ms"
 
 /** One request and its response. */
 export class Exchange {
@@ -115,11 +115,21 @@ export class Exchange {
   }
 
   start(): void {
+    this.#guard(() => this.#dispatch())
+  }
+
+  #guard(run: () => void): void {
     try {
-      this.#dispatch()
+      run()
     } catch (error) {
       this.#defect(error)
     }
+  }
+
+  /** The client ended its side of the connection: it left, or it only sends nothing more. */
+  halfClosed(): void {
+    if (this.#request.httpVersion === "1.0") this.#response.destroy()
+    else this.#downlink.probe()
   }
 
   /** Ends the request because the gateway stops. */
@@ -256,7 +266,7 @@ export class Exchange {
       this.#record.bytesIn = bytes.length
       this.#fiber = Effect.runFork(
         Effect.matchCause(read(bytes), {
-          onSuccess: (body) => this.#relay(holder, body),
+          onSuccess: (body) => this.#guard(() => this.#relay(holder, body)),
           onFailure: (cause) => {
             const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
             if (error !== undefined) this.refuse(error)

@@ -11,19 +11,18 @@ const maxWaiting = 4 * 1024 * 1024
 /** A destination of lines. */
 export class LineWriter {
   readonly #stream: Writable
-  #isBroken = false
   /** Number of lines that were not written. */
   dropped = 0
 
   constructor(stream: Writable) {
     this.#stream = stream
     stream.on("error", () => {
-      this.#isBroken = true
+      this.dropped++
     })
   }
 
   write(line: string): void {
-    if (this.#isBroken || this.#stream.writableLength > maxWaiting) this.dropped++
+    if (this.#stream.destroyed || this.#stream.writableLength > maxWaiting) this.dropped++
     else this.#stream.write(`${line}\n`)
   }
 }

@@ -50,6 +50,8 @@ export class PublicServer {
     const server = nodeServer((request, response) => this.#serve(request, response), keepAlive, certificate)
     server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response, true))
     server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response))
+    // A client that sends nothing more may still read, for example `nc -N`.
+    Object.assign(server, { httpAllowHalfOpen: true })
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#refuseBytes(error, socket))
     return server
   }
@@ -80,7 +82,10 @@ export class PublicServer {
     this.#pipelined.set(socket, pipelined)
     const exchange = new Exchange(this, request, response, isExpecting)
     this.#exchanges.add(exchange)
+    const halfClosed = () => exchange.halfClosed()
+    socket.once("end", halfClosed)
     response.once("close", () => {
+      socket.off("end", halfClosed)
       this.#pipelined.set(socket, (this.#pipelined.get(socket) ?? 1) - 1)
       this.#exchanges.delete(exchange)
     })

@@ -101,6 +101,17 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     this.#sink.onError(error)
   }
 
+  // A defect of the sink ends the request, and not the process.
+  #guard(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.#stop()
+      this.#controller?.abort(new Error("The request failed"))
+      this.#sink.onError(error)
+    }
+  }
+
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     if (this.#isOver) controller.abort(new Error("The request was ended"))
@@ -114,18 +125,18 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     // An informational response, for example 103, precedes the response.
     if (this.#isOver || status < 200) return
     const headers = Object.fromEntries(Object.entries(received).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]))
-    this.#sink.onHead(status, headers)
+    this.#guard(() => this.#sink.onHead(status, headers))
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, bytes: Buffer): void {
-    if (!this.#isOver) this.#sink.onData(bytes)
+    if (!this.#isOver) this.#guard(() => this.#sink.onData(bytes))
   }
 
   onResponseEnd(): void {
     clearTimeout(this.#timer)
     if (this.#isOver) return
     this.#stop()
-    this.#sink.onEnd()
+    this.#guard(() => this.#sink.onEnd())
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: unknown): void {

@@ -450,6 +450,15 @@ describe("the listener", () => {
     })
   )
 
+  it.live.each([true, false])("answers a client that ends its side after the request (stream: %s)", (stream) =>
+    Effect.gen(function* () {
+      const { gateway } = yield* Gateway.inFrontOf((exchange) => void setTimeout(() => good(exchange), 50))
+      const answer = yield* raw(gateway.origin, post("", Gateway.chat({ stream })), true)
+      assert.include(answer, "HTTP/1.1 200 OK")
+      assert.include(answer, stream ? done : completion)
+    })
+  )
+
   it.live("lets a client that still sends a body that is too large read the refusal", () =>
     Effect.gen(function* () {
       const { gateway } = yield* Gateway.inFrontOf(good, { maxBodyBytes: 1000 })
