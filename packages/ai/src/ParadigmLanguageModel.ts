@@ -170,6 +170,13 @@ export const model = (
   config?: Omit<ModelConfig, "model">
 ): Model.Model<"paradigm", LanguageModel.LanguageModel, ParadigmClient> => Model.make("paradigm", name, layer({ model: name, config }))
 
+type Configured<S> =
+  S extends Stream.Stream<infer A, infer E, infer R>
+    ? Stream.Stream<A, E, R>
+    : S extends Effect.Effect<infer A, infer E, infer R>
+      ? Effect.Effect<A, E, R>
+      : never
+
 /**
  * Overrides the configuration of the models that an effect or a stream uses. The innermost override of a field counts.
  *
@@ -193,12 +200,13 @@ export const model = (
  * @since 0.1.0
  */
 export const withConfigOverride: {
-  (overrides: ModelConfig): {
-    <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, Exclude<R, Config>>
-    <A, E, R>(self: Stream.Stream<A, E, R>): Stream.Stream<A, E, Exclude<R, Config>>
-  }
-  <A, E, R>(self: Effect.Effect<A, E, R>, overrides: ModelConfig): Effect.Effect<A, E, Exclude<R, Config>>
-  <A, E, R>(self: Stream.Stream<A, E, R>, overrides: ModelConfig): Stream.Stream<A, E, Exclude<R, Config>>
+  (
+    overrides: ModelConfig
+  ): <S extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(self: S) => Configured<S>
+  <S extends Effect.Effect<unknown, unknown, unknown> | Stream.Stream<unknown, unknown, unknown>>(
+    self: S,
+    overrides: ModelConfig
+  ): Configured<S>
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R> | Stream.Stream<A, E, R>, overrides: ModelConfig) => {
   const merged = Effect.map(Effect.serviceOption(Config), (outer) => merge(Option.getOrUndefined(outer), overrides))
   return Stream.isStream(self)

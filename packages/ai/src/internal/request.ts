@@ -10,8 +10,15 @@ import type * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import * as StructuredOutput from "@paradigm-effect/core/StructuredOutput"
 import { type ReasoningField, toMessages } from "./prompt.ts"
 
-/** Fields of a request that effect/ai determines, or that the parts of a response cannot represent. */
-type Determined = "messages" | "stream" | "tools" | "tool_choice" | "functions" | "function_call" | "n"
+const determined = {
+  messages: "the prompt determines it",
+  stream: "the operation determines it",
+  tools: "the toolkit determines it",
+  tool_choice: "toolChoice determines it",
+  functions: "the toolkit determines it",
+  function_call: "toolChoice determines it",
+  n: "the parts of a response have no choice; make a call for each answer"
+} as const
 
 /**
  * Configuration of a model: fields of the request, such as `temperature`, `max_tokens`, `reasoning_effort`, `chat_template_kwargs` or
@@ -20,7 +27,7 @@ type Determined = "messages" | "stream" | "tools" | "tool_choice" | "functions" 
  * @category configuration
  * @since 0.1.0
  */
-export interface ModelConfig extends Partial<Omit<ChatCompletionRequest, Determined>> {
+export interface ModelConfig extends Partial<Omit<ChatCompletionRequest, keyof typeof determined>> {
   /** Options of the client for the call: headers, timeouts, the retry policy, the key, fields that the types do not have. */
   readonly call?: ParadigmClient.CallOptions | undefined
   /**
@@ -99,16 +106,27 @@ const formatField = ({ responseFormat }: LanguageModel.ProviderOptions): Pick<Ch
   }
 }
 
+const checkFields = (fields: object) => {
+  for (const [name, description] of Object.entries(determined)) {
+    if (Predicate.isNotNullish(Reflect.get(fields, name))) {
+      throw new AiError.InvalidRequestError({ parameter: name, constraint: "must not be in the configuration", description })
+    }
+  }
+}
+
 /** Creates the request of a call. Throws a reason of an `AiError`. */
 export const toRequest = (
   { call: _call, model = "", reasoningField = "reasoning", stream_options, ...fields }: ModelConfig,
   options: LanguageModel.ProviderOptions,
   stream: boolean
-): ChatCompletionRequest => ({
-  ...fields,
-  model,
-  messages: toMessages(options.prompt, reasoningField),
-  ...toolFields(options),
-  ...formatField(options),
-  ...(stream && { stream_options: { ...stream_options, include_usage: true } })
-})
+): ChatCompletionRequest => {
+  checkFields(fields)
+  return {
+    ...fields,
+    model,
+    messages: toMessages(options.prompt, reasoningField),
+    ...toolFields(options),
+    ...formatField(options),
+    ...(stream && { stream_options: { ...stream_options, include_usage: true } })
+  }
+}
