@@ -164,7 +164,7 @@ class PartReader {
       try {
         for (const call of calls) {
           const part = toCallPart(call, choice?.finish_reason, this.#options)
-          parts.push({ type: "tool-params-end", id: call.id }, part)
+          parts.push(...this.#parts.endOf(call), part)
         }
         parts.push(toFinish(completion, this.#stream.response))
       } catch (error) {

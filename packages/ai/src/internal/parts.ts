@@ -72,7 +72,7 @@ export const toCallPart = (
   { toolCallValidation, tools }: CallContext
 ): Response.ToolCallPartEncoded => {
   const isDeferred = toolCallValidation === "deferred"
-  if (name === "") throw new AiError.InvalidOutputError({ description: `the tool call ${id} has no name: ${excerpt(text)}` })
+  if (name === "" && !isDeferred) throw new AiError.InvalidOutputError({ description: `the tool call ${id} has no name: ${excerpt(text)}` })
   const tool = tools.find((tool) => tool.name === name)
   if (tool === undefined && !isDeferred) {
     throw new AiError.ToolNotFoundError({ toolName: excerpt(name), availableTools: tools.map((tool) => tool.name) })
@@ -209,7 +209,13 @@ export class StreamedParts {
   /** The calls of the whole message, with the ids of their parts. */
   callsOf(message: ChatMessageResponse): ReadonlyArray<CalledTool> {
     const begun = [...this.#calls].toSorted(([a], [b]) => a - b).map(([, call]) => call)
-    return callsOf(message).map((call, at) => ({ ...call, id: begun[at]?.id ?? call.id }))
+    return callsOf(message).map((call, at) => ({ ...call, id: begun[at]?.id || call.id }))
+  }
+
+  /** Ends the parameters of a call, if they began. */
+  endOf({ id }: CalledTool): Parts {
+    const isStarted = [...this.#calls.values()].some((call) => call.isStarted && call.id === id)
+    return isStarted ? [{ type: "tool-params-end", id }] : []
   }
 
   #take(): Parts {
