@@ -103,15 +103,16 @@ const listen = (server: Server) =>
 
 const addressOf = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
-/** Serves the answers in order. The last one is repeated. */
-export const serve = Effect.fnUntraced(function* (answers: ReadonlyArray<Answer>) {
+/** Serves the answers in order, the last one repeatedly, or the answer to each request. */
+export const serve = Effect.fnUntraced(function* (answers: ReadonlyArray<Answer> | ((body: Body) => Answer)) {
   const requests: Array<Seen> = []
   const server = createServer((incoming, response) => {
     let text = ""
     incoming.setEncoding("utf8").on("data", (part: string) => (text += part))
     incoming.on("end", () => {
-      const answer = answers[Math.min(requests.length, answers.length - 1)]
-      requests.push({ headers: incoming.headers, body: JSON.parse(text) as Body })
+      const body = JSON.parse(text) as Body
+      const answer = typeof answers === "function" ? answers(body) : answers[Math.min(requests.length, answers.length - 1)]
+      requests.push({ headers: incoming.headers, body })
       response.writeHead(answer?.status ?? 200, answer?.headers)
       if (answer?.isCut === true) response.write(answer.body, () => setImmediate(() => response.destroy()))
       else response.end(answer?.body)
