@@ -159,7 +159,7 @@ export const layer = (options: ModelOptions): Layer.Layer<LanguageModel.Language
  *   Effect.provide(ParadigmLanguageModel.model("alfred-4.2", { temperature: 0, max_tokens: 100 })),
  *   Effect.provide(Paradigm.layerConfig)
  * )
- * console.log(await Effect.runPromise(program)) // => Hello! 2
+ * console.log(await Effect.runPromise(program)) // => Hello! 3
  * ```
  *
  * @category constructors
