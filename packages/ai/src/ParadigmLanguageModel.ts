@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type * as Schema from "effect/Schema"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
@@ -21,36 +21,6 @@ import { codecTransformer, generate, stream } from "./internal/generate.ts"
 import type { ModelConfig } from "./internal/request.ts"
 
 export type { ModelConfig } from "./internal/request.ts"
-
-declare module "effect/ai/Prompt" {
-  /**
-   * Options of files.
-   *
-   * @since 0.1.0
-   */
-  interface FilePartOptions extends ProviderOptions {
-    readonly paradigm?: {
-      /** Resolution at which an image is processed: `auto`, `low` or `high`. */
-      readonly detail?: string | null
-    } | null
-  }
-}
-
-declare module "effect/ai/Response" {
-  /**
-   * Metadata of the last part of a response.
-   *
-   * @since 0.1.0
-   */
-  interface FinishPartMetadata extends ProviderMetadata {
-    readonly paradigm?: {
-      /** The completion. {@link completion} returns it typed. */
-      readonly completion: Schema.JsonObject
-      /** The server's id of the request. */
-      readonly requestId?: string
-    } | null
-  }
-}
 
 /**
  * Configuration of the models in a scope. Overrides the configuration of a model field by field.
@@ -237,6 +207,6 @@ export const withConfigOverride: {
  * @since 0.1.0
  */
 export const completion = (parts: ReadonlyArray<Response.AnyPart>): ChatCompletion | undefined => {
-  const finish = parts.findLast((part) => part.type === "finish")
-  return finish?.metadata.paradigm?.completion as ChatCompletion | undefined
+  const paradigm = parts.findLast((part) => part.type === "finish")?.metadata["paradigm"]
+  return Predicate.isObject(paradigm) ? (paradigm["completion"] as unknown as ChatCompletion) : undefined
 }

@@ -43,7 +43,7 @@ beforeAll(async () => {
       effect: await versionOf("effect")
     }
   }
-  const options = { target: "es2023", module: "nodenext", types: ["node"], strict: true, exactOptionalPropertyTypes: true, noEmit: true }
+  const options = { target: "es2023", module: "nodenext", types: ["node"], strict: true, noEmit: true }
   const skipped = { allowImportingTsExtensions: true, skipLibCheck: false, lib: ["es2023", "dom", "dom.iterable"] }
   await writeFile(join(project, "package.json"), JSON.stringify(manifest))
   await writeFile(join(project, "pnpm-workspace.yaml"), `overrides:\n  "@paradigm-effect/core": ${tarball("core")}\n`)
@@ -70,8 +70,10 @@ const server = serve((body) => {
 })
 
 describe("the packed package", () => {
-  it("compiles the snippets of the README", async () => {
-    const { stdout } = await run(process.execPath, [tsc, "-p", project]).catch((error: { readonly stdout: string }) => error)
+  it.each(["true", "false"])("compiles the snippets of the README, exactOptionalPropertyTypes %s", async (isExact) => {
+    const { stdout } = await run(process.execPath, [tsc, "-p", project, "--exactOptionalPropertyTypes", isExact]).catch(
+      (error: { readonly stdout: string }) => error
+    )
     assert.strictEqual(stdout, "")
   })
 

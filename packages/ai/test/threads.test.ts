@@ -225,7 +225,8 @@ describe("a call", () => {
     ["tool_calls", "tool-calls", 1],
     ["length", "length", 0],
     ["content_filter", "content-filter", 0],
-    ["repetition", "other", 0]
+    ["repetition", "other", 0],
+    ["constructor", "other", 0]
   ] as const)("in an answer that ends with %s has the reason %s", ([sent, expected, runs]) =>
     Effect.gen(function* () {
       const called = call("now", "{}")

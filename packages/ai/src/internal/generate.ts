@@ -109,7 +109,7 @@ export const generate = Effect.fnUntraced(function* (
     ...(reasoning === "" ? [] : [{ type: "reasoning" as const, text: reasoning }]),
     ...texts.flatMap((text) => (text ? [{ type: "text" as const, text }] : [])),
     ...calls.map((call) => toCallPart(call, choice?.finish_reason, options)),
-    toFinish(completion, response)
+    toFinish(completion, choice, response)
   ])
 })
 
@@ -143,6 +143,7 @@ class PartReader {
       return Effect.flatMap(generateIds(lacking), (ids) => this.#emit(this.#parts.add(chunks, ids), this.next))
     },
     onFailure: (cause: Cause.Cause<ParadigmError>): PartPull => {
+      if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
       this.#end = Effect.failCause(Cause.map(cause, (error) => Errors.toAiError("streamText", error)))
       return this.#emit(this.#parts.close(), this.#end)
     },
@@ -157,7 +158,7 @@ class PartReader {
     const end: PartPull = Cause.done()
     if (completion === undefined) return end
     annotateResponse(this.#options.span, completion)
-    const [choice] = completion.choices
+    const choice = this.#parts.choiceOf(completion)
     return Effect.flatMap(identify(choice === undefined ? [] : this.#parts.callsOf(choice.message)), (calls) => {
       const parts: Array<Response.StreamPartEncoded> = [...this.#parts.close()]
       this.#end = end
@@ -166,7 +167,7 @@ class PartReader {
           const part = toCallPart(call, choice?.finish_reason, this.#options)
           parts.push(...this.#parts.endOf(call), part)
         }
-        parts.push(toFinish(completion, this.#stream.response))
+        parts.push(toFinish(completion, choice, this.#stream.response))
       } catch (error) {
         this.#end = Effect.fail(Errors.caught("streamText", error))
       }

@@ -53,10 +53,10 @@ export const callsOf = ({ function_call, tool_calls }: ChatMessageResponse): Rea
   return [{ id: "", name: function_call.name ?? "", text: function_call.arguments ?? "" }]
 }
 
-const endings: Readonly<Record<string, string>> = {
-  length: "; the answer was cut off at the token limit (finish_reason length)",
-  content_filter: "; the answer was cut off by the content filter (finish_reason content_filter)"
-}
+const endings: ReadonlyMap<unknown, string> = /* @__PURE__ */ new Map([
+  ["length", "; the answer was cut off at the token limit (finish_reason length)"],
+  ["content_filter", "; the answer was cut off by the content filter (finish_reason content_filter)"]
+])
 
 // JSON cannot represent every encoded value: a date, bytes, a missing value that is sent as null. The tool decodes the encoded value.
 const toEncoded = (tool: Tool.Any, value: unknown): unknown => {
@@ -83,23 +83,23 @@ export const toCallPart = (
   } catch (error) {
     if (isDeferred) return { type: "tool-call", id, name, params: text }
     const problem = error instanceof Error ? error.message : String(error)
-    const description = `the arguments are not JSON: ${problem}${endings[finishReason ?? ""] ?? ""}`
+    const description = `the arguments are not JSON: ${problem}${endings.get(finishReason) ?? ""}`
     throw new AiError.ToolParameterValidationError({ toolName: name, description })
   }
 }
 
-const reasons: Readonly<Record<string, Response.FinishReason>> = {
-  stop: "stop",
-  length: "length",
-  content_filter: "content-filter",
-  tool_calls: "tool-calls",
-  function_call: "tool-calls",
-  error: "error"
-}
+const reasons: ReadonlyMap<string, Response.FinishReason> = /* @__PURE__ */ new Map([
+  ["stop", "stop"],
+  ["length", "length"],
+  ["content_filter", "content-filter"],
+  ["tool_calls", "tool-calls"],
+  ["function_call", "tool-calls"],
+  ["error", "error"]
+])
 
 const toReason = (choice: ChatCompletionChoice | undefined): Response.FinishReason => {
   const { finish_reason: sent, message } = choice ?? {}
-  const reason = sent === null || sent === undefined ? "unknown" : (reasons[sent] ?? "other")
+  const reason = sent === null || sent === undefined ? "unknown" : (reasons.get(sent) ?? "other")
   if (reason !== "stop" || message === undefined) return reason
   if (message.refusal) return "content-filter"
   // Some servers end calls with `stop`.
@@ -123,12 +123,16 @@ const toUsage = (usage: CompletionUsage | null | undefined): Response.FinishPart
   }
 }
 
-/** The last part of a response. Its metadata has the completion. */
-export const toFinish = (completion: ChatCompletion, { headers, requestId, status }: ResponseInfo): Response.FinishPartEncoded => {
+/** The last part of a response, whose parts are those of one choice. Its metadata has the completion. */
+export const toFinish = (
+  completion: ChatCompletion,
+  choice: ChatCompletionChoice | undefined,
+  { headers, requestId, status }: ResponseInfo
+): Response.FinishPartEncoded => {
   const { "set-cookie": _cookie, ...others } = headers
   return {
     type: "finish",
-    reason: toReason(completion.choices[0]),
+    reason: toReason(choice),
     usage: toUsage(completion.usage),
     response: { status, headers: defined(others) },
     // The completion is what JSON.parse returned, or was joined from that.
@@ -189,7 +193,6 @@ export class StreamedParts {
     if (!this.#isBegun) this.#begin(chunks)
     for (const { choices } of chunks) {
       for (const { delta, index } of choices) {
-        // A part has no index: further choices are only in the completion.
         if (index !== (this.#choice ??= index)) continue
         this.#delta("reasoning", reasoningOf(delta))
         this.#delta("text", delta.content)
@@ -198,6 +201,11 @@ export class StreamedParts {
       }
     }
     return this.#take()
+  }
+
+  /** The choice whose parts these are: the one that began first. A part has no index: further choices are only in the completion. */
+  choiceOf({ choices }: ChatCompletion): ChatCompletionChoice | undefined {
+    return choices.find(({ index }) => index === this.#choice)
   }
 
   /** Ends the open block. */

@@ -95,15 +95,20 @@ const audioFormats: Readonly<Record<string, "wav" | "mp3">> = {
   "audio/mp3": "mp3"
 }
 
+// Of `options: { paradigm: { detail: "low" } }`.
+const detailOf = ({ options: { paradigm } }: Prompt.FilePart) => {
+  const detail = Predicate.isObject(paradigm) ? (paradigm["detail"] ?? undefined) : undefined
+  if (detail === undefined) return {}
+  return typeof detail === "string" ? { detail } : refuse("options.paradigm.detail of a file is not a string")
+}
+
 const toFile = (part: Prompt.FilePart): ContentPart => {
   const media = readMedia(part)
   const { base64, remote, type } = media
   const url = remote ?? `data:${type};base64,${base64}`
   switch (type.replace(/\/.*/, "")) {
-    case "image": {
-      const detail = part.options.paradigm?.detail
-      return { type: "image_url", image_url: { url, ...(Predicate.isNotNullish(detail) && { detail }) } }
-    }
+    case "image":
+      return { type: "image_url", image_url: { url, ...detailOf(part) } }
     case "audio": {
       const format = audioFormats[type]
       return remote === undefined && format !== undefined

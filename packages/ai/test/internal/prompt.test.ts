@@ -66,6 +66,10 @@ describe("a file", () => {
     })
   })
 
+  it("is refused with a resolution that is not a string", () => {
+    assert.throws(() => partOf("image/png", png, { options: { paradigm: { detail: 7 } } }), /detail of a file is not a string/)
+  })
+
   it("may be a data URL that is not base64, or base64 in several lines", () => {
     assert.deepStrictEqual(partOf("text/plain", "data:text/plain,h%C3%A9llo"), { type: "text", text: "héllo" })
     assert.deepStrictEqual(partOf("image/png", `${png.slice(0, 8)}\n${png.slice(8)}\n`), image(`data:image/png;base64,${png}`))
