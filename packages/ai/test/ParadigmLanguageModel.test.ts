@@ -15,7 +15,23 @@ import * as Model from "effect/ai/Model"
 import * as GenAI from "effect/ai/Telemetry"
 import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
-import { apiKey, call, chunk, collect, event, hang, modelOf, play, raw, refusal, serve, streamed, typesOf, whole } from "./ModelServer.ts"
+import {
+  apiKey,
+  call,
+  chunk,
+  collect,
+  event,
+  hang,
+  lastUsage,
+  modelOf,
+  play,
+  raw,
+  refusal,
+  serve,
+  streamed,
+  typesOf,
+  whole
+} from "./ModelServer.ts"
 
 const Weather = Tool.make("weather", {
   description: "Current weather of a city",
@@ -151,6 +167,24 @@ describe("streamText", () => {
         assert.include(["InvalidResponseError", "NetworkError"], value.error?.reason._tag)
       }
       assert.strictEqual(runs, 0)
+    })
+  )
+
+  it.effect("streams the choice that begins, and keeps further ones in the completion", () =>
+    Effect.gen(function* () {
+      const of = (index: number, delta: object, finish_reason: string | null = null) => ({
+        ...lastUsage,
+        choices: [{ index, delta, finish_reason }]
+      })
+      const answer = raw(of(1, { content: "b" }), of(0, { content: "a" }), of(0, {}, "stop"), of(1, { content: "c" }, "length"), "[DONE]")
+      const { value } = yield* play([answer], collect(LanguageModel.streamText({ prompt: "x" })), { call: { extraBody: { n: 2 } } })
+      assert.strictEqual(value.parts.map((part) => (part.type === "text-delta" ? part.delta : "")).join(""), "bc")
+      const finish = value.parts.at(-1)
+      assert.strictEqual(finish?.type === "finish" && finish.reason, "length")
+      assert.deepStrictEqual(
+        ParadigmLanguageModel.completion(value.parts)?.choices.map(({ message }) => message.content),
+        ["a", "bc"]
+      )
     })
   )
 
