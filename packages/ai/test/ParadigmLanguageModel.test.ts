@@ -516,6 +516,19 @@ describe("the configuration", () => {
     })
   )
 
+  it("compiles with the fields of a request only", () => {
+    const configs: ReadonlyArray<ParadigmLanguageModel.ModelConfig> = [
+      { temperature: 0, chat_template_kwargs: { enable_thinking: false }, priority: 1, top_p: null, seed: undefined },
+      // @ts-expect-error a misspelled field
+      { temprature: 0 },
+      // @ts-expect-error the prompt determines the messages
+      { messages: [] },
+      // @ts-expect-error an unknown option of the client
+      { call: { timeout: 1 } }
+    ]
+    assert.lengthOf(configs, 4)
+  })
+
   it.effect.each(["messages", "tools", "tool_choice", "functions", "function_call", "stream", "n"])(
     "fails before sending with %s, which the call determines",
     (name) =>
