@@ -113,7 +113,7 @@ const detailsOf = (error: ParadigmError): Details => {
     metadata: { paradigm: Object.fromEntries(paradigm.filter((entry) => entry[1] !== undefined)) as { [name: string]: string } },
     ...(status === undefined || status < 100 ? {} : { http: { response: { status, headers: {} }, ...(excerpt && { body: excerpt }) } }),
     ...(usage === undefined ? {} : { usage }),
-    origin: origin ?? ""
+    origin: origin ?? "/chat/completions"
   }
 }
 

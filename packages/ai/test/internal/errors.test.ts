@@ -151,12 +151,14 @@ describe("an error of the client", () => {
     })
   })
 
-  it("survives being encoded and decoded, without the partial completion", () => {
-    const reason = new ParadigmError.StreamTruncated({ chunks: 1 })
-    const partial = { id: "c", object: "chat.completion", created: 1, model: "m", choices: [] }
-    const converted = toAiError("generateText", new ParadigmError.ParadigmError({ reason, partial }))
-    const encoded = Schema.encodeSync(AiError.AiError)(converted)
-    assert.notInclude(JSON.stringify(encoded), "partial")
-    assert.strictEqual(Schema.decodeSync(AiError.AiError)(encoded).message, converted.message)
-  })
+  it.each([new ParadigmError.StreamTruncated({ chunks: 1 }), new ParadigmError.ConnectionLost({ phase: "body", code: "ECONNRESET" })])(
+    "survives being encoded and decoded, without the partial completion: $_tag",
+    (reason) => {
+      const partial = { id: "c", object: "chat.completion", created: 1, model: "m", choices: [] }
+      const converted = toAiError("generateText", new ParadigmError.ParadigmError({ reason, partial }))
+      const encoded = Schema.encodeSync(AiError.AiError)(converted)
+      assert.notInclude(JSON.stringify(encoded), "partial")
+      assert.strictEqual(Schema.decodeSync(AiError.AiError)(encoded).message, converted.message)
+    }
+  )
 })
