@@ -208,5 +208,5 @@ export const withConfigOverride: {
  */
 export const completion = (parts: ReadonlyArray<Response.AnyPart>): ChatCompletion | undefined => {
   const paradigm = parts.findLast((part) => part.type === "finish")?.metadata["paradigm"]
-  return Predicate.isObject(paradigm) ? (paradigm["completion"] as unknown as ChatCompletion) : undefined
+  return Predicate.isObject(paradigm) ? (paradigm["completion"] as ChatCompletion | undefined) : undefined
 }
