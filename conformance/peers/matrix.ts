@@ -184,6 +184,7 @@ const ours: Array<Column> = []
 ours.push(await inVitest("ours, Node", path("../../packages/node")))
 ours.push(await inVitest("ours, Chromium", path("../../packages/browser")))
 ours.push(await inDeno("ours, Deno", path("../../packages/deno")))
+ours.push(await asPeer("effect-ai", "ours, effect/ai"))
 const [openai, ai] = await peers
 rmSync(scratch, { recursive: true })
 

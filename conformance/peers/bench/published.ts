@@ -35,9 +35,13 @@ const stage = (name: string): void => {
 
 /** Builds our packages and compiles a program of this directory. Returns the path of the JavaScript file. */
 export const publish = async (program: string): Promise<string> => {
-  execFileSync(path("../node_modules/.bin/tsc"), ["-b", path("../../../packages/node/tsconfig.src.json")], { stdio: "inherit" })
+  execFileSync(
+    path("../node_modules/.bin/tsc"),
+    ["-b", path("../../../packages/node/tsconfig.src.json"), path("../../../packages/ai/tsconfig.src.json")],
+    { stdio: "inherit" }
+  )
   rmSync(directory, { recursive: true, force: true })
-  for (const name of ["core", "node"]) stage(name)
+  for (const name of ["core", "node", "ai"]) stage(name)
   const outfile = `${directory}/program.mjs`
   await build({ entryPoints: [path(program)], outfile, bundle: true, packages: "external", format: "esm", platform: "node" })
   return outfile

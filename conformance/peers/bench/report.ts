@@ -62,6 +62,7 @@ const versionOf = (name: string): string => {
 const labels: Readonly<Record<string, string>> = {
   plain: "plain loop",
   effect: "**ours, Effect**",
+  effectAi: "**ours, effect/ai**",
   promise: "**ours, Promise**",
   openai: "`openai`",
   ai: "`ai` + openai-compatible",

@@ -81,6 +81,32 @@ const effect: Subject = async (baseUrl) => {
     )
 }
 
+/** `streamText` of effect/ai on our client. */
+const effectAi: Subject = async (baseUrl) => {
+  const { ParadigmLanguageModel } = await import("@paradigm-effect/ai")
+  const { Paradigm } = await import("@paradigm-effect/node")
+  const Effect = await import("effect/Effect")
+  const Layer = await import("effect/Layer")
+  const ManagedRuntime = await import("effect/ManagedRuntime")
+  const Stream = await import("effect/Stream")
+  const LanguageModel = await import("effect/ai/LanguageModel")
+  const runtime = ManagedRuntime.make(Layer.provide(ParadigmLanguageModel.model(model), Paradigm.layer({ apiKey, baseUrl })))
+  return () =>
+    runtime.runPromise(
+      Effect.suspend(() => {
+        const count = new Count()
+        return LanguageModel.streamText({ prompt: "Say hello" }).pipe(
+          Stream.runForEachArray((parts) =>
+            Effect.sync(() => {
+              for (const part of parts) if (part.type === "text-delta") count.add(part.delta)
+            })
+          ),
+          Effect.as(count)
+        )
+      })
+    )
+}
+
 const promise: Subject = async (baseUrl) => {
   const { Paradigm } = await import("@paradigm-effect/node")
   const paradigm = Paradigm.connect({ apiKey, baseUrl })
@@ -115,6 +141,6 @@ const ai: Subject = async (baseUrl) => {
   }
 }
 
-export const subjects = { plain, effect, promise, openai, ai } satisfies Record<string, Subject>
+export const subjects = { plain, effect, effectAi, promise, openai, ai } satisfies Record<string, Subject>
 
 export type SubjectName = keyof typeof subjects

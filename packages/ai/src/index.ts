@@ -1,0 +1,1 @@
+export * as ParadigmLanguageModel from "./ParadigmLanguageModel.ts"
