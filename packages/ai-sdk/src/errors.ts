@@ -68,7 +68,7 @@ export interface ParadigmErrorData {
  * import { createParadigm, paradigmErrorData } from "@paradigm-effect/ai-sdk"
  * import { generateText } from "ai"
  *
- * const paradigm = createParadigm({ baseUrl: "http://127.0.0.1:9", apiKey: "sk-0123456789abcdef" })
+ * const paradigm = createParadigm({ baseUrl: "http://127.0.0.1:49151", apiKey: "sk-0123456789abcdef" })
  * try {
  *   await generateText({ model: paradigm("alfred-4.2"), prompt: "Say hello", maxRetries: 0 })
  * } catch (error) {
