@@ -8,7 +8,7 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string>>
   readonly body: ReadonlyArray<string>
   /** After the body: the end of the response, nothing more, or a broken connection. */
-  readonly then?: "end" | "hold" | "cut"
+  readonly after?: "end" | "hold" | "cut"
 }
 
 type Json = Readonly<Record<string, unknown>>
@@ -67,17 +67,19 @@ export interface Seen {
   readonly at: number
 }
 
-const write = (response: ServerResponse, { body, headers = {}, status = 200, then = "end" }: Reply) => {
+const write = (response: ServerResponse, { body, headers = {}, status = 200, after = "end" }: Reply) => {
   response.writeHead(status, { "content-type": "text/event-stream", "x-request-id": "r-1", ...headers })
   for (const piece of body) response.write(piece)
-  if (then === "end") response.end()
+  if (after === "end") response.end()
   // After the body has left.
-  if (then === "cut") setImmediate(() => response.destroy())
+  if (after === "cut") setImmediate(() => response.destroy())
 }
 
 export interface Loopback extends AsyncDisposable {
   readonly baseUrl: string
-  readonly seen: Array<Seen>
+  readonly seen: ReadonlyArray<Seen>
+  /** The body of a request. */
+  readonly body: (index: number) => Seen["body"]
 }
 
 /** Starts a server. The last reply is repeated. */
@@ -104,6 +106,11 @@ export const serve = async (...replies: ReadonlyArray<Reply>): Promise<Loopback>
   return {
     baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     seen,
+    body: (index) => {
+      const request = seen[index]
+      if (request === undefined) throw new Error(`There were ${seen.length} requests`)
+      return request.body
+    },
     [Symbol.asyncDispose]: () =>
       new Promise<void>((resolve) => {
         server.close(() => resolve())

@@ -91,7 +91,7 @@ describe("an APICallError", () => {
   })
 
   it("of a limit names the stage", async () => {
-    await using server = await serve({ body: [], headers: { "content-type": "application/json" }, then: "hold" })
+    await using server = await serve({ body: [], headers: { "content-type": "application/json" }, after: "hold" })
     const error = await fail({ baseUrl: server.baseUrl, timeouts: { total: 30 } })
     expect(error).toMatchObject({ isRetryable: false, data: { reason: "Timeout", stage: "total" } })
   })

@@ -159,7 +159,7 @@ describe("a tool call in a stream", () => {
     assert.deepStrictEqual(seen.used, calls)
     assert.strictEqual(seen.text, "ok")
     assert.lengthOf(server.seen, 2)
-    const [assistant, ...results] = server.seen[1]?.body.messages.slice(1)
+    const [assistant, ...results] = server.body(1).messages.slice(1)
     assert.deepStrictEqual(
       assistant.tool_calls.map(({ id }: { id: string }) => id),
       results.map(({ tool_call_id }: { tool_call_id: string }) => tool_call_id)
@@ -174,8 +174,8 @@ describe("a tool call in a stream", () => {
     const seen = await run(server)
     assert.strictEqual(seen.text, "ok")
     assert.lengthOf(seen.used, 2)
-    const calls = server.seen[2]?.body.messages.flatMap(({ tool_calls = [] }) => tool_calls)
-    const results = server.seen[2]?.body.messages.flatMap(({ tool_call_id = [] }) => tool_call_id)
+    const calls = server.body(2).messages.flatMap(({ tool_calls = [] }) => tool_calls)
+    const results = server.body(2).messages.flatMap(({ tool_call_id = [] }) => tool_call_id)
     assert.lengthOf(new Set(results), 2)
     assert.deepStrictEqual(
       calls.map(({ id }: { id: string }) => id),
@@ -210,7 +210,7 @@ describe("a tool call in a stream", () => {
     const seen = await run(server)
     assert.deepStrictEqual(seen.used, [])
     assert.strictEqual(seen.finish?.finishReason, "length")
-    assert.strictEqual(server.seen[1]?.body.messages[1].tool_calls[0].function.arguments, "{}")
+    assert.strictEqual(server.body(1).messages[1].tool_calls[0].function.arguments, "{}")
   })
 })
 
@@ -235,7 +235,7 @@ describe("the finish reason", () => {
   it.each(cases)("%s of an answer with %j is %s", async (raw, message, unified) => {
     await using server = await serve(whole(message, raw))
     const { finishReason, rawFinishReason } = await generateText({ model: modelOf(server), prompt: "go" })
-    assert.deepStrictEqual({ unified, raw }, { unified: finishReason as string, raw: rawFinishReason as string })
+    assert.deepStrictEqual({ unified, raw }, { unified: finishReason, raw: rawFinishReason as string })
   })
 })
 
@@ -254,7 +254,7 @@ describe("generateText", () => {
       ["read", { path: "a" }],
       ["now", {}]
     ])
-    const [, assistant, first, second] = server.seen[1]?.body.messages
+    const [, assistant, first, second] = server.body(1).messages
     assert.strictEqual(assistant.content, null)
     assert.strictEqual(assistant.reasoning, "hm")
     assert.deepStrictEqual(
@@ -274,7 +274,7 @@ describe("generateText", () => {
     ])
     assert.deepStrictEqual(result.providerMetadata, { paradigm: { metrics, system_fingerprint: "fp" } })
     assert.strictEqual(result.request?.url, `${server.baseUrl}/chat/completions`)
-    assert.deepStrictEqual(result.request?.body, server.seen[0]?.body)
+    assert.deepStrictEqual(result.request?.body, server.body(0))
     assert.strictEqual(result.response?.headers?.["x-request-id"], "r-1")
     assert.strictEqual(result.response?.id, "chatcmpl-1")
     assert.deepStrictEqual(result.response?.timestamp, new Date(1_700_000_000_000))
@@ -293,7 +293,7 @@ describe("generateText", () => {
       (error: unknown) => error
     )
     assert.isTrue(ToolChoiceViolationError.isInstance(error), String(error))
-    assert.strictEqual(server.seen[0]?.body.tool_choice, "required")
+    assert.strictEqual(server.body(0).tool_choice, "required")
   })
 })
 
@@ -311,7 +311,7 @@ describe("structured output", () => {
     })
     assert.deepStrictEqual(object, { name: "Ada", age: 36 })
     assert.deepStrictEqual(warnings, [])
-    const { json_schema, type } = server.seen[0]?.body.response_format
+    const { json_schema, type } = server.body(0).response_format
     assert.strictEqual(type, "json_schema")
     expect(json_schema).toMatchObject({ name: "a_person", description: "Who.", strict: true, schema: { required: ["name", "age"] } })
   })
@@ -319,7 +319,7 @@ describe("structured output", () => {
   it("without a schema asks for any JSON object", async () => {
     await using server = await serve(whole({ content: "{}" }))
     await generateText({ model: modelOf(server), prompt: "go", output: Output.json() })
-    assert.deepStrictEqual(server.seen[0]?.body.response_format, { type: "json_object" })
+    assert.deepStrictEqual(server.body(0).response_format, { type: "json_object" })
   })
 
   it("of streamObject arrives in parts", async () => {
@@ -329,7 +329,7 @@ describe("structured output", () => {
     for await (const partial of partialObjectStream) partials.push(partial)
     assert.deepStrictEqual(await object, { name: "Ada", age: 36 })
     assert.deepInclude(partials, { name: "A" })
-    assert.strictEqual(server.seen[0]?.body.response_format.type, "json_schema")
+    assert.strictEqual(server.body(0).response_format.type, "json_schema")
   })
 
   it("that only came as reasoning is an error with usage, and a warning says why", async () => {
@@ -351,7 +351,7 @@ describe("reasoning", () => {
     await using server = await serve(stream([delta, call({ id: "c1", function: { name: "now", arguments: "{}" } })], "tool_calls"), done)
     const seen = await run(server)
     assert.strictEqual(seen.reasoning, "hm")
-    assert.strictEqual(server.seen[1]?.body.messages[1].reasoning, "hm")
+    assert.strictEqual(server.body(1).messages[1].reasoning, "hm")
   })
 
   it("goes back as reasoning_content to an older server", async () => {
@@ -360,7 +360,7 @@ describe("reasoning", () => {
       done
     )
     await run(server, {}, { reasoningField: "reasoning_content" })
-    const [, assistant] = server.seen[1]?.body.messages
+    const [, assistant] = server.body(1).messages
     assert.strictEqual(assistant.reasoning_content, "hm")
     assert.notProperty(assistant, "reasoning")
   })
@@ -431,7 +431,7 @@ describe("a stream", () => {
   it("asks for the usage, and merges the stream options of the caller", async () => {
     await using server = await serve(done)
     await run(server, { providerOptions: { paradigm: { stream_options: { continuous_usage_stats: true } } } })
-    assert.deepStrictEqual(server.seen[0]?.body.stream_options, { include_usage: true, continuous_usage_stats: true })
+    assert.deepStrictEqual(server.body(0).stream_options, { include_usage: true, continuous_usage_stats: true })
   })
 
   it("has raw chunks on request", async () => {
@@ -447,12 +447,12 @@ describe("a stream", () => {
     const { parts, request, response } = await doStream(server, { providerOptions: { paradigm: { n: 2 } } })
     expect(parts[0]).toMatchObject({ type: "stream-start", warnings: [{ type: "unsupported", feature: "providerOptions.paradigm.n" }] })
     assert.deepStrictEqual(parts[1], { type: "response-metadata", id: "chatcmpl-1", modelId: "m", timestamp: new Date(1_700_000_000_000) })
-    assert.deepStrictEqual(request?.body, server.seen[0]?.body)
+    assert.deepStrictEqual(request?.body, server.body(0))
     assert.strictEqual(response?.headers?.["x-request-id"], "r-1")
   })
 
   it("closes the connection when it is cancelled", async () => {
-    await using server = await serve({ ...stream([{ content: "a" }], null, [""]), then: "hold" })
+    await using server = await serve({ ...stream([{ content: "a" }], null, [""]), after: "hold" })
     const { stream: parts } = await modelOf(server).doStream({ prompt })
     await parts.cancel()
     await server.seen[0]?.closed
@@ -516,7 +516,7 @@ describe("an error", () => {
   it.each<[string, Reply, reason: string, unified: string]>([
     ["is cut off", { ...stream([{ content: "a" }], null, [""]) }, "StreamTruncated", "interrupted"],
     ["ends with [DONE] alone", stream([{ content: "a" }], null, ["[DONE]"]), "StreamTruncated", "interrupted"],
-    ["breaks off", { ...stream([{ content: "a" }], null, [""]), then: "cut" }, "ConnectionLost", "interrupted"],
+    ["breaks off", { ...stream([{ content: "a" }], null, [""]), after: "cut" }, "ConnectionLost", "interrupted"],
     ["is aborted by the server", stream([{ content: "a" }], "abort"), "Aborted", "interrupted"],
     ["has an event that is not JSON", stream([{ content: "a" }], null, ["{oops"]), "MalformedChunk", "error"],
     ["has a flat error", stream([{ content: "a" }], null, [{ object: "error", message: "dead", code: 500 }]), "StreamFault", "error"],
@@ -541,7 +541,7 @@ describe("an error", () => {
 })
 
 describe("an abort", () => {
-  const holding = { ...stream([{ content: "a" }], null, [""]), then: "hold" as const }
+  const holding = { ...stream([{ content: "a" }], null, [""]), after: "hold" as const }
 
   it("in a stream is an abort part and no error, and closes the connection", async () => {
     await using server = await serve(holding)
@@ -566,7 +566,7 @@ describe("an abort", () => {
   })
 
   it("before the first output rejects with the signal's reason", async () => {
-    await using server = await serve({ body: [event(choice({ role: "assistant", content: "" }))], then: "hold" })
+    await using server = await serve({ body: [event(choice({ role: "assistant", content: "" }))], after: "hold" })
     const controller = new AbortController()
     const reason = new Error("enough")
     const result = modelOf(server).doStream({ prompt, abortSignal: controller.signal })
@@ -577,7 +577,7 @@ describe("an abort", () => {
   })
 
   it("of a whole answer rejects with the caller's error, and closes the connection", async () => {
-    await using server = await serve({ body: [], headers: { "content-type": "application/json" }, then: "hold" })
+    await using server = await serve({ body: [], headers: { "content-type": "application/json" }, after: "hold" })
     const signal = AbortSignal.timeout(30)
     const error = await Promise.resolve(modelOf(server).doGenerate({ prompt, abortSignal: signal })).catch((error: unknown) => error)
     expect(error).toMatchObject({ name: "TimeoutError" })

@@ -64,7 +64,7 @@ describe("a file of the user", () => {
     ["image/png", { type: "reference", reference: { paradigm: "f-1" } }, { type: "file", file: { file_id: "f-1" } }],
     ["application/pdf", { type: "reference", reference: { paradigm: "f-1" } }, { type: "file", file: { file_id: "f-1" } }]
   ])("of the type %s is sent: %j", (mediaType, data, part) => {
-    assert.deepStrictEqual(partOf({ mediaType, data }) as unknown, part)
+    assert.deepStrictEqual(partOf({ mediaType, data }), part)
   })
 
   it.each<[mediaType: string, data: LanguageModelV4FilePart["data"]]>([
@@ -91,7 +91,7 @@ describe("a file of the user", () => {
 
   it("has the detail and the cache id of its options", () => {
     const providerOptions = { paradigm: { detail: "low", uuid: "u-1" } }
-    assert.deepStrictEqual(partOf({ mediaType: "image/png", data: { type: "url", url }, providerOptions }) as unknown, {
+    assert.deepStrictEqual(partOf({ mediaType: "image/png", data: { type: "url", url }, providerOptions }), {
       uuid: "u-1",
       type: "image_url",
       image_url: { url: url.href, detail: "low" }
@@ -210,7 +210,7 @@ describe("the result of a tool", () => {
     ]
   ])("%j is sent", (output, content) => {
     const prompt = [{ role: "tool" as const, content: [{ type: "tool-result" as const, toolCallId: "c", toolName: "t", output }] }]
-    assert.deepStrictEqual(toMessages(prompt, "reasoning") as unknown, [{ role: "tool", tool_call_id: "c", content }])
+    assert.deepStrictEqual<unknown>(toMessages(prompt, "reasoning"), [{ role: "tool", tool_call_id: "c", content }])
   })
 
   it("with custom content is refused", () => {
@@ -242,7 +242,7 @@ describe("the result of a tool", () => {
       tools: { shot },
       stopWhen: isStepCount(2)
     })
-    assert.deepStrictEqual(server.seen[1]?.body.messages[2].content, [
+    assert.deepStrictEqual(server.body(1).messages[2].content, [
       { type: "text", text: "Here." },
       { type: "image_url", image_url: { url: `data:image/png;base64,${png}` } }
     ])
@@ -256,7 +256,7 @@ describe("the bytes of an image", () => {
     Object.assign(globalThis, { Buffer: undefined })
     try {
       const part = partOf({ mediaType: "image", data: { type: "data", data } })
-      assert.deepStrictEqual(part as unknown, { type: "image_url", image_url: { url: `data:image/png;base64,${png}` } })
+      assert.deepStrictEqual(part, { type: "image_url", image_url: { url: `data:image/png;base64,${png}` } })
     } finally {
       Object.assign(globalThis, { Buffer })
     }

@@ -1,7 +1,7 @@
 import { NoSuchModelError } from "@ai-sdk/provider"
 import { createProviderRegistry, generateText } from "ai"
 import { afterEach, assert, describe, expect, it, vi } from "vitest"
-import { createParadigm, paradigm, type ParadigmProviderSettings } from "../src/index.ts"
+import { createParadigm, paradigm } from "../src/index.ts"
 import { serve, whole } from "./Loopback.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
@@ -34,7 +34,7 @@ describe("createParadigm", () => {
     [{ headers: { authorization: "x" } }, /authorization.* is set by the client/],
     [{ retry: false, nonsense: 1 }, /unknown option/]
   ])("refuses %j at once", (settings, message) => {
-    assert.throws(() => createParadigm(settings as ParadigmProviderSettings), message)
+    assert.throws(() => createParadigm(settings), message)
   })
 
   it("accepts a missing key, for builds without the environment of the server", () => {

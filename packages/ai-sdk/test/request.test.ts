@@ -11,7 +11,7 @@ const ask = async (options: object, settings: ParadigmProviderSettings = {}) => 
   await using server = await serve(whole({ content: "ok" }))
   const model = createParadigm({ apiKey: "sk-pdgm/4f0c+9d1e==", baseUrl: server.baseUrl, ...settings })("m")
   const { warnings } = await generateText({ model, prompt: "go", ...options })
-  const { messages: _, model: __, ...body } = server.seen[0]?.body
+  const { messages: _, model: __, ...body } = server.body(0)
   return { body, warnings, headers: server.seen[0]?.headers }
 }
 
@@ -95,7 +95,7 @@ describe("providerOptions.paradigm", () => {
       await using server = await serve(whole({ content: "ok" }))
       const model = createParadigm({ apiKey: "sk-pdgm/4f0c+9d1e==", baseUrl: server.baseUrl })("m")
       const { warnings } = await generateText({ model, prompt: "go", providerOptions: { paradigm: { [name]: "evil" } } })
-      assert.deepStrictEqual(server.seen[0]?.body, { model: "m", messages: [{ role: "user", content: "go" }] })
+      assert.deepStrictEqual(server.body(0), { model: "m", messages: [{ role: "user", content: "go" }] })
       expect(warnings).toMatchObject([{ type: "unsupported", feature: `providerOptions.paradigm.${name}` }])
     }
   )
@@ -144,7 +144,7 @@ describe("the tools of a request", () => {
     )
     const model = createParadigm({ apiKey: "sk-pdgm/4f0c+9d1e==", baseUrl: server.baseUrl })("m")
     await generateText({ model, prompt: "go", tools, toolChoice: toolChoice as "auto" })
-    assert.deepStrictEqual(server.seen[0]?.body.tool_choice, expected)
+    assert.deepStrictEqual(server.body(0).tool_choice, expected)
   })
 
   it("that another provider runs are reported", async () => {
