@@ -1,61 +1,7 @@
-// A server on loopback that gives one reply after the other, and the replies as data.
+// A server on loopback that gives one reply after the other.
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-
-/** What a server sends. `body` is written piece by piece. */
-export interface Reply {
-  readonly status?: number
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body: ReadonlyArray<string>
-  /** After the body: the end of the response, nothing more, or a broken connection. */
-  readonly after?: "end" | "hold" | "cut"
-}
-
-type Json = Readonly<Record<string, unknown>>
-
-const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 }
-
-export const event = (value: unknown): string => `data: ${typeof value === "string" ? value : JSON.stringify(value)}\n\n`
-
-const head = { id: "chatcmpl-1", object: "chat.completion.chunk", created: 1_700_000_000, model: "m" }
-
-export const choice = (delta: Json, finish_reason: string | null = null) => ({
-  ...head,
-  choices: [{ index: 0, delta, logprobs: null, finish_reason }]
-})
-
-/** A stream as vLLM sends it: a chunk with the role, one chunk per delta, the finish reason, the usage, and the marker of the end. */
-export const stream = (deltas: ReadonlyArray<Json>, finish: string | null = "stop", end: ReadonlyArray<unknown> = []): Reply => ({
-  body: [
-    choice({ role: "assistant", content: "" }),
-    ...deltas.map((delta) => choice(delta)),
-    ...(finish === null ? [] : [choice({}, finish)]),
-    ...(end.length > 0 ? end : [{ ...head, choices: [], usage }, "[DONE]"])
-  ].map(event)
-})
-
-/** A whole answer. */
-export const whole = (message: Json, finish_reason: string = "stop", more: Json = {}): Reply => ({
-  headers: { "content-type": "application/json" },
-  body: [
-    JSON.stringify({
-      ...head,
-      object: "chat.completion",
-      choices: [{ index: 0, message: { role: "assistant", content: null, ...message }, logprobs: null, finish_reason }],
-      usage,
-      ...more
-    })
-  ]
-})
-
-export const failure = (status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Reply => ({
-  status,
-  headers: { "content-type": "application/json", ...headers },
-  body: [typeof body === "string" ? body : JSON.stringify(body)]
-})
-
-/** A fragment of a call. */
-export const call = (fields: Json, index: number | undefined = 0): Json => ({ tool_calls: [{ index, type: "function", ...fields }] })
+import type { Reply } from "./Reply.ts"
 
 export interface Seen {
   readonly path: string | undefined
@@ -83,7 +29,20 @@ export interface Loopback extends AsyncDisposable {
 }
 
 /** Starts a server. The last reply is repeated. */
-export const serve = async (...replies: ReadonlyArray<Reply>): Promise<Loopback> => {
+export const serve = (...replies: ReadonlyArray<Reply>): Promise<Loopback> =>
+  serveEach((_, before) => replies[Math.min(before.length, replies.length - 1)])
+
+/** Starts a server with replies by the first name in the path, each one after the other. */
+export const serveScenes = (scenes: Readonly<Record<string, ReadonlyArray<Reply>>>): Promise<Loopback> =>
+  serveEach((path, before) => {
+    const scene = path.split("/")[1] ?? ""
+    return scenes[scene]?.[before.filter((seen) => seen.path?.startsWith(`/${scene}/`) === true).length]
+  })
+
+/** Chooses the reply to a request by its path and the requests before it. Without one the connection is closed. */
+type Choose = (path: string, before: ReadonlyArray<Seen>) => Reply | undefined
+
+const serveEach = async (choose: Choose): Promise<Loopback> => {
   const seen: Array<Seen> = []
   const server = createServer((request, response) => {
     response.setHeader("access-control-allow-origin", "*").setHeader("access-control-expose-headers", "*")
@@ -96,7 +55,7 @@ export const serve = async (...replies: ReadonlyArray<Reply>): Promise<Loopback>
     let text = ""
     request.setEncoding("utf8").on("data", (more: string) => (text += more))
     request.on("end", () => {
-      const reply = replies[Math.min(seen.length, replies.length - 1)]
+      const reply = choose(request.url ?? "", seen)
       seen.push({ path: request.url, headers: request.headers, body: JSON.parse(text), closed: promise, at: performance.now() })
       if (reply === undefined) response.destroy()
       else write(response, reply)

@@ -4,7 +4,8 @@ import { generateText } from "ai"
 import { inspect } from "node:util"
 import { assert, describe, expect, it } from "vitest"
 import { createParadigm, type ParadigmFailure, type ParadigmProviderSettings, paradigmErrorData } from "../src/index.ts"
-import { failure, type Reply, serve, whole } from "./Loopback.ts"
+import { serve } from "./Loopback.ts"
+import { failure, type Reply, whole } from "./Reply.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 

@@ -17,7 +17,8 @@ import {
 import { assert, describe, expect, it } from "vitest"
 import { z } from "zod"
 import { createParadigm, type ParadigmProviderSettings } from "../src/index.ts"
-import { call, choice, event, failure, type Loopback, type Reply, serve, stream, whole } from "./Loopback.ts"
+import { type Loopback, serve } from "./Loopback.ts"
+import { call, choice, event, failure, type Reply, stream, whole } from "./Reply.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 

@@ -4,7 +4,8 @@ import { assert, describe, it } from "vitest"
 import { z } from "zod"
 import { createParadigm } from "../src/index.ts"
 import { toMessages } from "../src/prompt.ts"
-import { serve, whole } from "./Loopback.ts"
+import { serve } from "./Loopback.ts"
+import { whole } from "./Reply.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 

@@ -2,7 +2,8 @@ import { NoSuchModelError } from "@ai-sdk/provider"
 import { createProviderRegistry, generateText } from "ai"
 import { afterEach, assert, describe, expect, it, vi } from "vitest"
 import { createParadigm, paradigm } from "../src/index.ts"
-import { serve, whole } from "./Loopback.ts"
+import { serve } from "./Loopback.ts"
+import { whole } from "./Reply.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 

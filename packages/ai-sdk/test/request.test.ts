@@ -2,7 +2,8 @@ import { generateText, jsonSchema, tool, type ToolSet } from "ai"
 import { assert, describe, expect, it } from "vitest"
 import { z } from "zod"
 import { createParadigm, type ParadigmChatOptions, type ParadigmProviderSettings } from "../src/index.ts"
-import { serve, whole } from "./Loopback.ts"
+import { serve } from "./Loopback.ts"
+import { whole } from "./Reply.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 
