@@ -87,7 +87,9 @@ export interface FailedCall {
   readonly url: string
   readonly status: number | undefined
   readonly headers: Record<string, string> | undefined
-  readonly request: unknown
+  readonly request: object
+  /** Whether the caller has received a part of the answer. */
+  readonly isDelivered?: boolean
 }
 
 const isKeyOption = (option: string) => /^(apiKey|\w+_API_KEY)$/.test(option)
@@ -101,13 +103,17 @@ const dataOf = (error: ParadigmError, reason: ParadigmFailure): ParadigmErrorDat
   return { reason, ...Object.fromEntries([...details, ...others]) }
 }
 
-// A response that reports an error is like a response with the status of the error.
-const isRetryable = ({ isRetryable, reason }: ParadigmError): boolean =>
-  reason._tag === "StreamFault" ? [408, 409, 429, 502, 503, 504].includes(reason.status ?? 0) : isRetryable
+// A response that reports an error instead of an answer is like a response with the status of the error.
+const isRetryable = ({ isRetryable, reason }: ParadigmError, isDelivered: boolean): boolean =>
+  reason._tag === "StreamFault" && !isDelivered ? [408, 409, 429, 502, 503, 504].includes(reason.status ?? 0) : isRetryable
+
+// An error may be logged, and the conversation does not belong into logs.
+const withoutMessages = (request: object): object => Object.fromEntries(Object.entries(request).filter(([name]) => name !== "messages"))
 
 /** Returns the error that the caller of the model receives. An error that is not the client's is returned as it is. */
-export const toProviderError = (error: unknown, { headers, request, status, url }: FailedCall): unknown => {
+export const toProviderError = (error: unknown, call: FailedCall): unknown => {
   if (!isParadigmError(error)) return error
+  const { headers, isDelivered = false, request, status, url } = call
   const { reason } = error
   switch (reason._tag) {
     case "InvalidConfiguration":
@@ -124,8 +130,8 @@ export const toProviderError = (error: unknown, { headers, request, status, url 
   return new APICallError({
     message: error.message,
     url,
-    requestBodyValues: request,
-    isRetryable: isRetryable(error),
+    requestBodyValues: withoutMessages(request),
+    isRetryable: isRetryable(error, isDelivered),
     data: dataOf(error, reason._tag),
     cause: error,
     ...(statusCode === undefined ? {} : { statusCode }),

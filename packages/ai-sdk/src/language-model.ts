@@ -41,9 +41,9 @@ class ModelCall {
     return { signal, headers, retry: false as const }
   }
 
-  readonly toError = (error: unknown): unknown => {
+  toError(error: unknown, isDelivered = false): unknown {
     const { headers, status, url } = this.exchange
-    return toProviderError(error, { headers, status, url, request: this.request })
+    return toProviderError(error, { headers, status, url, request: this.request, isDelivered })
   }
 
   get sent(): { readonly url: string; readonly body: unknown } {
@@ -59,7 +59,7 @@ class PartSource implements UnderlyingDefaultSource<LanguageModelV4StreamPart> {
   readonly #iterator: AsyncIterator<ChatCompletionChunk>
   readonly #response: ResponseInfo
   readonly #parts: StreamParts
-  readonly #toError: (error: unknown) => unknown
+  readonly #call: ModelCall
   #queue: Array<LanguageModelV4StreamPart>
   #isEnded = false
   #abort: { readonly reason: unknown } | undefined = undefined
@@ -74,7 +74,7 @@ class PartSource implements UnderlyingDefaultSource<LanguageModelV4StreamPart> {
     this.#chunks = data
     this.#iterator = data[Symbol.asyncIterator]()
     this.#response = response
-    this.#toError = call.toError
+    this.#call = call
     this.#queue = [{ type: "stream-start", warnings }]
     this.#parts = new StreamParts((part) => this.#queue.push(part), config.generateId, includeRaw)
   }
@@ -113,7 +113,7 @@ class PartSource implements UnderlyingDefaultSource<LanguageModelV4StreamPart> {
       if (!isParadigmError(error)) this.#abort = { reason: error }
       else {
         const isReported = error.reason._tag === "StreamFault" || error.reason._tag === "MalformedChunk"
-        this.#parts.fail(this.#toError(error), isReported ? "error" : "interrupted", error.usage)
+        this.#parts.fail(this.#call.toError(error, true), isReported ? "error" : "interrupted", error.usage)
       }
     }
   }

@@ -148,7 +148,7 @@ const functionCallIndex = -1
 
 /** Converts the chunks of one stream. Parts are given to `emit`. */
 export class StreamParts {
-  /** Whether there was any text, reasoning or call. */
+  /** Whether there was any text, reasoning or call, or a raw chunk for a caller who asked for them. */
   hasOutput = false
   readonly #emit: (part: LanguageModelV4StreamPart) => void
   readonly #generateId: () => string
@@ -166,7 +166,10 @@ export class StreamParts {
   }
 
   add(chunk: ChatCompletionChunk): void {
-    if (this.#includeRaw) this.#emit({ type: "raw", rawValue: chunk })
+    if (this.#includeRaw) {
+      this.#emit({ type: "raw", rawValue: chunk })
+      this.hasOutput = true
+    }
     if (!this.#isBegun) {
       this.#isBegun = true
       this.#emit({ type: "response-metadata", ...toMetadata(chunk) })

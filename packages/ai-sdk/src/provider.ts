@@ -108,7 +108,7 @@ export const createParadigm = (settings: ParadigmProviderSettings = {}): Paradig
   try {
     checkOptions(options)
   } catch (error) {
-    throw toProviderError(error, { url: "", status: undefined, headers: undefined, request: undefined })
+    throw toProviderError(error, { url: "", status: undefined, headers: undefined, request: {} })
   }
   const config = {
     options,
