@@ -34,15 +34,16 @@ export const serve = (...replies: ReadonlyArray<Reply>): Promise<Loopback> =>
 
 /** Starts a server with replies by the first name in the path, each one after the other. */
 export const serveScenes = (scenes: Readonly<Record<string, ReadonlyArray<Reply>>>): Promise<Loopback> =>
-  serveEach((path, before) => {
+  serveEach(({ path = "" }, before) => {
     const scene = path.split("/")[1] ?? ""
     return scenes[scene]?.[before.filter((seen) => seen.path?.startsWith(`/${scene}/`) === true).length]
   })
 
-/** Chooses the reply to a request by its path and the requests before it. Without one the connection is closed. */
-type Choose = (path: string, before: ReadonlyArray<Seen>) => Reply | undefined
+/** Chooses the reply to a request after the requests before it. Without one the connection is closed. */
+type Choose = (request: Seen, before: ReadonlyArray<Seen>) => Reply | undefined
 
-const serveEach = async (choose: Choose): Promise<Loopback> => {
+/** Starts a server that chooses its replies. */
+export const serveEach = async (choose: Choose): Promise<Loopback> => {
   const seen: Array<Seen> = []
   const server = createServer((request, response) => {
     response.setHeader("access-control-allow-origin", "*").setHeader("access-control-expose-headers", "*")
@@ -55,8 +56,9 @@ const serveEach = async (choose: Choose): Promise<Loopback> => {
     let text = ""
     request.setEncoding("utf8").on("data", (more: string) => (text += more))
     request.on("end", () => {
-      const reply = choose(request.url ?? "", seen)
-      seen.push({ path: request.url, headers: request.headers, body: JSON.parse(text), closed: promise, at: performance.now() })
+      const now = { path: request.url, headers: request.headers, body: JSON.parse(text), closed: promise, at: performance.now() }
+      const reply = choose(now, seen)
+      seen.push(now)
       if (reply === undefined) response.destroy()
       else write(response, reply)
     })
