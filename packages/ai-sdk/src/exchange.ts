@@ -58,10 +58,11 @@ export class Exchange {
     )
   }
 
-  // A debugging proxy may return the request's headers.
+  // A debugging proxy may return the request's headers. A short key is masked only after `Bearer`, because it may be a part of any text.
   #withoutKey(headers: Readonly<Record<string, string | undefined>>, authorization = ""): Record<string, string> {
     const key = authorization.replace(/^Bearer /, "")
-    const entries = Object.entries(headers).map(([name, value = ""]) => [name, value.replaceAll(key, "<redacted>")])
+    const [secret, masked] = key.length < 12 ? [authorization, "Bearer <redacted>"] : [key, "<redacted>"]
+    const entries = Object.entries(headers).map(([name, value = ""]) => [name, value.replaceAll(secret, masked)])
     return Object.fromEntries(entries) as Record<string, string>
   }
 }

@@ -119,6 +119,14 @@ describe("an APICallError", () => {
   })
 })
 
+describe("a short key", () => {
+  it("is masked where it is a credential, and changes no other header", async () => {
+    await using server = await serve(failure(400, {}, { "x-echo": "Bearer 1", "x-count": "101" }))
+    const error = await fail({ apiKey: "1", baseUrl: server.baseUrl })
+    expect(error).toMatchObject({ responseHeaders: { "x-echo": "Bearer <redacted>", "x-count": "101" } })
+  })
+})
+
 describe("an error before the request", () => {
   it("of a missing key is a LoadAPIKeyError that names the variables", async () => {
     const error = await fail({ apiKey: undefined, baseUrl: "http://127.0.0.1:9" })

@@ -532,6 +532,13 @@ describe("an error", () => {
     assert.lengthOf(server.seen, 1)
   })
 
+  it("in the middle is not retryable, whatever its status", async () => {
+    await using server = await serve(stream([{ content: "a" }], null, [unavailable, "[DONE]"]))
+    const seen = await run(server, { maxRetries: 1 })
+    expect(seen.errors).toMatchObject([{ statusCode: 503, isRetryable: false }])
+    assert.lengthOf(server.seen, 1)
+  })
+
   it("in a call ends its input, and runs no tool", async () => {
     await using server = await serve(stream([call({ id: "c1", function: { name: "now", arguments: "{}" } })], null, [""]))
     const seen = await run(server)
