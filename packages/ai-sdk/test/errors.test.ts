@@ -2,7 +2,7 @@ import { APICallError } from "@ai-sdk/provider"
 import { reasons } from "@paradigm-effect/core/ParadigmError"
 import { generateText } from "ai"
 import { inspect } from "node:util"
-import { assert, describe, expect, it } from "vitest"
+import { afterEach, assert, describe, expect, it, vi } from "vitest"
 import { createParadigm, type ParadigmFailure, type ParadigmProviderSettings, paradigmErrorData } from "../src/index.ts"
 import { serve } from "./Loopback.ts"
 import { failure, type Reply, whole } from "./Reply.ts"
@@ -10,6 +10,8 @@ import { failure, type Reply, whole } from "./Reply.ts"
 globalThis.AI_SDK_LOG_WARNINGS = false
 
 const apiKey = "sk-pdgm/4f0c+9d1e=="
+
+afterEach(() => void vi.unstubAllEnvs())
 
 const fail = async (settings: ParadigmProviderSettings, options: object = {}): Promise<unknown> => {
   try {
@@ -129,6 +131,7 @@ describe("a short key", () => {
 
 describe("an error before the request", () => {
   it("of a missing key is a LoadAPIKeyError that names the variables", async () => {
+    for (const name of ["PARADIGM_API_KEY", "LIGHTON_API_KEY"]) vi.stubEnv(name, undefined)
     const error = await fail({ apiKey: undefined, baseUrl: "http://127.0.0.1:9" })
     expect(error).toMatchObject({ name: "AI_LoadAPIKeyError", message: expect.stringMatching(/PARADIGM_API_KEY.*LIGHTON_API_KEY/) })
   })

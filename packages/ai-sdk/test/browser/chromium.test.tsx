@@ -15,6 +15,8 @@ const element = (root: Element, selector: string): HTMLElement => {
   return found
 }
 
+const eventually = <A,>(check: () => A) => vi.waitFor(check, { timeout: 30_000 })
+
 // As a user types: React reads the value in the event.
 const say = (root: Element, text: string) => {
   const input = element(root, "input")
@@ -29,9 +31,9 @@ describe("the page of the example", () => {
     // The Chromium of npm ends when it draws a form's controls.
     document.head.insertAdjacentHTML("beforeend", "<style>form { display: none }</style>")
     createRoot(root).render(<Page api={inject("route")} />)
-    await vi.waitFor(() => element(root, "form"))
+    await eventually(() => element(root, "form"))
     say(root, "What time is it?")
-    const answer = await vi.waitFor(() => {
+    const answer = await eventually(() => {
       const article = element(root, "article[aria-label=assistant]")
       assert.include(article.textContent, "It is noon.")
       return article
@@ -39,8 +41,8 @@ describe("the page of the example", () => {
     assert.strictEqual(element(answer, "em").textContent, "They want the time.")
     assert.strictEqual(element(answer, "code").textContent, "now")
     assert.strictEqual(element(root, "article[aria-label=user]").textContent, "What time is it?")
-    await vi.waitFor(() => assert.strictEqual(element(root, "button").textContent, "Send"))
+    await eventually(() => assert.strictEqual(element(root, "button").textContent, "Send"))
     say(root, "And now?")
-    await vi.waitFor(() => element(root, "[role=alert]"))
+    await eventually(() => element(root, "[role=alert]"))
   })
 })
