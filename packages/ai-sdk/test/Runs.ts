@@ -1,6 +1,6 @@
 // Calls of a model on a loopback server, as users of the AI SDK make them.
 import type { LanguageModelV4StreamPart } from "@ai-sdk/provider"
-import { isStepCount, streamText, tool } from "ai"
+import { isStepCount, streamText, tool, type ToolSet } from "ai"
 import { z } from "zod"
 import { createParadigm, type ParadigmProviderSettings } from "../src/index.ts"
 import type { Loopback } from "./Loopback.ts"
@@ -16,7 +16,7 @@ export const modelOf = ({ baseUrl }: Loopback, settings: ParadigmProviderSetting
 export const prompt = [{ role: "user" as const, content: [{ type: "text" as const, text: "go" }] }]
 
 export const used: Array<unknown> = []
-export const tools = {
+export const tools: ToolSet = {
   now: tool({ inputSchema: z.object({}), execute: (input) => (used.push(["now", input]), "12:00") }),
   read: tool({ inputSchema: z.object({ path: z.string() }), execute: (input) => (used.push(["read", input]), "text") })
 }
