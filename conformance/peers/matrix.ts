@@ -121,6 +121,24 @@ const asPeer = async (name: string, title: string): Promise<Column> => {
   return { title, verdicts: new Map<string, { verdict: Verdict; did: string }>(verdicts) }
 }
 
+/** Our provider for the AI SDK. What the AI SDK cannot express is declared: any other failure, and a declared one that passes, fails the run. */
+const inAiSdk = async (): Promise<Column> => {
+  const column = await asPeer("ai-sdk", `ours, in \`ai\` ${versionOf("ai")}`)
+  const list = JSON.parse(readFileSync(path("known/ai-sdk.json"), "utf8")) as ReadonlyArray<{
+    readonly pattern: string
+    readonly reason: string
+  }>
+  const declared = new Map(list.map(({ pattern, reason }) => [pattern, reason]))
+  const verdicts = [...column.verdicts].map(([id, { did, verdict }]) => {
+    if ((verdict === "fail") !== declared.has(id)) {
+      console.error(`${id}: ${verdict} in the AI SDK, which known/ai-sdk.json does not declare: ${did}`)
+      process.exitCode = 1
+    }
+    return [id, { verdict, did: declared.get(id) ?? did }] as const
+  })
+  return { ...column, verdicts: new Map(verdicts) }
+}
+
 const count = (column: Column, ids: ReadonlyArray<string>) => {
   const of = (verdict: Verdict) => ids.filter((id) => column.verdicts.get(id)?.verdict === verdict).length
   return { passed: of("pass"), failed: of("fail"), lacking: of("n/a") }
@@ -185,6 +203,7 @@ ours.push(await inVitest("ours, Node", path("../../packages/node")))
 ours.push(await inVitest("ours, Chromium", path("../../packages/browser")))
 ours.push(await inDeno("ours, Deno", path("../../packages/deno")))
 ours.push(await asPeer("effect-ai", "ours, effect/ai"))
+ours.push(await inAiSdk())
 const [openai, ai] = await peers
 rmSync(scratch, { recursive: true })
 

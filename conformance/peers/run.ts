@@ -1,16 +1,17 @@
 /**
- * Runs the suite against a peer, or against our provider for effect/ai: `node run.ts openai|ai|effect-ai`. Prints a line of JSON for each result.
+ * Runs the suite against a peer, or against our providers: `node run.ts openai|ai|effect-ai|ai-sdk`. Prints a line of JSON for each result.
  */
 import * as Cases from "@paradigm-effect/conformance/Cases"
 import * as FaultServer from "@paradigm-effect/conformance/FaultServer"
 import * as Runner from "@paradigm-effect/conformance/Runner"
+import { aiSdk } from "./src/ai-sdk-paradigm.ts"
 import { ai } from "./src/ai.ts"
 import { effectAi, inexpressible } from "./src/effect-ai.ts"
 import { openai } from "./src/openai.ts"
 
-const subject = [openai, ai, effectAi].find(({ name }) => name === process.argv[2])
+const subject = [openai, ai, effectAi, aiSdk].find(({ name }) => name === process.argv[2])
 if (subject === undefined) {
-  console.error("usage: node run.ts openai|ai|effect-ai")
+  console.error("usage: node run.ts openai|ai|effect-ai|ai-sdk")
   process.exit(2)
 }
 

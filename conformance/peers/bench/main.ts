@@ -33,7 +33,8 @@ const isWanted = (part: Mode | "cold" | "parser" | "bundle") => options.only ===
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 
-const subjectNames: ReadonlyArray<SubjectName> = ["plain", "effect", "effectAi", "promise", "openai", "ai"]
+const coldNames: ReadonlyArray<SubjectName> = ["plain", "effect", "promise", "openai", "ai"]
+const subjectNames: ReadonlyArray<SubjectName> = [...coldNames, "effectAi", "aiSdk", "provider", "providerPeer"]
 const parserNames: ReadonlyArray<ParserName> = ["eventsourceParser", "parser"]
 const textNames = Object.keys(texts) as ReadonlyArray<Text>
 
@@ -117,9 +118,9 @@ const overTheWire = async (url: Url): Promise<ReadonlyArray<Section>> => {
 
 const firstStreams = async (url: Url): Promise<ReadonlyArray<ColdRow>> => {
   const file = await publish("cold.ts")
-  const findings = new Map<SubjectName, Array<ColdFinding>>(subjectNames.map((name) => [name, []]))
+  const findings = new Map<SubjectName, Array<ColdFinding>>(coldNames.map((name) => [name, []]))
   for (let number = 0; number < rounds * coldRuns; number++) {
-    for (const name of number % 2 === 0 ? subjectNames : subjectNames.toReversed()) {
+    for (const name of number % 2 === 0 ? coldNames : coldNames.toReversed()) {
       const finding = await run<ColdFinding>(file, [name, url("single", "plain", coldTokens)], [])
       check(`${name} (cold)`, finding, expected("plain", coldTokens))
       findings.get(name)?.push(finding)

@@ -66,6 +66,9 @@ const labels: Readonly<Record<string, string>> = {
   promise: "**ours, Promise**",
   openai: "`openai`",
   ai: "`ai` + openai-compatible",
+  aiSdk: "`ai` + ours",
+  provider: "our provider's `doStream`",
+  providerPeer: "openai-compatible's `doStream`",
   eventsourceParser: "`eventsource-parser`",
   parser: "**ours, `Parser`**"
 }

@@ -129,6 +129,44 @@ const openai: Subject = async (baseUrl) => {
   }
 }
 
+interface Model {
+  readonly doStream: (options: {
+    readonly prompt: Array<{ readonly role: "user"; readonly content: Array<{ readonly type: "text"; readonly text: string }> }>
+  }) => PromiseLike<{ readonly stream: ReadableStream<{ readonly type: string; readonly delta?: unknown }> }>
+}
+
+/** Streams with a provider of the AI SDK alone, without the SDK's own work on each part. */
+const withModel = (doStream: Model["doStream"]) => async () => {
+  const count = new Count()
+  const { stream } = await doStream({ prompt: [{ role: "user", content: [{ type: "text", text: "Say hello" }] }] })
+  for await (const part of stream) if (part.type === "text-delta") count.add(part.delta as string)
+  return count
+}
+
+const providerPeer: Subject = async (baseUrl) => {
+  const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible")
+  const chat = createOpenAICompatible({ name: "paradigm", apiKey, baseURL: baseUrl }).chatModel(model)
+  return withModel((options) => chat.doStream(options))
+}
+
+const provider: Subject = async (baseUrl) => {
+  const { createParadigm } = await import("@paradigm-effect/ai-sdk")
+  const chat = createParadigm({ apiKey, baseUrl })(model)
+  return withModel((options) => chat.doStream(options))
+}
+
+const aiSdk: Subject = async (baseUrl) => {
+  const { streamText } = await import("ai")
+  const { createParadigm } = await import("@paradigm-effect/ai-sdk")
+  const paradigm = createParadigm({ apiKey, baseUrl })
+  return async () => {
+    const count = new Count()
+    const result = streamText({ model: paradigm(model), messages })
+    for await (const text of result.textStream) count.add(text)
+    return count
+  }
+}
+
 const ai: Subject = async (baseUrl) => {
   const { streamText } = await import("ai")
   const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible")
@@ -141,6 +179,6 @@ const ai: Subject = async (baseUrl) => {
   }
 }
 
-export const subjects = { plain, effect, effectAi, promise, openai, ai } satisfies Record<string, Subject>
+export const subjects = { plain, effect, effectAi, promise, openai, ai, aiSdk, provider, providerPeer } satisfies Record<string, Subject>
 
 export type SubjectName = keyof typeof subjects

@@ -106,7 +106,7 @@ const settings = {
   seed: "seed"
 } as const
 
-const toCall = (request: Operation["request"]) => {
+export const toCall = (request: Operation["request"]) => {
   const call: Record<string, unknown> = {}
   const others: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(request)) {
