@@ -8,6 +8,7 @@
  */
 import * as Schema from "effect/Schema"
 import { Expectation } from "../case/Case.ts"
+import * as Basis from "../case/Basis.ts"
 import { Pattern } from "../case/Pattern.ts"
 import { CaseStep } from "../fault/Script.ts"
 import { factNames } from "./ServerFact.ts"
@@ -203,10 +204,9 @@ export type Exchange = typeof Exchange.Type
 export const ServerCase = Schema.Struct({
   id: Schema.String.check(Schema.isPattern(/^server-[a-z0-9-]+\/[a-z0-9-]+$/)).annotateKey({ description: "group/name; never changes" }),
   rule: Schema.NonEmptyString.annotateKey({ description: "What is held, in one sentence" }),
-  level: Schema.Literals(["MUST", "SHOULD"]),
   side: Schema.Literal("server"),
   since: Schema.String.annotateKey({ description: "The suite's version that brought it" }),
-  source: Schema.NonEmptyArray(Schema.String).annotateKey({ description: "Addresses of what says so, or policy" }),
+  ...Basis.fields,
   needs: Schema.Array(ServerCapability),
   upstream: Schema.optionalKey(Schema.Array(Schema.Array(CaseStep))).annotateKey({
     description: "What the fault server does as the model's upstream, per request it gets"
@@ -223,7 +223,9 @@ export const ServerCase = Schema.Struct({
       })
     )
   ).annotateKey({ description: "What must be the same in two answers" })
-}).annotate({ identifier: "ServerCase" })
+})
+  .check(Basis.check)
+  .annotate({ identifier: "ServerCase" })
 /** @since 0.1.0 */
 export type ServerCase = typeof ServerCase.Type
 
