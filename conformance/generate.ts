@@ -5,10 +5,10 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Schema from "effect/Schema"
-import { type Case, CaseFile } from "./src/case/Case.ts"
+import type { Case } from "./src/case/Case.ts"
 import * as Cases from "./src/case/Cases.ts"
 import * as Plan from "./src/plan/Plan.ts"
-import { ProfileFile, type ServerCase, ServerCaseFile } from "./src/server/ServerCase.ts"
+import { ProfileFile, type ServerCase } from "./src/server/ServerCase.ts"
 import * as ServerCases from "./src/server/ServerCases.ts"
 import { mutants } from "./test/mutants.ts"
 import { serverMutants } from "./test/serverMutants.ts"
@@ -61,7 +61,7 @@ const page = () => {
   ].join("\n")
 }
 
-const document = Schema.toJsonSchemaDocument(Schema.Union([CaseFile, ServerCaseFile, ProfileFile]), { onExcessProperty: "error" })
+const document = Schema.toJsonSchemaDocument(Schema.Union([Cases.File, ServerCases.File, ProfileFile]), { onExcessProperty: "error" })
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
 

@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import type { ParadigmErrorReason } from "@paradigm-effect/core/ParadigmError"
-import { readFileSync } from "node:fs"
+import * as Schema from "effect/Schema"
+import { readdirSync, readFileSync } from "node:fs"
 import { outdated } from "../generate.ts"
 import { type Case, Reason, type Runtime } from "../src/case/Case.ts"
 import * as Cases from "../src/case/Cases.ts"
 import { registerConformance } from "../src/bind/Deno.ts"
 import * as KnownFailures from "../src/plan/KnownFailures.ts"
 import * as Plan from "../src/plan/Plan.ts"
+import * as ServerCases from "../src/server/ServerCases.ts"
 import { makeReference } from "./reference.ts"
 
 const [some] = Cases.all as readonly [Case]
@@ -23,7 +25,30 @@ describe("the cases", () => {
     assert.deepStrictEqual(Cases.decode(file), [some])
     assert.throws(() => Cases.decode({ ...file, cases: [{ ...some, expects: {} }] }), /expects/)
     assert.throws(() => Cases.decode({ ...file, cases: [{ ...some, level: "MAY" }] }), /level/)
-    assert.throws(() => Cases.decode({ ...file, group: "sse" }), /request-json\/minimal-body stands in the file of group sse/)
+    assert.throws(() => Cases.decode({ ...file, group: "sse" }), /request-json\/minimal-body is in the file of group sse/)
+  })
+
+  it("take what they do not have themselves from their file's defaults", () => {
+    const { operation, ...rest } = some
+    const file = { group: "request-json", defaults: { level: "SHOULD", operation: { ...operation, kind: "stream" } } }
+    const written = { ...rest, operation: { kind: "json" } }
+    assert.deepStrictEqual(Cases.decode({ ...file, cases: [written] }), [some])
+    const { level: _, ...levelless } = written
+    assert.deepStrictEqual(Cases.decode({ ...file, cases: [levelless] }), [{ ...some, level: "SHOULD" }])
+    assert.throws(() => Cases.decode({ group: "request-json", cases: [levelless] }), /request-json\/minimal-body.*\n?.*level/s)
+    assert.throws(() => Cases.decode({ ...file, defaults: { levels: "MUST" }, cases: [some] }), /levels/)
+  })
+
+  it("are written as the schema of their files says", () => {
+    const decode = (folder: string, schema: Schema.Decoder<unknown>) => {
+      const here = new URL(`../cases/${folder}/`, import.meta.url)
+      for (const name of readdirSync(here).filter((entry) => entry !== "profiles.json")) {
+        const file: unknown = JSON.parse(readFileSync(new URL(name, here), "utf8"))
+        assert.doesNotThrow(() => Schema.decodeUnknownSync(schema)(file, { onExcessProperty: "error" }), undefined, name)
+      }
+    }
+    decode("client", Cases.File)
+    decode("server", ServerCases.File)
   })
 
   it("know the client's reasons, and reach each", () => {

@@ -73,7 +73,7 @@ export const Client = Schema.Struct({
       total: Schema.optionalKey(milliseconds)
     })
   )
-})
+}).annotate({ identifier: "Client" })
 /** @since 0.1.0 */
 export type Client = typeof Client.Type
 
@@ -114,7 +114,7 @@ export const Consume = Schema.Struct({
   }),
   readDelayMs: Schema.optionalKey(milliseconds).annotateKey({ description: "Rest after each chunk" }),
   stallMs: Schema.optionalKey(milliseconds).annotateKey({ description: "Rest once, after the first chunk" })
-})
+}).annotate({ identifier: "Consume" })
 /** @since 0.1.0 */
 export type Consume = typeof Consume.Type
 
@@ -187,7 +187,7 @@ export const Expectation = Schema.Struct({
   secretsAbsent: Schema.optionalKey(Schema.Array(Schema.String)).annotateKey({
     description: "What, beside the key, may not be found in any printed form of an error"
   })
-})
+}).annotate({ identifier: "Expectation" })
 /** @since 0.1.0 */
 export type Expectation = typeof Expectation.Type
 
@@ -223,17 +223,3 @@ export const Case = Schema.Struct({
   .annotate({ identifier: "Case" })
 /** @since 0.1.0 */
 export type Case = typeof Case.Type
-
-/**
- * The file of one group of cases.
- *
- * @category models
- * @since 0.1.0
- */
-export const CaseFile = Schema.Struct({
-  $schema: Schema.optionalKey(Schema.String),
-  group: Schema.NonEmptyString,
-  cases: Schema.Array(Case)
-})
-/** @since 0.1.0 */
-export type CaseFile = typeof CaseFile.Type

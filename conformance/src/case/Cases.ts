@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import auth from "../../cases/client/auth.json" with { type: "json" }
 import backpressure from "../../cases/client/backpressure.json" with { type: "json" }
 import cancel from "../../cases/client/cancel.json" with { type: "json" }
@@ -21,7 +22,8 @@ import timeout from "../../cases/client/timeout.json" with { type: "json" }
 import transport from "../../cases/client/transport.json" with { type: "json" }
 import utf8 from "../../cases/client/utf8.json" with { type: "json" }
 import published from "../../cases.plan.json" with { type: "json" }
-import { Case, CaseFile } from "./Case.ts"
+import { Case, Operation } from "./Case.ts"
+import * as CaseFile from "./CaseFile.ts"
 import * as Plan from "../plan/Plan.ts"
 
 const files: ReadonlyArray<unknown> = [
@@ -43,44 +45,23 @@ const files: ReadonlyArray<unknown> = [
   security
 ]
 
-const decodeFile = Schema.decodeUnknownSync(Schema.Struct({ ...CaseFile.fields, cases: Schema.Array(Schema.Unknown) }))
-
-const nameOf = (item: unknown, i: number) =>
-  typeof item === "object" && item !== null && "id" in item && typeof item.id === "string" ? item.id : `case ${i}`
+/**
+ * The schema of a file of cases, as it is written.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const File = CaseFile.schema(Case.fields, {
+  operation: Schema.Struct(Struct.map(Operation.fields, Schema.optionalKey))
+}).annotate({ identifier: "CaseFile" })
 
 /**
- * How to decode files of one side's cases: it throws, saying which and where, if a case breaks the schema or stands in a file that is not its
- * group's.
+ * Decodes a file of cases. Throws when a case breaks the schema or has the id of another group, with the case and the place.
  *
  * @category decoding
  * @since 0.1.0
  */
-export const decodeWith = <A extends { readonly id: string }>(schema: Schema.Decoder<A>): ((file: unknown) => ReadonlyArray<A>) => {
-  const decodeCase = Schema.decodeUnknownSync(schema)
-  return (file) => {
-    const { cases, group } = decodeFile(file, { onExcessProperty: "error" })
-    return cases.map((item, i) => {
-      const name = nameOf(item, i)
-      try {
-        const decoded = decodeCase(item, { onExcessProperty: "error" })
-        if (decoded.id.startsWith(`${group}/`)) return decoded
-      } catch (error) {
-        throw new Error(`${name} in the file of group ${group}: ${error instanceof Error ? error.message : String(error)}`, {
-          cause: error
-        })
-      }
-      throw new Error(`${name} stands in the file of group ${group}`)
-    })
-  }
-}
-
-/**
- * A case file's cases.
- *
- * @category decoding
- * @since 0.1.0
- */
-export const decode = decodeWith(Case)
+export const decode = CaseFile.decodeWith(Case)
 
 /**
  * Every case of the suite.

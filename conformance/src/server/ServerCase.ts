@@ -97,7 +97,7 @@ export const ServerRequest = Schema.Struct({
     description: "By lower-case name; null leaves one out"
   }),
   body: Schema.optionalKey(Body)
-})
+}).annotate({ identifier: "ServerRequest" })
 /** @since 0.1.0 */
 export type ServerRequest = typeof ServerRequest.Type
 
@@ -154,7 +154,7 @@ export const ServerExpectation = Schema.Struct({
       })
     })
   ).annotateKey({ description: "What the gateway's upstream saw" })
-})
+}).annotate({ identifier: "ServerExpectation" })
 /** @since 0.1.0 */
 export type ServerExpectation = typeof ServerExpectation.Type
 
@@ -191,7 +191,7 @@ export const Exchange = Schema.Union([
     leave: Schema.optionalKey(Schema.Literal("written")).annotateKey({ description: "Close the connection once all is written" }),
     ...expectations
   })
-])
+]).annotate({ identifier: "Exchange" })
 /** @since 0.1.0 */
 export type Exchange = typeof Exchange.Type
 
@@ -228,20 +228,6 @@ export const ServerCase = Schema.Struct({
   .annotate({ identifier: "ServerCase" })
 /** @since 0.1.0 */
 export type ServerCase = typeof ServerCase.Type
-
-/**
- * The file of one group of cases.
- *
- * @category models
- * @since 0.1.0
- */
-export const ServerCaseFile = Schema.Struct({
-  $schema: Schema.optionalKey(Schema.String),
-  group: Schema.NonEmptyString,
-  cases: Schema.Array(ServerCase)
-})
-/** @since 0.1.0 */
-export type ServerCaseFile = typeof ServerCaseFile.Type
 
 /**
  * What each profile is: the path that a bare origin is completed by, what it declares, and the shape of its errors, where `"{{status}}"` is the

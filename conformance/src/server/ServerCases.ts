@@ -12,17 +12,25 @@ import profileFile from "../../cases/server/profiles.json" with { type: "json" }
 import relay from "../../cases/server/relay.json" with { type: "json" }
 import request from "../../cases/server/request.json" with { type: "json" }
 import stream from "../../cases/server/stream.json" with { type: "json" }
-import { decodeWith } from "../case/Cases.ts"
+import * as CaseFile from "../case/CaseFile.ts"
 import type * as Plan from "../plan/Plan.ts"
 import { ProfileFile, ServerCase } from "./ServerCase.ts"
 
 /**
- * A case file's cases. Throws, saying which and where, if one breaks the schema or stands in a file that is not its group's.
+ * The schema of a file of server cases, as it is written.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const File = CaseFile.schema(ServerCase.fields, {}).annotate({ identifier: "ServerCaseFile" })
+
+/**
+ * Decodes a file of server cases. Throws when a case breaks the schema or has the id of another group, with the case and the place.
  *
  * @category decoding
  * @since 0.1.0
  */
-export const decode = decodeWith(ServerCase)
+export const decode = CaseFile.decodeWith(ServerCase)
 
 /**
  * One server case, as plans list it: there are no variants.
