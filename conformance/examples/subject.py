@@ -510,7 +510,7 @@ def main():
         message = json.loads(line)
         kind = message["type"]
         if kind == "hello":
-            say({"type": "hello", "name": "python", "capabilities": ["abort"]})
+            say({"type": "hello", "name": "python", "capabilities": ["abort", "house"]})
         elif kind == "open":
             clients[message["client"]] = Client(message["baseUrl"], message["apiKey"])
         elif kind == "call":

@@ -369,7 +369,7 @@ const answer = async (operation: Operation, call: Asking, bug: string | undefine
 export const makeReference = (bug?: string): Subject => ({
   name: bug ?? "reference",
   runtime: "node",
-  capabilities: ["abort", "gzip", "form", "keys", "multipart", "retry", "timeouts"],
+  capabilities: ["abort", "gzip", "form", "house", "keys", "multipart", "retry", "timeouts", "utf16"],
   open: (options) => {
     let asked = 0
     const ask = () => options.apiKeys?.[Math.min(asked++, options.apiKeys.length - 1)] ?? options.apiKey

@@ -176,7 +176,9 @@ const secrets = ({ answered, expect, report, secret }: Evidence): ReadonlyArray<
  */
 export const judge = (evidence: Evidence): ReadonlyArray<string> => [
   ...evidence.answered.flatMap((answered, i) =>
-    outcomeOf(answered, evidence.capabilities.includes("house")).map((problem) => (evidence.answered.length === 1 ? problem : `call ${i + 1}: ${problem}`))
+    outcomeOf(answered, evidence.capabilities.includes("house")).map((problem) =>
+      evidence.answered.length === 1 ? problem : `call ${i + 1}: ${problem}`
+    )
   ),
   ...wire(evidence),
   ...resources(evidence),

@@ -132,6 +132,7 @@ export const ServerExpectation = Schema.Struct({
   refusal: Schema.optionalKey(Schema.Literal(true)).annotateKey({
     description: "The body is an error as the profile has it, as application/json"
   }),
+  says: Schema.optionalKey(Pattern).annotateKey({ description: "The message of the error, in whichever shape the profile has it" }),
   text: Schema.optionalKey(Schema.Array(Pattern)).annotateKey({ description: "Content by choice, streamed or not" }),
   finish: Schema.optionalKey(Schema.Array(Pattern)).annotateKey({ description: "Finish reasons by choice, streamed or not" }),
   events: Schema.optionalKey(Schema.Array(Pattern)).annotateKey({
