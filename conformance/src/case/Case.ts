@@ -4,7 +4,7 @@
  *
  * Strings anywhere in a case may hold `{{key}}` (the run's secret), `{{a}}` and `{{b}}` (the fault server's two origins), `{{tls}}` (one whose
  * certificate nobody trusts), `{{closed}}` (one where nobody listens), `{{path}}` (where this case stands on each of them), `{{n}}` (the
- * number of the call) and `{{in2s}}` (the HTTP date two seconds from the start of the case).
+ * number of the call), `{{in2s}}` (the HTTP date two seconds from the start of the case) and `{{mib}}` (1 MiB of text).
  *
  * @since 0.1.0
  */
@@ -125,6 +125,7 @@ const WireRequest = Schema.Struct({
     description: "By lower-case name; a header sent twice is joined by a comma and a space"
   }),
   body: Schema.optionalKey(Pattern).annotateKey({ description: "The body, parsed as JSON" }),
+  bodyText: Schema.optionalKey(Pattern).annotateKey({ description: "The body as it was sent, for what JSON.parse changes" }),
   form: Schema.optionalKey(Pattern).annotateKey({
     description: "The body, urlencoded or multipart by its content type, as a list of [name, value]"
   }),

@@ -108,6 +108,7 @@ export const request = (i: number, wanted: Wire, { attempts }: Report): Readonly
   if (wanted.path !== undefined) found.push(...match(`${at}.path`, wanted.path, attempt.path))
   if (wanted.headers !== undefined) found.push(...match(`${at}.headers`, wanted.headers, headersOf(attempt)))
   if (wanted.body !== undefined) found.push(...match(`${at}.body`, wanted.body, parse(textOf(attempt))))
+  if (wanted.bodyText !== undefined) found.push(...match(`${at}.bodyText`, wanted.bodyText, textOf(attempt)))
   if (wanted.form !== undefined) found.push(...match(`${at}.form`, wanted.form, formOf(attempt)))
   if (wanted.sameBodyAs !== undefined && attempts[wanted.sameBodyAs]?.body !== attempt.body) {
     found.push(`${at}.sameBodyAs: expected the same body as of request ${wanted.sameBodyAs}`)

@@ -36,6 +36,7 @@ export type Profile = typeof Profile.Type
  * - `choices`: `n` above 1; `tools`, `seed`, `continuous-usage`: the request fields of these names
  * - `form`, `multipart`: bodies as forms; `models`, `health`: these paths; `cors`: pages of other origins may call
  * - `request-id`: every answer has an `x-request-id`; `no-transform`: streams say that they may not be held back on their way
+ * - `vllm-rules`: requests that vLLM rejects are rejected, as an empty list of tools
  * - `key`: a key was given; `forbidden-model`: the name of a model that this key may not use; `body-limit`: the largest body taken
  * - `upstream`: a model whose upstream is the fault server; `running-count`: how many answers are being generated can be asked
  * - `sockets`: the runner can write bytes that no HTTP client writes
@@ -59,6 +60,7 @@ export const ServerCapability = Schema.Literals([
   "cors",
   "request-id",
   "no-transform",
+  "vllm-rules",
   "key",
   "forbidden-model",
   "body-limit",
@@ -129,6 +131,7 @@ export const ServerExpectation = Schema.Struct({
   status: Schema.optionalKey(Pattern),
   headers: Schema.optionalKey(Schema.Record(Schema.String, Pattern)).annotateKey({ description: "By lower-case name" }),
   json: Schema.optionalKey(Pattern).annotateKey({ description: "The body" }),
+  body: Schema.optionalKey(Pattern).annotateKey({ description: "The body as it came, for what JSON.parse changes" }),
   refusal: Schema.optionalKey(Schema.Literal(true)).annotateKey({
     description: "The body is an error as the profile has it, as application/json"
   }),

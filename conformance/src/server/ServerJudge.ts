@@ -78,6 +78,7 @@ const one = (answer: Answer, expect: ServerExpectation, context: Context): Reado
   }
   if (expect.says !== undefined) found.push(...match("says", expect.says, messageOf(answer.json)))
   if (expect.json !== undefined) found.push(...match("body", expect.json, answer.json))
+  if (expect.body !== undefined) found.push(...match("body", expect.body, answer.text))
   if (expect.text !== undefined) found.push(...match("text", [...expect.text], text(answer)))
   if (expect.finish !== undefined) found.push(...match("finish", [...expect.finish], finish(answer)))
   if (expect.events !== undefined) {
