@@ -28,7 +28,13 @@ export interface Instance {
  */
 export interface Listed {
   readonly id: string
-  readonly case: { readonly id: string; readonly level: "MUST" | "SHOULD" }
+  readonly case: {
+    readonly id: string
+    readonly rule: string
+    readonly level: "MUST" | "SHOULD"
+    readonly basis?: string | undefined
+    readonly source: ReadonlyArray<string>
+  }
 }
 
 const combinations = (axes: NonNullable<Case["axes"]>): ReadonlyArray<Variant> =>
