@@ -12,7 +12,7 @@ afterAll(() => server.close())
 
 /** The names of what was found wrong: `wire[0].headers.accept: expected …` is about `wire.headers`. */
 const checksOf = (problems: ReadonlyArray<string>) =>
-  problems.flatMap((problem) => /^(?:call \d+: )?((?:error|wire)(?:\[\d+\])?\.\w+|\w+)/.exec(problem)?.[1]?.replace(/\[\d+\]/, "") ?? [])
+  problems.flatMap((problem) => /^(?:call \d+: )?((?:house|wire)(?:\[\d+\])?\.\w+|\w+)/.exec(problem)?.[1]?.replace(/\[\d+\]/, "") ?? [])
 
 const groupOf = (id: string) => id.split("/")[0]
 
@@ -52,10 +52,10 @@ describe("the mutants", () => {
   })
 
   it("fail every check there is, but for what only a browser does", () => {
-    const { error, wire, ...rest } = Expectation.fields
+    const { house, wire, ...rest } = Expectation.fields
     const checks = [
       ...Object.keys(rest),
-      ...Object.keys(error.schema.fields).map((name) => `error.${name}`),
+      ...Object.keys(house.schema.fields).map((name) => `house.${name}`),
       ...Object.keys(wire.schema.value.fields).map((name) => `wire.${name}`),
       "secrets"
     ]

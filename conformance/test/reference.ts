@@ -3,6 +3,7 @@
  */
 import type { Operation } from "../src/case/Case.ts"
 import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/client/Subject.ts"
+import { fold } from "../src/client/Fold.ts"
 import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, mendCompletion, parse, peek } from "./referenceStream.ts"
 import { encode, withoutNulls } from "./referenceRequest.ts"
 
@@ -39,21 +40,21 @@ const mask = (text: string, keys: ReadonlyArray<string>, bug: string | undefined
   return text
 }
 
-const fold = (chunks: ReadonlyArray<unknown>) => {
+const partialOf = (chunks: ReadonlyArray<unknown>) => {
   const [first] = chunks as ReadonlyArray<Json>
   if (first === undefined) return undefined
-  const choices: Array<{ index: number; message: Json & { content: string | null }; finish_reason: unknown }> = []
-  for (const chunk of chunks as ReadonlyArray<{ readonly choices: ReadonlyArray<Json> }>) {
-    for (const choice of chunk.choices) {
-      const index = (choice["index"] ?? 0) as number
-      const folded = (choices[index] ??= { index, message: { role: "assistant", content: null }, finish_reason: null })
-      const delta = (choice["delta"] ?? {}) as Json
-      if (typeof delta["content"] === "string") folded.message.content = (folded.message.content ?? "") + delta["content"]
-      if (delta["tool_calls"] !== undefined) folded.message["tool_calls"] = delta["tool_calls"]
-      folded.finish_reason = choice["finish_reason"] ?? folded.finish_reason
+  const has = (index: number) => chunks.some((chunk) => JSON.stringify(chunk).includes(`"index":${index}`))
+  const choices = fold(chunks).choices.flatMap(({ calls, finish, reasoning, text }, index) => {
+    const tool_calls = calls.map(({ id, name, arguments: args }) => ({ id, type: "function", function: { name, arguments: args } }))
+    const message = {
+      role: "assistant",
+      content: text === "" ? null : text,
+      ...(reasoning === "" ? {} : { reasoning }),
+      ...(calls.length === 0 ? {} : { tool_calls })
     }
-  }
-  return { id: first["id"], object: "chat.completion", created: first["created"], model: first["model"], choices: choices.filter(Boolean) }
+    return index > 0 && !has(index) ? [] : [{ index, message, finish_reason: finish ?? null }]
+  })
+  return { id: first["id"], object: "chat.completion", created: first["created"], model: first["model"], choices }
 }
 
 const keepKnown = (completion: Json): Json => {
@@ -152,10 +153,13 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
   if (bug !== "sends-any-request") {
     if (typeof request["model"] !== "string") throw new Failure("InvalidRequest", "model is missing")
     const { messages } = request
-    const roles = Array.isArray(messages) && messages.every((message) => isObject(message) && typeof message["role"] === "string")
-    if (!roles) throw new Failure("InvalidRequest", "messages are missing, or one of them has no role")
+    if (!Array.isArray(messages)) throw new Failure("InvalidRequest", "messages are missing")
+    const roleless = messages.findIndex((message) => !isObject(message) || typeof message["role"] !== "string")
+    if (roleless !== -1) throw new Failure("InvalidRequest", `messages[${roleless}] has no role`)
     if (Array.isArray(messages) && messages.length === 0) throw new Failure("InvalidRequest", "messages are empty")
-    if (typeof (request["temperature"] ?? 0) !== "number") throw new Failure("InvalidRequest", "temperature is no number")
+    for (const name of ["temperature", "max_tokens"]) {
+      if (typeof (request[name] ?? 0) !== "number") throw new Failure("InvalidRequest", `${name} is no number`)
+    }
     if (request["max_tokens"] === 0) throw new Failure("InvalidRequest", "max_tokens is 0")
   }
   const streams = kind === "stream" || request["stream"] === true
@@ -343,7 +347,7 @@ const answer = async (operation: Operation, call: Asking, bug: string | undefine
   } catch (error) {
     if (call.signal.aborted && bug !== "ignores-aborts") return { outcome: "aborted", chunks: delivered }
     const folded = (keys: ReadonlyArray<string>): unknown => {
-      const partial = fold(delivered)
+      const partial = partialOf(delivered)
       return bug === "masks-the-model" && partial !== undefined ? parse(mask(JSON.stringify(partial), keys, bug)) : partial
     }
     const failure = error instanceof Failure ? error : new Failure("Unknown", String(error))
@@ -369,7 +373,7 @@ const answer = async (operation: Operation, call: Asking, bug: string | undefine
 export const makeReference = (bug?: string): Subject => ({
   name: bug ?? "reference",
   runtime: "node",
-  capabilities: ["abort", "gzip", "form", "keys", "multipart", "retry", "timeouts"],
+  capabilities: ["abort", "gzip", "form", "house", "keys", "multipart", "retry", "timeouts", "utf16"],
   open: (options) => {
     let asked = 0
     const ask = () => options.apiKeys?.[Math.min(asked++, options.apiKeys.length - 1)] ?? options.apiKey

@@ -148,21 +148,25 @@ const mendUsage = (usage: unknown, bug: string | undefined): unknown => {
 const textOf = (value: unknown): string =>
   typeof value === "string" ? value : Array.isArray(value) ? value.map((part) => textOf(isObject(part) ? part["text"] : part)).join("") : ""
 
-// A message or a delta: parts of a text become the text, calls a list, their arguments JSON text.
-const mendMessage = (message: Json) => {
+const toolCallsOf = (message: Json) => (message["tool_calls"] ?? []) as ReadonlyArray<Json>
+
+// A message or a delta: parts of a text become the text, calls a list, their arguments JSON text or `empty`.
+const mendMessage = (message: Json, empty: string) => {
   if (message["role"] === "") delete message["role"]
   if (message["reasoning"] === message["reasoning_content"]) delete message["reasoning_content"]
-  if (Array.isArray(message["reasoning"])) message["reasoning"] = textOf(message["reasoning"])
+  for (const name of ["reasoning", "reasoning_content"]) if (Array.isArray(message[name])) message[name] = textOf(message[name])
   if (Array.isArray(message["content"])) {
     const thoughts = message["content"].filter((part) => isObject(part) && "thinking" in part) as ReadonlyArray<Json>
     if (thoughts.length > 0) message["reasoning"] = thoughts.map((part) => textOf(part["thinking"])).join("")
     message["content"] = textOf(message["content"])
   }
   if (isObject(message["tool_calls"])) message["tool_calls"] = [message["tool_calls"]]
-  for (const call of (message["tool_calls"] ?? []) as ReadonlyArray<Json>) {
+  if (!Array.isArray(message["tool_calls"])) delete message["tool_calls"]
+  for (const call of toolCallsOf(message)) {
     const called = call["function"]
+    if (typeof call["id"] === "number") call["id"] = String(call["id"])
     if (isObject(called) && "arguments" in called && typeof called["arguments"] !== "string") {
-      called["arguments"] = JSON.stringify(called["arguments"] ?? {})
+      called["arguments"] = isObject(called["arguments"]) ? JSON.stringify(called["arguments"]) : empty
     }
   }
 }
@@ -173,17 +177,24 @@ export const mendCompletion = (value: Json, bug: string | undefined): Json => {
   for (const choice of value["choices"] as ReadonlyArray<Json>) {
     const { message } = choice
     if (!isObject(message)) continue
-    mendMessage(message)
+    mendMessage(message, "{}")
     message["role"] ??= "assistant"
-    for (const [i, call] of ((message["tool_calls"] ?? []) as ReadonlyArray<Json>).entries()) call["id"] ||= `call_${i}`
+    for (const [i, call] of toolCallsOf(message).entries()) call["id"] ||= `call_${i}`
   }
   return value
+}
+
+interface Called {
+  id: unknown
+  readonly isNamed: boolean
+  readonly name: unknown
+  text: string
 }
 
 /** The chunks of one stream: which calls its indices stand for, and what arrived. */
 class Mender {
   readonly #bug: string | undefined
-  readonly #calls = new Map<unknown, Array<{ id: unknown; isNamed: boolean }>>()
+  readonly #calls = new Map<unknown, Array<Called>>()
   readonly #current = new Map<string, number>()
   readonly #texts = new Map<unknown, string>()
 
@@ -209,32 +220,46 @@ class Mender {
     const before = this.#texts.get(index) ?? ""
     if (["", "null", "None", undefined].includes(choice["finish_reason"] as string | undefined)) choice["finish_reason"] = null
     if (isObject(choice["message"]) && choice["delta"] === undefined) {
-      const text = textOf(choice["message"]["content"])
-      choice["delta"] = { content: text.startsWith(before) ? text.slice(before.length) : "" }
+      const { message } = choice
+      const text = textOf(message["content"])
+      const isNew = (this.#calls.get(index) ?? []).length === 0 && message["tool_calls"] !== undefined
+      choice["delta"] = {
+        content: text.startsWith(before) ? text.slice(before.length) : "",
+        ...(isNew ? { tool_calls: message["tool_calls"] } : {})
+      }
       delete choice["message"]
     }
     const delta = isObject(choice["delta"]) ? choice["delta"] : {}
-    mendMessage(delta)
+    mendMessage(delta, "")
     this.#texts.set(index, before + textOf(delta["content"]))
     const known = this.#calls.get(index) ?? []
     this.#calls.set(index, known)
-    for (const call of (delta["tool_calls"] ?? []) as ReadonlyArray<Json>) call["index"] = this.#place(index, known, call)
+    for (const call of toolCallsOf(delta)) call["index"] = this.#place(index, known, call)
     if (choice["finish_reason"] === null) return
     const made = known.flatMap((call, i) => (call.id === undefined ? [{ index: i, id: `call_${i}` }] : []))
-    if (made.length > 0) choice["delta"] = { ...delta, tool_calls: made }
+    if (made.length > 0) choice["delta"] = { ...delta, tool_calls: [...toolCallsOf(delta), ...made] }
   }
 
-  #place(choice: unknown, known: Array<{ id: unknown; isNamed: boolean }>, call: Json): number {
+  #place(choice: unknown, known: Array<Called>, call: Json): number {
     const id = call["id"] || undefined
-    const wire = isCount(call["index"]) ? `${String(choice)} ${call["index"]}` : undefined
-    const isNamed = isObject(call["function"]) && typeof call["function"]["name"] === "string"
+    const index = typeof call["index"] === "string" && /^\d+$/.test(call["index"]) ? Number(call["index"]) : call["index"]
+    const wire = isCount(index) ? `${String(choice)} ${index}` : undefined
+    const called = isObject(call["function"]) ? call["function"] : {}
+    const { name } = called
+    const isNamed = typeof name === "string"
     let at = wire === undefined ? (id === undefined && !isNamed ? known.length - 1 : -1) : (this.#current.get(wire) ?? -1)
-    if (this.#bug === "joins-calls-of-one-index" && isCount(call["index"])) return call["index"]
-    if (id !== undefined && (at === -1 || (known[at]?.id ?? id) !== id))
+    if (this.#bug === "joins-calls-of-one-index" && isCount(index)) return index
+    const before = known[at]
+    if (id !== undefined && (at === -1 || (before?.id ?? id) !== id))
       at = wire === undefined || at !== -1 ? known.findIndex((item) => item.id === id) : -1
-    if (at === -1) at = known.push({ id, isNamed }) - 1
+    // A whole call that another name follows is over.
+    else if (id === undefined && isNamed && before !== undefined && before.name !== name && tryParse(before.text) !== undefined) at = -1
+    if (at === -1) at = known.push({ id, isNamed, name, text: "" }) - 1
     const item = known[at]
-    if (item !== undefined) item.id ??= id
+    if (item !== undefined) {
+      item.id ??= id
+      if (typeof called["arguments"] === "string") item.text += called["arguments"]
+    }
     if (wire !== undefined) this.#current.set(wire, at)
     return at
   }

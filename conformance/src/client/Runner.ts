@@ -87,6 +87,8 @@ export const control = async (url: string, init?: RequestInit): Promise<unknown>
   return text === "" ? undefined : JSON.parse(text)
 }
 
+const mib = "0123456789abcde\n".repeat(65_536)
+
 const origins = new Map<string, Promise<Origins>>()
 const originsOf = (controlUrl: string) => {
   const known = origins.get(controlUrl) ?? (control(controlUrl) as Promise<Origins>)
@@ -183,7 +185,7 @@ const attempt = async (instance: Plan.Instance, subject: Subject, environment: E
   const path = `/runs/${randomHex(8)}/cases/${instance.id.replaceAll(/[^a-z0-9-]+/g, ".")}`
   const hide = (text: string) => text.replaceAll(secret, "{{key}}").replaceAll(path, "{{path}}")
   const servers = await originsOf(environment.controlUrl)
-  const values = { ...servers, key: secret, path, in2s: new Date(Date.now() + 2000).toUTCString() }
+  const values = { ...servers, key: secret, path, in2s: new Date(Date.now() + 2000).toUTCString(), mib }
   const { count, together } = instance.case.operation.calls ?? { count: 1, together: false }
   const items = Array.from({ length: count }, (_, i) => fill(instance.case, { ...values, n: String(i + 1) }))
   const [item] = items

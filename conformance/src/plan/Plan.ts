@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import type { Basis } from "../case/Basis.ts"
 import type { Case } from "../case/Case.ts"
 import type { Variant } from "../fault/Script.ts"
 import type { Subject } from "../client/Subject.ts"
@@ -32,7 +33,7 @@ export interface Listed {
     readonly id: string
     readonly rule: string
     readonly level: "MUST" | "SHOULD"
-    readonly basis?: string | undefined
+    readonly basis: Basis
     readonly source: ReadonlyArray<string>
   }
 }

@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import { Basis } from "../case/Basis.ts"
 import { atEnd, causes, groupOf, type Out, type Reported, type Reporter, type Run, standing, tally } from "./Reporter.ts"
 
 const html = (text: string) =>
@@ -67,8 +68,6 @@ const outcome = (result: Reported | undefined) => {
 const source = (address: string) =>
   /^https?:\/\//.test(address) ? `<a href="${html(address)}">${html(new URL(address).hostname)}</a>` : html(address)
 
-const basisOf = ({ basis = "none" }: Reported) => basis
-
 const causeRows = (run: Run) =>
   causes(run.results).map(({ cause, results }) => {
     const links = results.map(({ id }) => `<a href="#${html(id)}"><code>${html(id)}</code></a>`).join(", ")
@@ -97,7 +96,7 @@ const caseRows = (runs: ReadonlyArray<Run>, group: string) => {
     const results = runs.map((run) => run.results.find(({ id }) => id === item.id))
     const verdicts = results.map((result) => result?.verdict ?? "n/a").join(" ")
     const about = `<a href="#${html(item.id)}"><code>${html(item.id)}</code></a><br>${html(item.rule)} <small>(${standing(item)}: ${item.source.map(source).join(", ")})</small>`
-    const data = `data-verdict="${verdicts}" data-level="${item.level}" data-basis="${html(basisOf(item))}"`
+    const data = `data-verdict="${verdicts}" data-level="${item.level}" data-basis="${item.basis}"`
     return `<tr id="${html(item.id)}" ${data}><td>${about}</td>${results.map(outcome).join("")}</tr>`
   })
 }
@@ -110,7 +109,6 @@ const caseRows = (runs: ReadonlyArray<Run>, group: string) => {
  */
 export const format = (runs: ReadonlyArray<Run>): string => {
   const groups = [...new Set(runs.flatMap(({ results }) => results.map(({ id }) => groupOf(id))))]
-  const bases = [...new Set(runs.flatMap(({ results }) => results.map(basisOf)))]
   const names = runs.map(({ head }) => head.subject).join(", ")
   return [
     '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
@@ -130,7 +128,7 @@ export const format = (runs: ReadonlyArray<Run>): string => {
     "<br>",
     filter("level", ["MUST", "SHOULD"]),
     "<br>",
-    filter("basis", bases),
+    filter("basis", Basis.literals),
     "</form>",
     ...groups.flatMap((group) => [
       `<h2 id="${html(group)}">${html(group)}</h2><table><thead><tr><th>case</th>${runs.map(({ head }) => `<th>${html(head.subject)}</th>`).join("")}</tr></thead><tbody>`,

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { Basis } from "../case/Basis.ts"
 import type { Result } from "../client/Runner.ts"
 import type * as Plan from "../plan/Plan.ts"
 
@@ -37,7 +38,7 @@ export const Reported = Schema.Struct({
   id: Schema.String,
   level: Schema.Literals(["MUST", "SHOULD"]),
   /** Whose authority the case has: of a standard, of the endpoint's contract, or of this suite's house. */
-  basis: Schema.optionalKey(Schema.String),
+  basis: Basis,
   rule: Schema.String,
   source: Schema.Array(Schema.String),
   verdict: Schema.Literals(["pass", "fail", "known-fail", "stale", "n/a"]),
@@ -127,7 +128,7 @@ export const counts = (result: Pick<Result, "verdict"> & Pick<Reported, "level">
 export const reported = ({ warnings, ...result }: Result, { basis, level, rule, source }: Plan.Listed["case"]): Reported => ({
   ...result,
   level,
-  ...(basis === undefined ? {} : { basis }),
+  basis,
   rule,
   source,
   ...(warnings === undefined || warnings.length === 0 ? {} : { warnings })
@@ -139,8 +140,7 @@ export const reported = ({ warnings, ...result }: Result, { basis, level, rule, 
  * @category printing
  * @since 0.1.0
  */
-export const standing = ({ basis, level }: Pick<Plan.Listed["case"], "basis" | "level">): string =>
-  basis === undefined ? level : `${level}, ${basis}`
+export const standing = ({ basis, level }: Pick<Plan.Listed["case"], "basis" | "level">): string => `${level}, ${basis}`
 
 /**
  * Failures with one cause.

@@ -58,6 +58,12 @@ const always = (answer: Answer, { whole }: ServerExpectation, context: Context):
   return found
 }
 
+const messageOf = (body: unknown): unknown => {
+  if (typeof body !== "object" || body === null) return undefined
+  const { detail, error, message } = body as { readonly detail?: unknown; readonly error?: unknown; readonly message?: unknown }
+  return detail ?? message ?? (typeof error === "string" ? error : messageOf(error))
+}
+
 const one = (answer: Answer, expect: ServerExpectation, context: Context): ReadonlyArray<string> => {
   const found = [...always(answer, expect, context)]
   if (expect.status !== undefined) {
@@ -70,7 +76,9 @@ const one = (answer: Answer, expect: ServerExpectation, context: Context): Reado
     found.push(...match("headers.content-type", { $matches: "^application/json\\s*(;|$)" }, answer.headers["content-type"]))
     found.push(...match("body", withStatus(context.refusal, answer.status), answer.json))
   }
+  if (expect.says !== undefined) found.push(...match("says", expect.says, messageOf(answer.json)))
   if (expect.json !== undefined) found.push(...match("body", expect.json, answer.json))
+  if (expect.body !== undefined) found.push(...match("body", expect.body, answer.text))
   if (expect.text !== undefined) found.push(...match("text", [...expect.text], text(answer)))
   if (expect.finish !== undefined) found.push(...match("finish", [...expect.finish], finish(answer)))
   if (expect.events !== undefined) {
