@@ -122,13 +122,10 @@ export const request = (i: number, wanted: Wire, { attempts }: Report): Readonly
   return found
 }
 
-const wire = ({ capabilities, expect, report, runtime }: Evidence): ReadonlyArray<string> => {
+const wire = ({ expect, report, runtime }: Evidence): ReadonlyArray<string> => {
   const { attempts, preflights } = report
   const wanted = expect.attempts ?? 1
   const found = attempts.length === wanted ? [] : [`attempts: expected ${wanted}, got ${attempts.length}`]
-  if (!capabilities.includes("gzip") && attempts.some((attempt) => headersOf(attempt)["accept-encoding"]?.includes("gzip"))) {
-    found.push("wire: gzip is asked for, but is not among the subject's capabilities")
-  }
   for (const [i, item] of (expect.wire ?? []).entries()) found.push(...request(i, item, report))
   const connections = new Set(attempts.map((attempt) => attempt.connection)).size
   if (expect.connectionsAtMost !== undefined && connections > expect.connectionsAtMost) {
@@ -169,8 +166,18 @@ const secrets = ({ answered, expect, report, secret }: Evidence): ReadonlyArray<
 }
 
 /**
- * What is wrong, one sentence each; none when the case is passed. Whatever the case expects, the key may be in no error and no path, and no
- * encoding may be asked for that the subject does not declare.
+ * What the subject did that fails no case, but that its user should know.
+ *
+ * @category judging
+ * @since 0.1.0
+ */
+export const warnings = ({ attempts }: Report, capabilities: ReadonlyArray<Capability>): ReadonlyArray<string> =>
+  !capabilities.includes("gzip") && attempts.some((attempt) => headersOf(attempt)["accept-encoding"]?.includes("gzip"))
+    ? ["it asks for gzip, which is not among its capabilities: no case sends it compressed responses"]
+    : []
+
+/**
+ * What is wrong, one sentence each; none when the case is passed. Whatever the case expects, the key may be in no error and no path.
  *
  * @category judging
  * @since 0.1.0
