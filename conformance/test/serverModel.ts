@@ -33,7 +33,7 @@ function* words(request: Json, index: number, bug: string | undefined): Generato
 
 /** Words up to the limit or the stop; the value that is returned is the finish reason. */
 function* generate(request: Json, index: number, bug: string | undefined): Generator<string, string> {
-  const most = Number(request["max_completion_tokens"] ?? request["max_tokens"] ?? 64)
+  const most = Number(request["max_completion_tokens"] ?? request["max_tokens"] ?? (request["ignore_eos"] === true ? 4000 : 64))
   const stops = [request["stop"] ?? []].flat() as unknown as ReadonlyArray<string>
   let count = 0
   for (const word of words(request, index, bug)) {
