@@ -1,15 +1,14 @@
 /**
- * Runs the suite against a peer: `node run.ts openai|ai`. Prints a line of JSON for each result.
+ * Runs the suite against a peer: `node run.ts NAME`. Prints a line of JSON for each result.
  */
 import * as Cases from "@paradigm-effect/conformance/Cases"
 import * as FaultServer from "@paradigm-effect/conformance/FaultServer"
 import * as Runner from "@paradigm-effect/conformance/Runner"
-import { ai } from "./src/ai.ts"
-import { openai } from "./src/openai.ts"
+import { peers } from "./src/peers.ts"
 
-const subject = [openai, ai].find(({ name }) => name === process.argv[2])
+const subject = peers.find(({ name }) => name === process.argv[2])
 if (subject === undefined) {
-  console.error("usage: node run.ts openai|ai")
+  console.error(`usage: node run.ts ${peers.map(({ name }) => name).join("|")}`)
   process.exit(2)
 }
 

@@ -63,7 +63,10 @@ describe("the terminal's report", () => {
   it("has a line for each case, then what failed and why, and lets nobody move the cursor", () => {
     const text = written(ReportTerminal.make)
     assert.match(text, /^pass sse\/one \(12 ms\)$/m)
-    assert.match(text, /^fail sse\/two: What is held \(MUST, standard: policy\)\n {2}wanted "<a>" & got \\x1b\[2J\n {4}request 0: 12 bytes$/m)
+    assert.match(
+      text,
+      /^fail sse\/two: What is held \(MUST, standard: policy\)\n {2}wanted "<a>" & got \\x1b\[2J\n {4}request 0: 12 bytes$/m
+    )
     assert.match(text, /^fail \(SHOULD\) auth\/three/m)
     assert.match(text, /^failed: 1 pass, 2 fail, 1 n\/a, 1.5 s$/m)
     assert.match(text, /^problem: known failure x/m)

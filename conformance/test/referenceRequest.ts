@@ -2,7 +2,7 @@
  * The reference client's encoding of requests; each `bug` spoils it in one way.
  */
 import type { Operation } from "../src/case/Case.ts"
-import { isObject, type Json } from "./referenceStream.ts"
+import { isObject, type Json } from "./referenceData.ts"
 
 const fields = (value: unknown, name: string): ReadonlyArray<readonly [string, string]> => {
   if (name === "messages" && Array.isArray(value)) {
@@ -29,7 +29,8 @@ export const encode = (
   sent: Json,
   bug: string | undefined
 ): { readonly body: NonNullable<RequestInit["body"]>; readonly type?: string } => {
-  if (kind === "json" || kind === "stream") return { body: JSON.stringify(sent), type: "application/json" }
+  if (kind === "json" || kind === "stream")
+    return { body: JSON.stringify(sent), type: bug === "labels-json-as-text" ? "text/plain" : "application/json" }
   const pairs = Object.entries(sent).flatMap(([name, value]) =>
     fields(value, bug === "forms-in-brackets" && name === "stop" ? "stop[]" : name).map(
       ([key, item]) => [bug === "forms-in-brackets" ? key.replace(/\](\w+)$/, "][$1]") : key, item] as const

@@ -1,51 +1,8 @@
 /**
  * The reference client's reading of streams; each `bug` spoils it in one way.
  */
-import type { SubjectError } from "../src/client/Subject.ts"
-
-export type Json = Record<string, unknown>
-
-export class Failure extends Error {
-  readonly details: Partial<SubjectError>
-  readonly reason: SubjectError["reason"]
-  readonly retryAfter: number | undefined
-  constructor(reason: SubjectError["reason"], message: string, details: Partial<SubjectError> = {}, retryAfter?: number) {
-    super(`${reason}: ${message}`)
-    this.reason = reason
-    this.details = details
-    this.retryAfter = retryAfter
-  }
-}
-
-export const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
-
-const tryParse = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-/** The word or code of an error body: Paradigm's `error` if it is a word, else `code`, nested or not. */
-export const codeOf = (value: unknown): string | undefined => {
-  if (!isObject(value)) return undefined
-  const { code, error } = value
-  if (isObject(error)) return codeOf(error)
-  const word = typeof error === "string" && /^\w+$/.test(error) ? error : code
-  return typeof word === "string" || typeof word === "number" ? String(word) : undefined
-}
-/** Parses JSON, also with Python's numbers that are not finite. */
-export const parse = (text: string): unknown => tryParse(text) ?? tryParse(text.replace(/: *-?(NaN|Infinity)\b/g, ": null"))
-
-export const describe = (value: unknown): string =>
-  typeof value === "string"
-    ? value
-    : isObject(value) || Array.isArray(value)
-      ? Object.entries(value)
-          .map(([key, item]) => `${key} ${describe(item)}`)
-          .join(" ")
-      : ""
+import { codeOf, describe, Failure, isObject, type Json, parse, tryParse } from "./referenceData.ts"
+import { spoilResponse } from "./referenceBugs.ts"
 
 const sharedDecoder = new TextDecoder()
 
@@ -54,7 +11,8 @@ const endOfRead = "\n"
 
 /** Events of a server-sent event stream, by the letter of the standard; `bug` spoils it. */
 async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined) {
-  const decoder = bug === "shares-a-decoder" ? sharedDecoder : new TextDecoder("utf-8", { ignoreBOM: bug === "keeps-bom" })
+  const options = { ignoreBOM: bug === "keeps-bom", fatal: bug === "refuses-broken-characters" }
+  const decoder = bug === "shares-a-decoder" ? sharedDecoder : new TextDecoder(bug === "reads-latin-1" ? "latin1" : "utf-8", options)
   let unfinished = [""]
   let afterCr = false
   let data: Array<string> = []
@@ -75,7 +33,7 @@ async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined
         const event = { data: data.join(bug === "joins-data-lines-without-a-line-end" ? "" : "\n"), name }
         const complete = data.length > 0
         data = []
-        name = ""
+        if (complete || bug !== "names-outlive-empty-events") name = ""
         if (!complete) continue
         if (bug === "waits-for-the-next-event") {
           if (held !== undefined) yield held
@@ -89,17 +47,19 @@ async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined
       const value = colon === -1 ? "" : line.slice(colon === 0 ? line.indexOf(":", 1) + 1 : colon + 1)
       const trimmed = bug === "needs-the-space" ? value.slice(1) : value.replace(/^ /, "")
       if (field === "data" || (bug === "ignores-case" && field.toLowerCase() === "data")) data.push(trimmed)
-      if (field === "event") name = trimmed
+      if (field === "event") name = trimmed === "" && bug === "empty-names-are-ignored" ? name : trimmed
+      if (field === "id" && bug === "ids-divide-events") data = []
       if (field === "error") yield { data: trimmed, name: "error:" }
     }
     unfinished.push(text.slice(start))
+    if (bug === "limits-sizes" && unfinished.length * text.length > 4_000_000) throw new Failure("MalformedChunk", "too large")
     yield { data: "", name: endOfRead }
   }
   if (held !== undefined) yield held
   if (bug === "tells-unfinished-events" && data.length > 0) yield { data: data.join("\n"), name }
 }
 
-export const fault = (value: unknown, data: string, name: string, bug: string | undefined): Failure | undefined => {
+export const fault = (value: unknown, data: string, name: string, bug: string | undefined, isAfterChunks = false): Failure | undefined => {
   const make = (body: unknown) => {
     const status = isObject(body) && typeof body["code"] === "number" ? body["code"] : undefined
     const code = bug === "drops-codes" ? undefined : codeOf(body)
@@ -112,6 +72,7 @@ export const fault = (value: unknown, data: string, name: string, bug: string | 
   const { choices } = value
   const groq = value["x_groq"]
   const error = value["error"] ?? (isObject(groq) ? groq["error"] : undefined)
+  if (bug === "ignores-errors-after-chunks" && isAfterChunks) return undefined
   if (value["error"] === null && bug === "null-is-an-error") return make(error)
   if (typeof error === "string" && bug !== "ignores-string-errors") return make(error)
   if (isObject(error) && bug !== "ignores-nested-errors") return make(error)
@@ -128,6 +89,17 @@ const isChoice = (value: unknown) =>
 
 export const isChunk = (value: unknown): value is Json =>
   isObject(value) && Array.isArray(value["choices"]) && value["choices"].every(isChoice)
+
+const needs: Readonly<Record<string, (chunk: string) => boolean>> = {
+  "needs-an-id": (chunk) => !/"id":"/.test(chunk),
+  "needs-an-index": (chunk) => /"choices":\[\{/.test(chunk) && !/"index":0/.test(chunk),
+  "needs-a-delta": (chunk) => /"choices":\[\{/.test(chunk) && !/"delta":\{|"message"/.test(chunk),
+  "needs-choices": (chunk) => /"choices":\[\]/.test(chunk),
+  "needs-usage": (chunk) => !/"usage":\{/.test(chunk)
+}
+
+/** Whether a bug makes something necessary that a response lacks. */
+export const lacks = (value: unknown, bug: string | undefined): boolean => needs[bug ?? ""]?.(JSON.stringify(value) ?? "") === true
 
 const number = (value: unknown) => (typeof value === "string" && value !== "" ? Number(value) : value)
 const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0
@@ -272,6 +244,7 @@ async function* reads(body: ReadableStream<Uint8Array>, bug: string | undefined)
     for (;;) {
       const { done, value } = await reader.read().catch(() => {
         ended = true
+        if (bug === "a-broken-stream-has-ended") return { done: true, value: undefined } as const
         throw new Failure("ConnectionLost", "the connection broke", { phase: "body" })
       })
       ended = done
@@ -303,7 +276,7 @@ async function* decode(body: ReadableStream<Uint8Array>, bug: string | undefined
   let last: unknown
   const end = () => {
     if (aborted.size > 0 && bug !== "takes-abort-for-success") throw new Failure("Aborted", "the choice was aborted", { retryable: true })
-    if (any) return
+    if (any || bug === "empty-streams-are-fine") return
     const text = beginning.join("")
     const value = parse(text)
     throw (isObject(value) ? fault(value, text, "", bug) : undefined) ?? new Failure("StreamTruncated", `no chunk: ${text.slice(0, 200)}`)
@@ -326,15 +299,16 @@ async function* decode(body: ReadableStream<Uint8Array>, bug: string | undefined
       }
       return
     }
-    if (data.trim() === "") continue
+    if (data.trim() === "" && bug !== "heartbeats-are-malformed") continue
     const parsed = parse(data)
-    const error = fault(parsed, data, name, bug)
+    const error = fault(parsed, data, name, bug, any)
     if (error !== undefined) throw error
-    const value = isObject(parsed) ? mender.chunk(parsed) : parsed === null ? undefined : (parsed ?? data)
-    if (value === undefined) continue
+    const mended = isObject(parsed) && bug !== "mends-nothing" ? mender.chunk(parsed) : parsed === null ? undefined : (parsed ?? data)
+    if (mended === undefined) continue
+    const value = spoilResponse(mended, bug)
     if (bug === "drops-unknown-chunk-fields" && isObject(value)) delete value["vendor"]
     if (bug === "needs-a-role" && !any && !data.includes('"role"')) throw new Failure("MalformedChunk", "no role")
-    if (!isChunk(value)) {
+    if (!isChunk(value) || lacks(value, bug)) {
       if (bug === "skips-malformed-chunks") continue
       throw new Failure("MalformedChunk", "an event is no chunk")
     }
@@ -358,7 +332,8 @@ async function* decode(body: ReadableStream<Uint8Array>, bug: string | undefined
   if (bug === "succeeds-when-truncated") return
   end()
   if (over) return
-  if (!any || unfinished.size > 0) throw new Failure("StreamTruncated", "the stream ended early")
+  if (bug === "empty-streams-are-fine" && !any) return
+  if (!any || unfinished.size > 0 || (bug === "needs-done" && !over)) throw new Failure("StreamTruncated", "the stream ended early")
 }
 
 /** The chunks of a stream. Those of one read are held until its end: a stream that is asked for again has delivered nothing. */
