@@ -35,7 +35,7 @@ function* words(request: Json, index: number, bug: string | undefined): Generato
 function* generate(request: Json, index: number, bug: string | undefined): Generator<string, string> {
   const older = request["max_tokens"]
   const newer = bug === "knows-max-tokens-alone" ? undefined : request["max_completion_tokens"]
-  const most = Number((bug === "max-tokens-first" ? (older ?? newer) : (newer ?? older)) ?? 64)
+  const most = Number((bug === "max-tokens-first" ? (older ?? newer) : (newer ?? older)) ?? (request["ignore_eos"] === true ? 4000 : 64))
   const stops = [request["stop"] ?? []].flat() as unknown as ReadonlyArray<string>
   let count = 0
   for (const word of words(request, index, bug)) {

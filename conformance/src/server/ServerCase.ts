@@ -36,6 +36,8 @@ export type Profile = typeof Profile.Type
  * - `choices`: `n` above 1; `tools`, `seed`, `continuous-usage`: the request fields of these names
  * - `form`, `multipart`: bodies as forms; `models`, `health`: these paths; `cors`: pages of other origins may call
  * - `request-id`: every answer has an `x-request-id`; `no-transform`: streams say that they may not be held back on their way
+ * - `model-required`: a request without a model is rejected, not answered by a default model
+ * - `own-credential`: a gateway that asks its upstream with a credential of its own, and never with the caller's
  * - `vllm-rules`: requests that vLLM rejects are rejected, as an empty list of tools
  * - `key`: a key was given; `forbidden-model`: the name of a model that this key may not use; `body-limit`: the largest body taken
  * - `upstream`: a model whose upstream is the fault server; `running-count`: how many answers are being generated can be asked
@@ -60,6 +62,8 @@ export const ServerCapability = Schema.Literals([
   "cors",
   "request-id",
   "no-transform",
+  "model-required",
+  "own-credential",
   "vllm-rules",
   "key",
   "forbidden-model",

@@ -28,7 +28,8 @@ export interface Exchanged {
 }
 
 /**
- * What is the same for all exchanges: the secrets that no answer may hold, with the name each is shown by, and the profile's error.
+ * What is the same for all exchanges: the secrets that no answer may hold, with the name each is shown by, the profile's error, and whether the
+ * caller's key is for the gateway alone.
  *
  * @category models
  * @since 0.1.0
@@ -36,6 +37,7 @@ export interface Exchanged {
 export interface Context {
   readonly secrets: ReadonlyArray<readonly [secret: string, name: string]>
   readonly refusal: Pattern
+  readonly ownCredential: boolean
 }
 
 const insides = /(\n|\\n)\s+at .+:\d+:\d+|Traceback \(most recent call last\)|node_modules\/|site-packages\//
@@ -132,8 +134,7 @@ const exchange = (exchanged: Exchanged, context: Context): ReadonlyArray<string>
     ),
     ...(exchanged.raw === undefined ? [] : raw(exchanged.raw, expect, context)),
     ...(exchanged.upstream === undefined ? [] : upstream(exchanged.upstream, expect.upstream ?? {})),
-    // The caller's key is for the gateway alone.
-    ...(exchanged.upstream === undefined
+    ...(exchanged.upstream === undefined || !context.ownCredential
       ? []
       : secretsIn(
           "what the upstream was sent",

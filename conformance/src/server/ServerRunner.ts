@@ -348,7 +348,8 @@ const attempt = async (template: ServerCase, target: Target, environment: Enviro
       const wanted = item.upstream === undefined ? undefined : (upstream ?? {})
       exchanged.push(wanted === undefined || url === undefined ? one : { ...one, upstream: await upstreamReport(url, wanted) })
     }
-    const problems = judge(item, exchanged, { secrets, refusal: profiles[target.profile].refusal })
+    const ownCredential = capabilities(target).has("own-credential")
+    const problems = judge(item, exchanged, { secrets, refusal: profiles[target.profile].refusal, ownCredential })
     return { problems: problems.map(hide), trace: trace.map(hide) }
   } catch (error) {
     const crash = error instanceof Error ? (error.stack ?? error.message) : String(error)
@@ -373,8 +374,12 @@ export const run = async (item: ServerCase, target: Target, environment: Environ
   return Runner.judged({ id: item.id, ...found, durationMs: performance.now() - start }, known)
 }
 
-// The upstream has one script at a time, and the answers in the making are counted for all cases together.
-const isAlone = (item: ServerCase) => item.upstream !== undefined || item.exchanges.some(({ expect }) => expect.running !== undefined)
+// The upstream has one script at a time, the answers in the making are counted for all cases together, and a backend that batches requests repeats
+// itself, and keeps its pace, only when it is alone.
+const isAlone = ({ compare, exchanges, upstream }: ServerCase) =>
+  upstream !== undefined ||
+  compare !== undefined ||
+  exchanges.some(({ expect }) => expect.running !== undefined || expect.facts?.includes("incremental") === true)
 
 /**
  * Runs many cases, `jobs` at once but for those that need the server for themselves, and yields results as they come.
