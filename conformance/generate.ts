@@ -15,27 +15,35 @@ import { serverMutants } from "./test/serverMutants.ts"
 
 const groupOf = (id: string) => id.slice(0, id.indexOf("/"))
 
-const sourceOf = (source: string) =>
-  source.startsWith("https://") ? `[${new URL(source).hostname.replace(/^www\./, "")}](${source})` : source
+const nameOf = ({ hash, hostname, pathname }: URL) => {
+  const page = pathname.split("/").findLast((part) => part !== "") ?? ""
+  return `${hostname.replace(/^www\./, "")} ${page}${decodeURIComponent(hash)}`
+}
+
+const sourceOf = (source: string) => (source.startsWith("https://") ? `[${nameOf(new URL(source))}](${source})` : source)
+
+const basisOf = ({ basis, keyword }: Pick<Case, "basis" | "keyword">) => (keyword === undefined ? basis : `${basis}: ${keyword}`)
 
 const line = (cells: ReadonlyArray<string>) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`
 
-const serverRow = ({ id, level, needs, rule, source }: ServerCase) => {
+const serverRow = (item: ServerCase) => {
+  const { id, level, needs, rule, source } = item
   const caught = serverMutants.filter(([, by]) => by === id).map(([bug]) => bug)
-  return line([id, level, rule, needs.join(", "), source.map(sourceOf).join(", "), caught.join(", ")])
+  return line([id, level, rule, needs.join(", "), basisOf(item), source.map(sourceOf).join(", "), caught.join(", ")])
 }
 
-const row = ({ axes, id, level, needs, rule, runtimes, source }: Case) => {
+const row = (item: Case) => {
+  const { axes, id, level, needs, rule, runtimes, source } = item
   const variants = Object.entries(axes ?? {}).map(([axis, values]) => `${axis}: ${values.join(", ")}`)
   const where = [...needs, ...(runtimes ?? []).map((runtime) => `in ${runtime}`)]
   const caught = mutants.filter(([, by]) => by.replace(/\[.*/, "") === id).map(([bug]) => bug)
-  return line([id, level, rule, variants.join("; "), where.join(", "), source.map(sourceOf).join(", "), caught.join(", ")])
+  return line([id, level, rule, variants.join("; "), where.join(", "), basisOf(item), source.map(sourceOf).join(", "), caught.join(", ")])
 }
 
 const serverSections = () =>
   [...new Set(ServerCases.all.map(({ id }) => groupOf(id)))].flatMap((group) => {
     const cases = ServerCases.all.filter(({ id }) => groupOf(id) === group)
-    const head = ["| id | level | what is held | needs | source | bugs it is known to catch |", "|---|---|---|---|---|---|"]
+    const head = ["| id | level | what is held | needs | basis | source | bugs it is known to catch |", "|---|---|---|---|---|---|---|"]
     return ["", `## ${group} (${cases.length})`, "", ...head, ...cases.map(serverRow)]
   })
 
@@ -43,19 +51,23 @@ const page = () => {
   const groups = [...new Set(Cases.all.map(({ id }) => groupOf(id)))]
   const sections = groups.flatMap((group) => {
     const cases = Cases.all.filter(({ id }) => groupOf(id) === group)
-    const head = ["| id | level | what is held | variants | needs | source | bugs it is known to catch |", "|---|---|---|---|---|---|---|"]
+    const head = [
+      "| id | level | what is held | variants | needs | basis | source | bugs it is known to catch |",
+      "|---|---|---|---|---|---|---|---|"
+    ]
     return ["", `## ${group} (${cases.length})`, "", ...head, ...cases.map(row)]
   })
   return [
     "# Client cases",
     "",
-    `${Cases.all.length} cases, ${Cases.plan.length} with their variants. Made by \`node generate.ts\` from \`cases/client/*.json\`; the bugs are those of`,
-    "`test/mutants.ts`. `policy` stands for a decision of this project where nothing else says.",
+    `${Cases.all.length} cases, ${Cases.plan.length} with their variants. Made by \`node generate.ts\` from \`cases/client/*.json\` and \`recordings/\`; the bugs`,
+    "are those of `test/mutants.json`. The basis is who says so, with the keyword of the clause, which the level does not exceed; `policy` is a",
+    "decision of this project. `recording:SERVER/NAME` is a recorded response in `recordings/recordings.json`.",
     ...sections,
     "",
     "# Server cases",
     "",
-    `${ServerCases.all.length} cases, from \`cases/server/*.json\`; the bugs are those of \`test/serverMutants.ts\`.`,
+    `${ServerCases.all.length} cases, from \`cases/server/*.json\`; the bugs are those of \`test/serverMutants.json\`.`,
     ...serverSections(),
     ""
   ].join("\n")

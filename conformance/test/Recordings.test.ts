@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { isCurrent } from "../recordings/choose.ts"
+import { isCurrent } from "../choose-recordings.ts"
 import { recordingPrefix } from "../src/case/Basis.ts"
 import { Case } from "../src/case/Case.ts"
 import * as Cases from "../src/case/Cases.ts"
@@ -56,7 +56,7 @@ const misread = (bodies: ReadonlyArray<unknown>) => {
 
 describe("the recordings", () => {
   it("are about three hundred that differ in shape, chosen from those of the core", () => {
-    assert.isTrue(isCurrent(), "node recordings/choose.ts")
+    assert.isTrue(isCurrent(), "node choose-recordings.ts")
     assert.isAtLeast(names.size, 280)
   })
 

@@ -5,9 +5,9 @@ import type { Operation } from "../src/case/Case.ts"
 import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/client/Subject.ts"
 import { fold } from "../src/client/Fold.ts"
 import { spoilError, spoilRequest, spoilResponse } from "./referenceBugs.ts"
-import { codeOf, describe, Failure, isObject, type Json, parse } from "./referenceData.ts"
+import { codeOf, describe, Failure, isObject, type Json, mask, parse } from "./referenceData.ts"
 import { chunks, fault, isChunk, lacks, mendCompletion, peek } from "./referenceStream.ts"
-import { encode, withoutNulls } from "./referenceRequest.ts"
+import { encode, endpoint, withoutNulls } from "./referenceRequest.ts"
 
 const fromStatus = (status: number, body: string, url: URL, bug: string | undefined) => {
   const value = parse(body)
@@ -30,18 +30,6 @@ const fromStatus = (status: number, body: string, url: URL, bug: string | undefi
   return new Failure("ServerFault", text, details)
 }
 
-// The keys that were sent, masked in a text: a word only as a credential.
-const mask = (text: string, keys: ReadonlyArray<string>, bug: string | undefined) => {
-  for (const key of keys) {
-    if (!/^[\x21-\x7e]+$/.test(key)) continue
-    if (key.length >= 12 || bug === "masks-words") {
-      const forms = bug === "masks-the-key-alone" ? [key] : [key, encodeURIComponent(key), btoa(key)]
-      for (const form of forms) text = text.replaceAll(form, "…")
-    } else text = text.replaceAll(`Bearer ${key}`, "Bearer …")
-  }
-  return text
-}
-
 const partialOf = (chunks: ReadonlyArray<unknown>) => {
   const [first] = chunks as ReadonlyArray<Json>
   if (first === undefined) return undefined
@@ -62,19 +50,6 @@ const partialOf = (chunks: ReadonlyArray<unknown>) => {
 const keepKnown = (completion: Json): Json => {
   const known = new Set(["id", "object", "created", "model", "choices", "usage"])
   return Object.fromEntries(Object.entries(completion).filter(([key]) => known.has(key)))
-}
-
-const endpoint = (baseUrl: string, bug: string | undefined) => {
-  const url = URL.parse(bug === "empty-is-the-default" && baseUrl === "" ? "http://127.0.0.1:9" : baseUrl)
-  if (bug === "any-base-url") return url ?? new URL("http://127.0.0.1:9")
-  if (url === null || !url.protocol.startsWith("http") || url.username !== "") throw new Failure("InvalidConfiguration", "bad base URL")
-  const path = bug === "keeps-the-slash" ? url.pathname : url.pathname.replace(/\/+$/, "")
-  const version = path === "" || bug === "always-adds-the-version" ? "/api/v3" : ""
-  const isWhole = path.endsWith("/chat/completions") && bug !== "always-adds-the-path"
-  url.pathname = isWhole ? path : `${path}${version}/chat/completions`
-  if (bug === "drops-the-query") url.search = ""
-  if (bug === "sends-fragments") url.search = url.hash.replace("#", "?")
-  return url
 }
 
 const idHeaders = ["x-request-id", "apim-request-id", "x-litellm-call-id"]
@@ -168,7 +143,7 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     }
     if (request["max_tokens"] === 0) throw new Failure("InvalidRequest", "max_tokens is 0")
   }
-  if (bug === "model-in-the-path") url.pathname += `/${String(request["model"])}`
+  if (bug === "model-in-the-path") url.pathname += `/${JSON.stringify(request["model"])}`
   const streams = kind === "stream" || request["stream"] === true
   const given = bug === "sends-given-nulls" ? request : withoutNulls(request)
   const sent = spoilRequest({ ...given, ...(streams ? { stream: true } : {}), ...(bug === "sends-null" ? { stop: null } : {}) }, bug)

@@ -15,7 +15,9 @@ const inMessages = (request: Json, change: (message: Json) => Json): Json => {
 }
 
 const textOf = (content: unknown) =>
-  Array.isArray(content) ? content.map((part) => (isObject(part) ? String(part["text"] ?? "") : "")).join("") : content
+  Array.isArray(content)
+    ? content.map((part) => (isObject(part) && typeof part["text"] === "string" ? part["text"] : "")).join("")
+    : content
 
 const requests: Readonly<Record<string, (request: Json) => Json>> = {
   "drops-functions": (request) => without(request, "functions", "function_call"),
@@ -110,8 +112,8 @@ const errors: Readonly<Record<string, (error: SubjectError) => SubjectError>> = 
     partial: JSON.parse(JSON.stringify(partial ?? null, (key, item: unknown) => (key === "finish_reason" ? null : item))) as unknown
   }),
   "keeps-a-partial-of-nothing": (error) => ({ ...error, partial: error.partial ?? { choices: [] } }),
-  "status-unknown": ({ status: _, ...error }) => error,
-  "stage-unknown": ({ stage: _, ...error }) => error
+  "status-unknown": (error) => ({ ...error, status: undefined }),
+  "stage-unknown": (error) => ({ ...error, stage: undefined })
 }
 
 /** An error with the bug. */

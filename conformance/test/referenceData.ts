@@ -46,3 +46,15 @@ export const describe = (value: unknown): string =>
           .map(([key, item]) => `${key} ${describe(item)}`)
           .join(" ")
       : ""
+
+// The keys that were sent, masked in a text: a word only as a credential.
+export const mask = (text: string, keys: ReadonlyArray<string>, bug: string | undefined) => {
+  for (const key of keys) {
+    if (!/^[\x21-\x7e]+$/.test(key)) continue
+    if (key.length >= 12 || bug === "masks-words") {
+      const forms = bug === "masks-the-key-alone" ? [key] : [key, encodeURIComponent(key), btoa(key)]
+      for (const form of forms) text = text.replaceAll(form, "…")
+    } else text = text.replaceAll(`Bearer ${key}`, "Bearer …")
+  }
+  return text
+}

@@ -54,12 +54,11 @@ export const mistral = Subject.make({
     const { timeout } = limitOf(timeouts)
     const limit = timeout === undefined ? {} : { timeoutMs: timeout }
     const { chat } = new Mistral({ apiKey, serverURL: baseUrl, retryConfig: retryOf(retry), ...limit })
-    const send = (method: unknown, request: Request, signal: AbortSignal) =>
-      (method as Send).call(chat, toRequest(request), { fetchOptions: { signal } })
+    const send = (method: "complete" | "stream", request: Request, signal: AbortSignal) =>
+      (chat[method] as Send).call(chat, toRequest(request), { fetchOptions: { signal } })
     return {
-      json: async (request, { signal }) => renamed(await send(chat.complete, request, signal), toSnake),
-      stream: async (request, { signal }) =>
-        chunksOf((await send(chat.stream, request, signal)) as AsyncIterable<{ readonly data: unknown }>)
+      json: async (request, { signal }) => renamed(await send("complete", request, signal), toSnake),
+      stream: async (request, { signal }) => chunksOf((await send("stream", request, signal)) as AsyncIterable<{ readonly data: unknown }>)
     }
   }
 })

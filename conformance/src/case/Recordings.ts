@@ -9,6 +9,7 @@ import recorded from "../../recordings/recordings.json" with { type: "json" }
 import { fold, type Folded } from "../client/Fold.ts"
 import { recordingPrefix } from "./Basis.ts"
 import type { Case } from "./Case.ts"
+import type * as Schema from "effect/Schema"
 
 /**
  * A recorded response. `isCut` is set if the connection broke before the end of its framing.
@@ -51,7 +52,7 @@ export const all: ReadonlyArray<Recording> = recorded as ReadonlyArray<Recording
  * @category recordings
  * @since 0.1.0
  */
-export const decisions: ReadonlyArray<Decision> = decided as unknown as ReadonlyArray<Decision>
+export const decisions: ReadonlyArray<Decision> = decided as ReadonlyArray<Decision>
 
 /**
  * The name by which a case cites a recording.
@@ -100,7 +101,7 @@ export const read = (recording: Recording): Folded => fold(bodiesOf(recording))
 
 const hasError = (body: unknown) => typeof body === "object" && body !== null && "error" in body
 
-const present = <A extends object>(value: A) => JSON.parse(JSON.stringify(value)) as never
+const present = (value: object) => JSON.parse(JSON.stringify(value)) as Schema.Json
 
 const expectationOf = (recording: Recording): Case["expect"] => {
   const bodies = bodiesOf(recording)

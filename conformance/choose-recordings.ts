@@ -1,14 +1,14 @@
 /**
  * Chooses the recorded responses of the group `recordings` from those of the core's tests: one of each shape, preferably of the newest vLLM, and
- * those that cases cite. A shape is the status, the fields of each event with their types, and the finish reasons. `node recordings/choose.ts`
- * writes `recordings.json`; a test says when it is due.
+ * those that cases cite. A shape is the status, the fields of each event with their types, and the finish reasons. `node choose-recordings.ts`
+ * writes `recordings/recordings.json`; a test says when it is due.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { brotliDecompressSync } from "node:zlib"
-import { recordingPrefix } from "../src/case/Basis.ts"
-import * as ServerCases from "../src/server/ServerCases.ts"
-import * as Recordings from "../src/case/Recordings.ts"
-import * as Cases from "../src/case/Cases.ts"
+import { recordingPrefix } from "./src/case/Basis.ts"
+import * as ServerCases from "./src/server/ServerCases.ts"
+import * as Recordings from "./src/case/Recordings.ts"
+import * as Cases from "./src/case/Cases.ts"
 
 interface Exchange extends Omit<Recordings.Recording, "body"> {
   readonly pieces: ReadonlyArray<string>
@@ -38,15 +38,15 @@ const shapeOf = (recording: Recordings.Recording) => {
       .join()
   )
   const { choices } = Recordings.read(recording)
-  const finished = choices.map(({ finish }) => finish).toSorted()
+  const finished = choices.map(({ finish }) => finish ?? "").toSorted()
   return [recording.status, recording.isCut, [...new Set(shapes)].toSorted().join(";"), finished.join()].join("#")
 }
 
-const path = new URL("recordings.json", import.meta.url)
+const path = new URL("recordings/recordings.json", import.meta.url)
 
 /** The chosen recordings, as the file has them. */
 export const choose = (): string => {
-  const source = new URL("../../packages/core/test/data/recordings.json.br", import.meta.url)
+  const source = new URL("../packages/core/test/data/recordings.json.br", import.meta.url)
   const exchanges = JSON.parse(brotliDecompressSync(readFileSync(source)).toString()) as ReadonlyArray<Exchange>
   const cited = new Set(
     [...Cases.written, ...ServerCases.all].flatMap((item) => item.source.filter((at) => at.startsWith(recordingPrefix)))
