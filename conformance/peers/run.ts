@@ -16,7 +16,7 @@ if (subject === undefined) {
 process.on("unhandledRejection", (error) => console.error(`${subject.name} left a rejection unhandled: ${String(error).split("\n")[0]}`))
 
 const server = await FaultServer.start()
-for await (const result of Runner.runConformance(subject, { controlUrl: server.controlUrl }, Cases.plan))
+for await (const result of Runner.runConformance(subject, { controlUrl: server.controlUrl, jobs: 4 }, Cases.plan))
   console.log(JSON.stringify(result))
 await server.close()
 process.exit(0)

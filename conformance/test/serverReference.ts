@@ -164,7 +164,7 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
       const body = JSON.stringify(bug === "models-without-data" ? [model] : { object: "list", data: [model] })
       return void response.writeHead(200, { "content-type": "application/json" }).end(body)
     }
-    if (path === "/health" && method === "GET") return void response.end()
+    if (path === "/health" && method === "GET" && bug !== "no-health") return void response.end()
     if (bug === "redirects" && path?.endsWith("/completions/")) return void response.writeHead(308, { location: path.slice(0, -1) }).end()
     if (path !== "/api/v3/chat/completions") throw new Refusal(404, "There is nothing here.")
     if (method !== "POST") throw new Refusal(405, "The endpoint takes POST only.", bug === "no-allow" ? {} : { headers: { allow: "POST" } })
@@ -190,7 +190,7 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
       running -= 1
     }
   }
-  const server = createServer((request, response) => {
+  const server = createServer({ insecureHTTPParser: bug === "lenient-framing" }, (request, response) => {
     const given = request.headers["x-request-id"]
     const id = bug === "one-request-id" ? "request-1" : typeof given === "string" && given.length < 129 ? given : crypto.randomUUID()
     response.setHeader("x-request-id", id)
@@ -206,6 +206,9 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
       if (!response.headersSent && !response.destroyed) refuse(request, response, refusal, id, bug)
     })
   })
+  if (bug === "answers-anything") {
+    server.on("clientError", (_, socket) => void socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+  }
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   return {
     target: {

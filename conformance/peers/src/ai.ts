@@ -9,9 +9,9 @@
  */
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import type { Operation } from "@paradigm-effect/conformance/Case"
-import type { ClientOptions, Outcome, Subject } from "@paradigm-effect/conformance/Subject"
+import * as Subject from "@paradigm-effect/conformance/Subject"
 import { generateText, jsonSchema, type ModelMessage, streamText, tool } from "ai"
-import { toSubjectError } from "./failure.ts"
+import { toError } from "./printed.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 
@@ -85,49 +85,42 @@ const toCall = (request: Operation["request"]) => {
   }
 }
 
-const toTimeout = (timeouts: ClientOptions["timeouts"]) => ({
+const toTimeout = (timeouts: Subject.ClientOptions["timeouts"]) => ({
   ...(timeouts?.total === undefined ? {} : { totalMs: timeouts.total }),
   ...(timeouts?.firstChunk === undefined ? {} : { firstChunkMs: timeouts.firstChunk }),
   ...(timeouts?.idle === undefined ? {} : { chunkMs: timeouts.idle })
 })
 
-export const ai: Subject = {
-  name: "ai",
-  runtime: "node",
-  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
-  open: ({ apiKey, baseUrl, retry, timeouts }) => ({
-    close: () => Promise.resolve(),
-    call: async (operation, call): Promise<Outcome> => {
-      const chunks: Array<unknown> = []
-      const streaming = operation.kind === "stream"
-      try {
-        const provider = createOpenAICompatible({ name: "paradigm", apiKey, baseURL: baseUrl })
-        const options = {
-          model: provider.chatModel(operation.request["model"] as string),
-          abortSignal: call.signal,
-          timeout: toTimeout(timeouts),
-          allowSystemInMessages: true,
-          maxRetries: (retry?.attempts ?? 1) - 1,
-          ...toCall(operation.request)
-        }
-        if (!streaming) {
-          const { response } = await generateText({ ...options, include: { responseBody: true } })
-          return { outcome: "completion", chunks, completion: response.body }
-        }
-        const { fullStream } = streamText({ ...options, includeRawChunks: true, onError: () => undefined })
-        for await (const part of fullStream) {
-          if (part.type === "error") throw part.error
-          if (part.type === "abort") throw part.reason
-          if (part.type !== "raw") continue
-          chunks.push(part.rawValue)
-          await call.onChunk(part.rawValue)
-          if (chunks.length === call.take) break
-        }
-        return { outcome: call.signal.aborted ? "aborted" : "chunks", chunks }
-      } catch (error) {
-        if (call.signal.aborted) return { outcome: "aborted", chunks }
-        return { outcome: "error", chunks, error: toSubjectError(error) }
-      }
-    }
-  })
+type Part = { readonly type: string; readonly error?: unknown; readonly reason?: unknown; readonly rawValue?: unknown }
+
+async function* rawOf(parts: AsyncIterable<Part>) {
+  for await (const { error, rawValue, reason, type } of parts) {
+    if (type === "error") throw error
+    if (type === "abort") throw reason
+    if (type === "raw") yield rawValue
+  }
 }
+
+export const ai = Subject.make({
+  name: "ai",
+  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
+  toError,
+  open: ({ apiKey, baseUrl, retry, timeouts }) => {
+    const toOptions = (request: Operation["request"], signal: AbortSignal) => ({
+      model: createOpenAICompatible({ name: "paradigm", apiKey, baseURL: baseUrl }).chatModel(request["model"] as string),
+      abortSignal: signal,
+      timeout: toTimeout(timeouts),
+      allowSystemInMessages: true,
+      maxRetries: (retry?.attempts ?? 1) - 1,
+      ...toCall(request)
+    })
+    return {
+      json: async (request, { signal }) => {
+        const { response } = await generateText({ ...toOptions(request, signal), include: { responseBody: true } })
+        return response.body
+      },
+      stream: (request, { signal }) =>
+        rawOf(streamText({ ...toOptions(request, signal), includeRawChunks: true, onError: () => undefined }).fullStream)
+    }
+  }
+})

@@ -2,7 +2,7 @@
  * `@langchain/openai` as a subject: `ChatOpenAICompletions`, by `invoke` and `stream`, with the raw responses that it keeps when it is asked.
  *
  * A case's messages are translated to LangChain's, everything else of the request goes into `modelKwargs`. What it delivers are the raw responses,
- * since what it makes of them has another shape. Unless a case asks for retries there are none.
+ * since what it makes of them has another shape. Nothing is retried unless a case asks for it.
  */
 import {
   AIMessage,
@@ -14,8 +14,9 @@ import {
   ToolMessage
 } from "@langchain/core/messages"
 import { ChatOpenAICompletions } from "@langchain/openai"
-import type { Outcome, Subject } from "@paradigm-effect/conformance/Subject"
-import { toSubjectError } from "./failure.ts"
+import * as Subject from "@paradigm-effect/conformance/Subject"
+import { limitOf } from "./openai.ts"
+import { toError } from "./printed.ts"
 
 interface Message {
   readonly role: string
@@ -49,41 +50,36 @@ const chunkOf = (message: BaseMessageChunk) => {
   return { choices: [{ index: 0, delta: { content: message.text } }] }
 }
 
-export const langchain: Subject = {
+async function* chunksOf(messages: AsyncIterable<BaseMessageChunk>) {
+  for await (const message of messages) yield chunkOf(message)
+}
+
+export const langchain = Subject.make({
   name: "@langchain/openai",
-  runtime: "node",
   capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
-  open: ({ apiKey, baseUrl, retry, timeouts }) => ({
-    close: () => Promise.resolve(),
-    call: async (operation, call): Promise<Outcome> => {
-      const chunks: Array<unknown> = []
-      const limit = timeouts?.total ?? timeouts?.headers ?? timeouts?.connect
-      try {
-        const { messages, model, ...modelKwargs } = operation.request
-        const client = new ChatOpenAICompletions({
-          model: model as string,
-          apiKey,
-          modelKwargs,
-          maxRetries: (retry?.attempts ?? 1) - 1,
-          __includeRawResponse: true,
-          configuration: { baseURL: baseUrl, logLevel: "off" },
-          ...(limit === undefined ? {} : { timeout: limit })
-        })
-        const said = (messages as unknown as ReadonlyArray<Message>).map(toMessage)
-        const options = { signal: call.signal }
-        if (operation.kind !== "stream") {
-          return { outcome: "completion", chunks, completion: rawOf(await client.invoke(said, options)) }
-        }
-        for await (const chunk of await client.stream(said, options)) {
-          const told = chunkOf(chunk)
-          chunks.push(told)
-          await call.onChunk(told)
-          if (chunks.length === call.take) break
-        }
-        return { outcome: call.signal.aborted ? "aborted" : "chunks", chunks }
-      } catch (error) {
-        return call.signal.aborted ? { outcome: "aborted", chunks } : { outcome: "error", chunks, error: toSubjectError(error) }
+  toError,
+  open: ({ apiKey, baseUrl, retry, timeouts }) => {
+    const open = ({ messages, model, ...modelKwargs }: Readonly<Record<string, unknown>>) => {
+      const client = new ChatOpenAICompletions({
+        model: model as string,
+        apiKey,
+        modelKwargs,
+        maxRetries: (retry?.attempts ?? 1) - 1,
+        __includeRawResponse: true,
+        configuration: { baseURL: baseUrl, logLevel: "off" },
+        ...limitOf(timeouts)
+      })
+      return { client, said: (messages as ReadonlyArray<Message>).map(toMessage) }
+    }
+    return {
+      json: async (request, { signal }) => {
+        const { client, said } = open(request)
+        return rawOf(await client.invoke(said, { signal }))
+      },
+      stream: async (request, { signal }) => {
+        const { client, said } = open(request)
+        return chunksOf(await client.stream(said, { signal }))
       }
     }
-  })
-}
+  }
+})

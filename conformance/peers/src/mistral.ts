@@ -1,12 +1,15 @@
 /**
- * `@mistralai/mistralai` as a subject: `chat.complete` and `chat.stream`.
+ * `@mistralai/mistralai` as a subject: `chat.complete` and `chat.stream`. It puts `/v1/chat/completions` behind the server's URL.
  *
- * It takes and delivers names in camel case: a case's request is translated to them, and what it delivers is translated back. It puts
- * `/v1/chat/completions` behind the server's URL. Unless a case asks for retries there are none; its backoff begins with the case's delay.
+ * It takes and delivers names in camel case: a request is translated to them, and what it delivers is translated back. It cannot express what it has
+ * no parameter for. Nothing is retried unless a case asks for it; its backoff then begins with the case's delay.
  */
 import { Mistral } from "@mistralai/mistralai"
-import type { ClientOptions, Outcome, Subject } from "@paradigm-effect/conformance/Subject"
-import { toSubjectError } from "./failure.ts"
+import * as Subject from "@paradigm-effect/conformance/Subject"
+import { limitOf } from "./openai.ts"
+import { toError } from "./printed.ts"
+
+type Request = Readonly<Record<string, unknown>>
 
 const renamed = (value: unknown, rename: (name: string) => string): unknown => {
   if (Array.isArray(value)) return value.map((item) => renamed(item, rename))
@@ -17,48 +20,46 @@ const renamed = (value: unknown, rename: (name: string) => string): unknown => {
 const toCamel = (name: string) => name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
 const toSnake = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
-const retryOf = (retry: ClientOptions["retry"]) => {
+const parameters = new Set(
+  (
+    "model messages temperature top_p max_tokens stream stop random_seed metadata response_format tools tool_choice presence_penalty " +
+    "frequency_penalty n prediction parallel_tool_calls prompt_mode reasoning_effort safe_prompt guardrails"
+  ).split(" ")
+)
+
+const toRequest = (request: Request): object => {
+  const unknown = Object.keys(request).filter((name) => !parameters.has(name))
+  if (unknown.length > 0) throw new Subject.Cannot(`it has no parameter ${unknown.join(", ")}`)
+  return renamed(request, toCamel) as object
+}
+
+const retryOf = (retry: Subject.ClientOptions["retry"]) => {
   const { attempts = 1, baseDelay = 10 } = retry ?? {}
   if (attempts === 1) return { strategy: "none" } as const
   const backoff = { initialInterval: baseDelay, maxInterval: 60_000, exponent: 2, maxElapsedTime: baseDelay * 2 ** attempts }
   return { strategy: "backoff", backoff, retryConnectionErrors: true } as const
 }
 
-type Call = (request: object, options: object) => Promise<unknown>
-
-export const mistral: Subject = {
-  name: "@mistralai/mistralai",
-  runtime: "node",
-  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
-  open: ({ apiKey, baseUrl, retry, timeouts }) => ({
-    close: () => Promise.resolve(),
-    call: async (operation, call): Promise<Outcome> => {
-      const chunks: Array<unknown> = []
-      const limit = timeouts?.total ?? timeouts?.headers ?? timeouts?.connect
-      try {
-        const { chat } = new Mistral({
-          apiKey,
-          serverURL: baseUrl,
-          retryConfig: retryOf(retry),
-          ...(limit === undefined ? {} : { timeoutMs: limit })
-        })
-        const request = renamed(operation.request, toCamel) as object
-        const options = { fetchOptions: { signal: call.signal } }
-        if (operation.kind !== "stream") {
-          const completion = await (chat.complete as Call).call(chat, request, options)
-          return { outcome: "completion", chunks, completion: renamed(completion, toSnake) }
-        }
-        const stream = (await (chat.stream as Call).call(chat, request, options)) as AsyncIterable<{ readonly data: unknown }>
-        for await (const { data } of stream) {
-          const chunk = renamed(data, toSnake)
-          chunks.push(chunk)
-          await call.onChunk(chunk)
-          if (chunks.length === call.take) break
-        }
-        return { outcome: call.signal.aborted ? "aborted" : "chunks", chunks }
-      } catch (error) {
-        return call.signal.aborted ? { outcome: "aborted", chunks } : { outcome: "error", chunks, error: toSubjectError(error) }
-      }
-    }
-  })
+async function* chunksOf(events: AsyncIterable<{ readonly data: unknown }>) {
+  for await (const { data } of events) yield renamed(data, toSnake)
 }
+
+type Send = (request: object, options: object) => Promise<unknown>
+
+export const mistral = Subject.make({
+  name: "@mistralai/mistralai",
+  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
+  toError,
+  open: ({ apiKey, baseUrl, retry, timeouts }) => {
+    const { timeout } = limitOf(timeouts)
+    const limit = timeout === undefined ? {} : { timeoutMs: timeout }
+    const { chat } = new Mistral({ apiKey, serverURL: baseUrl, retryConfig: retryOf(retry), ...limit })
+    const send = (method: unknown, request: Request, signal: AbortSignal) =>
+      (method as Send).call(chat, toRequest(request), { fetchOptions: { signal } })
+    return {
+      json: async (request, { signal }) => renamed(await send(chat.complete, request, signal), toSnake),
+      stream: async (request, { signal }) =>
+        chunksOf((await send(chat.stream, request, signal)) as AsyncIterable<{ readonly data: unknown }>)
+    }
+  }
+})
