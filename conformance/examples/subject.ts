@@ -5,7 +5,7 @@ import type { ChatCompletionCreateParamsNonStreaming as Body } from "openai/reso
 
 await serveCalls({
   name: "openai",
-  capabilities: ["abort", "gzip", "retry"],
+  capabilities: ["abort", "gzip", "retry", "utf16"],
   open: ({ apiKey, baseUrl, retry }) => {
     const { completions } = new OpenAI({ apiKey, baseURL: baseUrl, maxRetries: (retry?.attempts ?? 3) - 1 }).chat
     // Cases send what the types of a client do not know, too.

@@ -88,6 +88,15 @@ describe("a program as a subject", () => {
     assert.isAtMost(pids.size, 3)
   })
 
+  it("that speaks another version of the protocol is refused, with both versions", async () => {
+    const hello = `console.log(JSON.stringify({ type: "hello", name: "new", capabilities: [], protocol: 9 })); setInterval(() => {}, 1000)`
+    const failure = await StdioClient.start(`${JSON.stringify(process.execPath)} -e ${JSON.stringify(hello)}`).catch(
+      (error: unknown) => error
+    )
+    assert.instanceOf(failure, StdioClient.SubjectFailure)
+    assert.match(failure.message, /speaks version 9 of the protocol, and this suite version 1/)
+  })
+
   it("that does not greet cannot be tested, and it is said why", async () => {
     const failure = await StdioClient.start("echo first words >&2; sleep 60", { greetMs: 300 }).catch((error: unknown) => error)
     assert.instanceOf(failure, StdioClient.SubjectFailure)

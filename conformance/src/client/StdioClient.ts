@@ -127,6 +127,9 @@ class Program {
     }
     switch (message.type) {
       case "hello":
+        if ((message.protocol ?? StdioMessage.protocol) !== StdioMessage.protocol) {
+          return this.fail(`speaks version ${message.protocol} of the protocol, and this suite version ${StdioMessage.protocol}`)
+        }
         return this.#greeted(message)
       case "closed":
         return this.closes.get(message.client)?.()

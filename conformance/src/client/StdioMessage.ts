@@ -67,7 +67,7 @@ const positive = Schema.Int.check(Schema.isGreaterThan(0))
 export const FromSubject = Schema.Union([
   Schema.Struct({
     type: Schema.Literal("hello"),
-    protocol: Schema.optional(Schema.Literal(protocol)).annotateKey({ description: "The version it speaks. Defaults to 1" }),
+    protocol: optional(Schema.Int).annotateKey({ description: "The version it speaks. Defaults to 1" }),
     name: Schema.NonEmptyString,
     runtime: optional(Schema.NonEmptyString).annotateKey({
       description:
