@@ -76,7 +76,11 @@ describe("paradigm-conformance client", () => {
     ["prints garbage", "echo garbage", /is no message, "garbage"/],
     ["does not exist", "no-such-program-anywhere", /cannot be tested: the subject ended by itself \(exit code 127\)/],
     ["dies at once", "exit 3", /cannot be tested: the subject ended by itself \(exit code 3\)/],
-    ["fails the most basic case", failing, /fails the most basic case, so nothing else was run\.\nfail: response\/json-basic\[split=whole\]\n {2}.*Boom/]
+    [
+      "fails the most basic case",
+      failing,
+      /fails the most basic case, so nothing else was run\.\nfail: response\/json-basic\[split=whole\]\n {2}.*Boom/
+    ]
   ])("runs nothing with a subject that %s: code 2, and what came of it", async (_, command, expected) => {
     const { code, output } = await run(["client", "--command", command, "--filter", "auth/bearer-header"])
     assert.strictEqual(code, 2)
