@@ -2,11 +2,13 @@
  * Writes what follows from the sources: `cases.schema.json` from `Case.ts` and `ServerCase.ts`, `cases.plan.json`, by which every runner sees that it runs the whole
  * list, and `CASES.md`, the list for people. `node generate.ts`; a test says when it is due.
  */
-import { readFileSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Schema from "effect/Schema"
 import type { Case } from "./src/case/Case.ts"
 import * as Cases from "./src/case/Cases.ts"
+import * as Results from "./results.ts"
 import * as Plan from "./src/plan/Plan.ts"
 import { ProfileFile, type ServerCase } from "./src/server/ServerCase.ts"
 import * as ServerCases from "./src/server/ServerCases.ts"
@@ -77,6 +79,14 @@ const document = Schema.toJsonSchemaDocument(Schema.Union([Cases.File, ServerCas
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
 
+const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+const read = (name: string) => (existsSync(path(name)) ? readFileSync(path(name), "utf8") : "")
+
+const { version } = JSON.parse(read("package.json")) as { readonly version: string }
+const matrix = Results.parse(read("MATRIX.md"))
+const released = JSON.parse(read("history.json") || "[]") as ReadonlyArray<Results.Release>
+const history = Results.record(released, version, matrix, new Date().toISOString().slice(0, 10))
+
 const contents: Readonly<Record<string, string>> = {
   "cases.schema.json": json({
     $schema: "https://json-schema.org/draft/2020-12/schema",
@@ -85,20 +95,22 @@ const contents: Readonly<Record<string, string>> = {
     $defs: document.definitions
   }),
   "cases.plan.json": json(await Plan.summarize(Cases.plan)),
-  "CASES.md": page()
+  "CASES.md": page(),
+  "history.json": json(history),
+  "../docs/conformance.md": Results.page(matrix, history, Cases.all),
+  ...Object.fromEntries(Object.entries(Results.badges(matrix)).map(([name, svg]) => [`../docs/badges/${name}`, svg]))
 }
 
-const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
-
 // The formatter may lay out JSON in its own way.
-const normal = (name: string, text: string) => (name.endsWith(".json") ? JSON.stringify(JSON.parse(text)) : text)
+const normal = (name: string, text: string) => (name.endsWith(".json") && text !== "" ? JSON.stringify(JSON.parse(text)) : text)
 
 /** The generated files whose content is not what it should be. */
 export const outdated = (): ReadonlyArray<string> =>
-  Object.entries(contents).flatMap(([name, content]) =>
-    normal(name, readFileSync(path(name), "utf8")) === normal(name, content) ? [] : [name]
-  )
+  Object.entries(contents).flatMap(([name, content]) => (normal(name, read(name)) === normal(name, content) ? [] : [name]))
 
 if (import.meta.main) {
-  for (const [name, content] of Object.entries(contents)) writeFileSync(path(name), content)
+  for (const [name, content] of Object.entries(contents)) {
+    mkdirSync(dirname(path(name)), { recursive: true })
+    writeFileSync(path(name), content)
+  }
 }
