@@ -2,6 +2,7 @@
  * `pnpm matrix`: runs the suite with ours, as its adapters do, in Node, Chromium and Deno, and with the peers in Node, and writes what came of it:
  * `conformance/MATRIX.md`, and the peers' lists of known failures. `--check` writes nothing and fails where a file is not what it should be.
  */
+import type { Case, Runtime } from "@paradigm-effect/conformance/Case"
 import * as Cases from "@paradigm-effect/conformance/Cases"
 import * as ParadigmSubject from "@paradigm-effect/conformance/ParadigmSubject"
 import * as Plan from "@paradigm-effect/conformance/Plan"
@@ -12,6 +13,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { peers as subjects } from "./src/peers.ts"
 
 type Verdict = "pass" | "fail" | "n/a"
 
@@ -50,20 +52,26 @@ interface VitestReport {
   }>
 }
 
-const inVitest = async (title: string, directory: string): Promise<Column> => {
+// Reports do not tell why a case did not apply: that follows from what the subject declares.
+const whyNot = (runtime: Runtime) => {
+  const subject = ParadigmSubject.make({ runtime, layer: Paradigm.layer })
+  return new Map(Cases.plan.map((instance) => [instance.id, Plan.notApplicable(instance, subject)] as const))
+}
+
+const inVitest = async (title: string, runtime: Runtime, directory: string): Promise<Column> => {
   const file = join(scratch, `${title}.json`)
   await output(directory, "vitest", ["run", "test/conformance.test.ts", "--reporter=json", `--outputFile=${file}`])
   const { testResults } = JSON.parse(readFileSync(file, "utf8")) as VitestReport
+  const reasons = whyNot(runtime)
   const verdicts = testResults.flatMap(({ assertionResults }) =>
     assertionResults.map(({ failureMessages, status, title: id }) => {
       const verdict: Verdict = status === "passed" ? "pass" : status === "failed" ? "fail" : "n/a"
-      return [id, { verdict, did: firstLine(failureMessages[0] ?? "") }] as const
+      return [id, { verdict, did: firstLine(failureMessages[0] ?? reasons.get(id) ?? "") }] as const
     })
   )
   return { title, verdicts: new Map(verdicts) }
 }
 
-// Its report does not tell what did not apply: that follows from what the subject declares.
 const inDeno = async (title: string, directory: string): Promise<Column> => {
   const file = join(scratch, `${title}.xml`)
   const test = [
@@ -77,7 +85,7 @@ const inDeno = async (title: string, directory: string): Promise<Column> => {
     "{controlUrl}"
   ]
   await output(directory, process.execPath, [path("../with-fault-server.ts"), ...test])
-  const subject = ParadigmSubject.make({ runtime: "deno", layer: Paradigm.layer })
+  const reasons = whyNot("deno")
   const report = readFileSync(file, "utf8")
   const failed = new Set(
     [...report.matchAll(/<testcase name="([^"]+)"[^>]*[^/]>\s*<failure/g)].map((match) => match[1]?.replaceAll("&amp;", "&"))
@@ -86,8 +94,9 @@ const inDeno = async (title: string, directory: string): Promise<Column> => {
   const verdicts = Cases.plan
     .filter((instance) => names.has(instance.id))
     .map((instance) => {
-      const verdict: Verdict = Plan.notApplicable(instance, subject) !== undefined ? "n/a" : failed.has(instance.id) ? "fail" : "pass"
-      return [instance.id, { verdict, did: "" }] as const
+      const reason = reasons.get(instance.id)
+      const verdict: Verdict = reason !== undefined ? "n/a" : failed.has(instance.id) ? "fail" : "pass"
+      return [instance.id, { verdict, did: reason ?? "" }] as const
     })
   return { title, verdicts: new Map(verdicts) }
 }
@@ -96,8 +105,12 @@ const versionOf = (name: string) =>
   (JSON.parse(readFileSync(path(`node_modules/${name}/package.json`), "utf8")) as { readonly version: string }).version
 
 // Cases whose outcome hangs on chance with a peer: they count as failed, which they are now and then.
+const waits = "its waits are random, and their range reaches beyond what is asked for"
 const unsteady: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  openai: { "retry/backoff-grows": "its waits are random, and their range reaches beyond what is asked for" }
+  openai: { "retry/backoff-grows": waits },
+  "groq-sdk": { "retry/backoff-grows": waits },
+  "@langchain/openai": { "retry/backoff-grows": waits },
+  "@mistralai/mistralai": { "retry/backoff-grows": waits }
 }
 
 // What differs from run to run is left out.
@@ -107,7 +120,7 @@ const steady = (problem: string) =>
     .replaceAll(/(after|took|open) \d+ ms/g, "$1 some ms")
     .replaceAll(/\/runs\/[0-9a-f]+\/cases\/[^\s"/]+/g, "…")
 
-const asPeer = async (name: string, title: string): Promise<Column> => {
+const asPeer = async (name: string, title = `\`${name}\` ${versionOf(name)}`): Promise<Column> => {
   const lines = await output(path("."), process.execPath, [path("run.ts"), name])
   const verdicts = lines
     .split("\n")
@@ -139,15 +152,33 @@ const inAiSdk = async (): Promise<Column> => {
   return { ...column, verdicts: new Map(verdicts) }
 }
 
-const count = (column: Column, ids: ReadonlyArray<string>) => {
-  const of = (verdict: Verdict) => ids.filter((id) => column.verdicts.get(id)?.verdict === verdict).length
+/** A case with its variants. It fails if one of them does, and does not apply if none of them does. */
+interface Row {
+  readonly item: Case
+  readonly instances: ReadonlyArray<string>
+}
+
+const rowsOf = (cases: ReadonlyArray<Case>): ReadonlyArray<Row> =>
+  cases.map((item) => ({ item, instances: Cases.plan.filter((instance) => instance.case.id === item.id).map(({ id }) => id) }))
+
+const firm = rowsOf(Cases.all.filter(({ basis }) => basis !== "house"))
+const house = rowsOf(Cases.all.filter(({ basis }) => basis === "house"))
+
+const verdictOf = (column: Column, { instances }: Row): { readonly verdict: Verdict; readonly did: string } => {
+  const found = instances.flatMap((id) => column.verdicts.get(id) ?? [])
+  const of = (verdict: Verdict) => found.find((one) => one.verdict === verdict)
+  return of("fail") ?? of("pass") ?? { verdict: "n/a", did: found[0]?.did ?? "" }
+}
+
+const count = (column: Column, rows: ReadonlyArray<Row>) => {
+  const verdicts = rows.map((row) => verdictOf(column, row).verdict)
+  const of = (verdict: Verdict) => verdicts.filter((one) => one === verdict).length
   return { passed: of("pass"), failed: of("fail"), lacking: of("n/a") }
 }
 
-const cell = (column: Column, ids: ReadonlyArray<string>) => {
-  const { failed, lacking, passed } = count(column, ids)
-  if (passed + failed === 0) return "n/a"
-  return `${passed}${failed === 0 ? "" : ` of ${passed + failed}`}${lacking === 0 ? "" : ` (${lacking} n/a)`}`
+const cell = (column: Column, rows: ReadonlyArray<Row>) => {
+  const { failed, lacking, passed } = count(column, rows)
+  return [String(passed), ...(failed === 0 ? [] : [`${failed} fail`]), ...(lacking === 0 ? [] : [`${lacking} n/a`])].join(", ")
 }
 
 const escaped = (text: string) => {
@@ -161,63 +192,111 @@ const escaped = (text: string) => {
 const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
 
-const failuresOf = (column: Column) => Cases.plan.filter(({ id }) => column.verdicts.get(id)?.verdict === "fail").map(({ id }) => id)
+const groupOf = ({ item }: Row) => item.id.slice(0, item.id.indexOf("/"))
+
+const overview = (columns: ReadonlyArray<Column>, rows: ReadonlyArray<Row>) => {
+  const groups = [...new Set(rows.map(groupOf))]
+  const lines = groups.map((group) => {
+    const own = rows.filter((row) => groupOf(row) === group)
+    return [group, String(own.length), ...columns.map((column) => cell(column, own))]
+  })
+  const sum = ["**all**", `**${rows.length}**`, ...columns.map((column) => `**${cell(column, rows)}**`)]
+  return table(["", "cases", ...columns.map(({ title }) => title)], [sum, ...lines])
+}
+
+const having = (column: Column, rows: ReadonlyArray<Row>, verdict: Verdict) =>
+  rows.flatMap((row) => {
+    const found = verdictOf(column, row)
+    return found.verdict === verdict ? [{ row, did: found.did }] : []
+  })
+
+const failures = (column: Column, rows: ReadonlyArray<Row>) => {
+  const lines = having(column, rows, "fail").map(({ did, row: { item } }) => [
+    `\`${item.id}\``,
+    item.level,
+    escaped(item.rule),
+    escaped(did)
+  ])
+  return lines.length === 0 ? "" : `\n### ${column.title}\n\n${table(["case", "level", "what is held", "what it did"], lines)}\n`
+}
+
+const ids = (rows: ReadonlyArray<{ readonly row: Row }>) => rows.map(({ row }) => `\`${row.item.id}\``).join(", ")
+
+const lacking = (column: Column) => {
+  const found = having(column, [...firm, ...house], "n/a")
+  const reasons = [...new Set(found.map(({ did }) => did))].toSorted()
+  const lines = reasons.map((reason) => {
+    const own = found.filter(({ did }) => did === reason)
+    return `- ${escaped(reason)} (${own.length}): ${ids(own)}`
+  })
+  return lines.length === 0 ? "" : `\n### ${column.title}\n\n${lines.join("\n")}\n`
+}
+
+const besides = (column: Column) => {
+  const found = having(column, house, "fail")
+  return found.length === 0 ? "" : `\n### ${column.title} (${found.length})\n\n${ids(found)}\n`
+}
 
 const page = async (ours: ReadonlyArray<Column>, peers: ReadonlyArray<Column>) => {
   const columns = [...ours, ...peers]
-  const ids = Cases.plan.map(({ id }) => id)
-  const groups = [...new Set(ids.map((id) => id.slice(0, id.indexOf("/"))))]
-  const rows = groups.map((group) => {
-    const own = ids.filter((id) => id.startsWith(`${group}/`))
-    return [group, ...columns.map((column) => cell(column, own))]
-  })
-  const rules = new Map(Cases.plan.map((instance) => [instance.id, instance.case.rule]))
-  const failures = (column: Column, level: string) => {
-    const list = failuresOf(column)
-    if (list.length === 0) return ""
-    const lines = list.map((id) => [`\`${id}\``, escaped(rules.get(id) ?? ""), escaped(column.verdicts.get(id)?.did ?? "")])
-    return `\n${level} ${column.title}\n\n${table(["case", "what is held", "what it did"], lines)}\n`
-  }
   const { cases, hash, instances } = await Plan.summarize(Cases.plan)
   return `# Conformance, by subject
 
-Written by \`pnpm matrix\`: ${cases} cases of the client's side in ${instances} variants, hash ${hash}. A number is how many variants are passed; "of" says how many
-were run where some failed. What does not apply follows from what a subject declares, or from where it runs. The cases themselves: [CASES.md](CASES.md).
+Written by \`pnpm matrix\`: ${cases} cases of the client's side in ${instances} variants, hash ${hash}. The cases themselves: [CASES.md](CASES.md).
 
-${table(["", ...columns.map(({ title }) => title)], [...rows, ["**all**", ...columns.map((column) => `**${cell(column, ids)}**`)]])}
+## Standard and contract
 
-The suite holds clients to this project's rules, some of which others never promised: to know this endpoint's paths, to refuse a request before
-it is sent, to follow no redirect, to keep in an error what had arrived. How the peers' answers are read, each as favourably as is true:
-[openai](peers/src/openai.ts), [ai](peers/src/ai.ts).
-${ours.map((column) => failures(column, "##")).join("")}
-## What the peers fail
-${peers.map((column) => failures(column, "###")).join("")}`
+${firm.length} cases cite a clause of a standard, the published specification of the endpoint, or the recorded behaviour of vLLM. They are the same for every
+subject, and all count in every column: how many pass, how many fail, and how many do not apply, because of what a subject declares, of what it
+cannot express, or of where it runs. A case fails if one of its variants does.
+
+${overview(columns, firm)}
+
+## House
+
+${house.length} cases hold decisions of this project, which others never promised: to know the paths of this endpoint, to reject a request before it is sent, to
+follow no redirect, to mend what servers get wrong. They are SHOULD at most. What errors are called is asked of our clients alone.
+
+${overview(columns, house)}
+
+How the peers are read, each as favourably as is true: [openai and groq-sdk](peers/src/openai.ts), [ai](peers/src/ai.ts),
+[@langchain/openai](peers/src/langchain.ts), [@mistralai/mistralai](peers/src/mistral.ts).
+
+## Failures of standard and contract
+${columns.map((column) => failures(column, firm)).join("")}
+## Departures from the house
+${columns.map(besides).join("")}
+## What does not apply
+${columns.map(lacking).join("")}`
 }
 
 const known = (column: Column) =>
-  failuresOf(column).map((id) => ({ pattern: id, reason: column.verdicts.get(id)?.did ?? "", until: "9999-12-31" }))
+  Cases.plan.flatMap(({ id }) => {
+    const found = column.verdicts.get(id)
+    return found?.verdict === "fail" ? [{ pattern: id, reason: found.did, until: "9999-12-31" }] : []
+  })
 
-const peers = Promise.all([asPeer("openai", `\`openai\` ${versionOf("openai")}`), asPeer("ai", `\`ai\` ${versionOf("ai")}`)])
+// One after the other: a machine that is busy is no fault of a client's.
 const ours: Array<Column> = []
-ours.push(await inVitest("ours, Node", path("../../packages/node")))
-ours.push(await inVitest("ours, Chromium", path("../../packages/browser")))
+ours.push(await inVitest("ours, Node", "node", path("../../packages/node")))
+ours.push(await inVitest("ours, Chromium", "browser", path("../../packages/browser")))
 ours.push(await inDeno("ours, Deno", path("../../packages/deno")))
-ours.push(await asPeer("effect-ai", "ours, effect/ai"))
+ours.push(await asPeer("effect-ai", "ours, in `effect/ai`"))
 ours.push(await inAiSdk())
-const [openai, ai] = await peers
+const names = subjects.map(({ name }) => name)
+const peers: Array<Column> = []
+for (const name of names) peers.push(await asPeer(name))
 rmSync(scratch, { recursive: true })
 
-const incomplete = [...ours, openai, ai].filter(({ verdicts }) => Cases.plan.some(({ id }) => !verdicts.has(id)))
+const incomplete = [...ours, ...peers].filter(({ verdicts }) => Cases.plan.some(({ id }) => !verdicts.has(id)))
 for (const { title, verdicts } of incomplete) {
   console.error(`${title}: ${Cases.plan.filter(({ id }) => !verdicts.has(id)).length} of ${Cases.plan.length} cases have no result`)
 }
 if (incomplete.length > 0) process.exit(1)
 
-const contents = {
-  "../MATRIX.md": await page(ours, [openai, ai]),
-  "known/openai.json": `${JSON.stringify(known(openai), null, 2)}\n`,
-  "known/ai.json": `${JSON.stringify(known(ai), null, 2)}\n`
-}
+const fileOf = (name: string) => `known/${name.replaceAll(/[^a-z]+/g, "-").replace(/^-/, "")}.json`
+const lists = peers.map((column, i) => [fileOf(names[i] ?? ""), `${JSON.stringify(known(column), null, 2)}\n`] as const)
+const contents: Readonly<Record<string, string>> = { "../MATRIX.md": await page(ours, peers), ...Object.fromEntries(lists) }
 
 for (const [name, content] of Object.entries(contents)) {
   if (!process.argv.includes("--check")) {

@@ -1,17 +1,16 @@
 /**
- * Runs the suite against a peer, or against our providers: `node run.ts openai|ai|effect-ai|ai-sdk`. Prints a line of JSON for each result.
+ * Runs the suite against a peer or a provider: `node run.ts NAME`. Prints a line of JSON for each result.
  */
 import * as Cases from "@paradigm-effect/conformance/Cases"
 import * as FaultServer from "@paradigm-effect/conformance/FaultServer"
 import * as Runner from "@paradigm-effect/conformance/Runner"
-import { aiSdk } from "./src/ai-sdk-paradigm.ts"
-import { ai } from "./src/ai.ts"
 import { effectAi, inexpressible } from "./src/effect-ai.ts"
-import { openai } from "./src/openai.ts"
+import { peers, providers } from "./src/peers.ts"
 
-const subject = [openai, ai, effectAi, aiSdk].find(({ name }) => name === process.argv[2])
+const subjects = [...peers, ...providers]
+const subject = subjects.find(({ name }) => name === process.argv[2])
 if (subject === undefined) {
-  console.error("usage: node run.ts openai|ai|effect-ai|ai-sdk")
+  console.error(`usage: node run.ts ${subjects.map(({ name }) => name).join("|")}`)
   process.exit(2)
 }
 
@@ -29,6 +28,7 @@ for (const instance of Cases.plan) {
 
 const plan = Cases.plan.filter((instance) => reasonOf(instance) === undefined)
 const server = await FaultServer.start()
-for await (const result of Runner.runConformance(subject, { controlUrl: server.controlUrl }, plan)) console.log(JSON.stringify(result))
+for await (const result of Runner.runConformance(subject, { controlUrl: server.controlUrl, jobs: 4 }, plan))
+  console.log(JSON.stringify(result))
 await server.close()
 process.exit(0)

@@ -55,7 +55,7 @@ describe("the cases", () => {
     type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never
     const same: Same<Reason, ParadigmErrorReason["_tag"]> = true
     assert.isTrue(same)
-    const reached = JSON.stringify(Cases.all.map((item) => item.expect.error?.reason))
+    const reached = JSON.stringify(Cases.all.map((item) => item.expect.house?.reason))
     assert.deepStrictEqual(
       Reason.literals.filter((reason) => !reached.includes(`"${reason}"`)),
       // No server causes them: an exception of the transport, an answer's schema, and use after closing.
@@ -64,7 +64,7 @@ describe("the cases", () => {
   })
 
   it("say how often a call is made where its error is worth another try", () => {
-    const unsaid = Cases.all.filter(({ expect, operation }) => expect.error?.retryable === true && operation.client?.retry === undefined)
+    const unsaid = Cases.all.filter(({ expect, operation }) => expect.house?.retryable === true && operation.client?.retry === undefined)
     assert.deepStrictEqual(
       unsaid.map((item) => item.id),
       []

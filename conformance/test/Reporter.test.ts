@@ -8,6 +8,7 @@ import * as ReportTerminal from "../src/report/ReportTerminal.ts"
 const result = (id: string, verdict: Reporter.Reported["verdict"], more: Partial<Reporter.Reported> = {}): Reporter.Reported => ({
   id,
   level: "MUST",
+  basis: "standard",
   rule: "What is held",
   source: ["policy"],
   verdict,
@@ -62,7 +63,10 @@ describe("the terminal's report", () => {
   it("has a line for each case, then what failed and why, and lets nobody move the cursor", () => {
     const text = written(ReportTerminal.make)
     assert.match(text, /^pass sse\/one \(12 ms\)$/m)
-    assert.match(text, /^fail sse\/two: What is held \(MUST: policy\)\n {2}wanted "<a>" & got \\x1b\[2J\n {4}request 0: 12 bytes$/m)
+    assert.match(
+      text,
+      /^fail sse\/two: What is held \(MUST, standard: policy\)\n {2}wanted "<a>" & got \\x1b\[2J\n {4}request 0: 12 bytes$/m
+    )
     assert.match(text, /^fail \(SHOULD\) auth\/three/m)
     assert.match(text, /^failed: 1 pass, 2 fail, 1 n\/a, 1.5 s$/m)
     assert.match(text, /^problem: known failure x/m)
@@ -73,6 +77,39 @@ describe("the terminal's report", () => {
     const text = written(ReportTerminal.make, { columns: 60, colors: false })
     assert.include(text, "\r\u001b[K[========================] 4/4, 2 failed  auth/four")
     assert.notMatch(text, /^pass sse\/one \(/m)
+  })
+})
+
+describe("the causes of failures", () => {
+  const failed = (id: string, problem: string) => result(id, "fail", { problems: [problem, "and more"] })
+  const results = [
+    failed("sse/a", "outcome: expected error, got completion"),
+    failed("sse/b", "call 2: text[3]: expected 12 items, got 4: []"),
+    failed("sse/c", "call 1: text[0]: expected 1 items, got 0: []"),
+    failed("sse/d", 'body: expected "x", got {"a":1}'),
+    failed("sse/e", 'body: expected "x", got {"b":2}'),
+    failed("sse/f", "text[9]: expected 1 items, got 0: []"),
+    result("sse/g", "pass")
+  ]
+
+  it("join cases whose first problems differ in calls, numbers and values alone, the most frequent first", () => {
+    assert.deepStrictEqual(
+      Reporter.causes(results).map(({ results: own }) => own.map(({ id }) => id)),
+      [["sse/b", "sse/c", "sse/f"], ["sse/d", "sse/e"], ["sse/a"]]
+    )
+  })
+
+  it("are shown with the trace of their first case, and on the page with links to the rows of their cases", () => {
+    let text = ""
+    const told = { ...run, results, end: { ...run.end, warnings: ["it asks for gzip (7 cases)"] } }
+    Reporter.replay(told, ReportTerminal.make({ write: (more) => void (text += more) }))
+    assert.match(text, /^3 cases: text\[N\]: expected N items, got N: \[\]\nfail sse\/b: .*\n {2}call 2: .*\n {2}and more\nfail sse\/c: /m)
+    assert.match(text, /^warning: it asks for gzip \(7 cases\)$/m)
+    const page = ReportHtml.format([told])
+    assert.include(page, '<a href="#sse/f"><code>sse/f</code></a>')
+    assert.include(page, '<tr id="sse/f" data-verdict="fail" data-level="MUST" data-basis="standard">')
+    assert.include(page, '<input type="checkbox" name="basis" value="house" checked>')
+    assert.include(page, "warning: it asks for gzip (7 cases)")
   })
 })
 

@@ -87,9 +87,69 @@ describe("run", () => {
     assert.include(Runner.format(result), "{{key}}")
   })
 
-  it("fails a client that asks for an encoding it does not declare", async () => {
-    const result = await Runner.run(instance("request-json/minimal-body"), { ...makeReference(), capabilities: ["abort"] }, server)
-    assert.deepStrictEqual(result.problems, ["wire: gzip is asked for, but is not among the subject's capabilities"])
+  it("warns of a client that asks for an encoding it does not declare, and fails no case for it", async () => {
+    const plan = ["request-json/minimal-body", "auth/bearer-header"].map(instance)
+    const results: Array<Runner.Result> = []
+    for await (const result of Runner.runConformance({ ...makeReference(), capabilities: ["abort"] }, server, plan)) results.push(result)
+    assert.deepStrictEqual(
+      results.map(({ verdict }) => verdict),
+      ["pass", "pass"]
+    )
+    assert.deepStrictEqual(Runner.warningsOf(results), [
+      "it asks for gzip, which is not among its capabilities: no case sends it compressed responses (2 cases)"
+    ])
+  })
+
+  it("takes a call that the client cannot express as not applicable, unless it sent a request", async () => {
+    const cannot = { outcome: "cannot", chunks: [], message: "it has no forms" } as const
+    const silent = await Runner.run(
+      echoed,
+      answering(() => Promise.resolve(cannot)),
+      server
+    )
+    assert.strictEqual(silent.verdict, "n/a")
+    assert.deepStrictEqual(silent.problems, ["cannot be expressed: it has no forms"])
+    const sending: Subject = {
+      ...makeReference(),
+      open: (options) => {
+        const client = makeReference().open(options)
+        return { ...client, call: async (operation, how) => (await client.call(operation, how), cannot) }
+      }
+    }
+    const sent = await Runner.run(echoed, sending, server)
+    assert.strictEqual(sent.verdict, "fail")
+    assert.match(sent.problems.join(), /cannot \(it has no forms\), but 1 requests were sent/)
+  })
+
+  it("runs again, alone, what crashes beside others, and counts that", async () => {
+    const reference = makeReference()
+    let calls = 0
+    const jealous: Subject = {
+      ...reference,
+      open: (options) => {
+        const client = reference.open(options)
+        return {
+          ...client,
+          call: async (operation, how) => {
+            calls += 1
+            try {
+              if (calls > 1) throw new Error("not alone")
+              return await client.call(operation, how)
+            } finally {
+              await new Promise((resolve) => setImmediate(resolve))
+              calls -= 1
+            }
+          }
+        }
+      }
+    }
+    const plan = Cases.plan.filter(({ id }) => id.startsWith("auth/bearer"))
+    const verdicts = async (jobs: number) => {
+      const results: Array<Runner.Result> = []
+      for await (const result of Runner.runConformance(jealous, { ...server, jobs }, plan)) results.push(result)
+      return results.map(({ verdict }) => verdict)
+    }
+    assert.deepStrictEqual(await verdicts(2), ["pass", "pass"])
   })
 })
 

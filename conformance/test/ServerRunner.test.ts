@@ -13,8 +13,9 @@ const faults = await FaultServer.start()
 afterAll(() => faults.close())
 
 /** Each server has a path of its own at the fault server: many run at once. */
+let started = 0
 const start = async (bug?: string) => {
-  const path = `/runs/server/cases/${bug ?? "none"}`
+  const path = `/runs/server/cases/${bug ?? "none"}-${started++}`
   const { close, target, upstreamKey } = await startReferenceServer(faults.a + path, bug)
   const upstream = { controlUrl: faults.controlUrl, path, model: "faulty", apiKey: upstreamKey }
   return { target: { ...target, upstream, openSocket } satisfies ServerRunner.Target, close }
@@ -38,4 +39,16 @@ describe.concurrent("mutants", () => {
       assert.notInclude(result.problems.join(), "crash")
     })
   }
+})
+
+describe("the mutants", () => {
+  it("name every case", () => {
+    const caught = new Set(serverMutants.map(([, id]) => id))
+    assert.deepStrictEqual(
+      ServerCases.all.map(({ id }) => id).filter((id) => !caught.has(id)),
+      []
+    )
+    const pairs = serverMutants.map((mutant) => mutant.join(" "))
+    assert.strictEqual(new Set(pairs).size, pairs.length)
+  })
 })

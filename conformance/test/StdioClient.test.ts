@@ -54,6 +54,49 @@ describe("a program as a subject", () => {
     }
   })
 
+  it("is read and written in lines that 0x0A alone ends, with U+2028 and U+2029 escaped on the way to it", async () => {
+    const content = "one\u2028two\u2029three"
+    // The reader of lines of Node, as of many languages, ends a line at these characters too.
+    const echo = `
+      const { content } = message.operation.request.messages[0]
+      say({ type: "chunk", call: message.call, chunk: { choices: [{ delta: { content } }] } })
+      say({ type: "outcome", call: message.call, outcome: "chunks" })`
+    const client = await StdioClient.start(program(echo))
+    const opened = client.subject.open({ baseUrl: server.a, apiKey: "sk-none" })
+    const chunks: Array<unknown> = []
+    const onChunk = async (chunk: unknown) => void chunks.push(chunk)
+    const request = { model: "model-a", messages: [{ role: "user", content }] }
+    const how = { signal: new AbortController().signal, paced: false, onChunk }
+    const { outcome } = await opened.call({ kind: "stream", request }, how)
+    await client.close()
+    assert.strictEqual(outcome, "chunks")
+    assert.deepStrictEqual(chunks, [{ choices: [{ delta: { content } }] }])
+  })
+
+  it("is started once for each of the cases that run at once", async () => {
+    assert(instance !== undefined)
+    const pid = 'say({ type: "outcome", call: message.call, outcome: "cannot", message: String(process.pid) })'
+    const client = await StdioClient.start(program(pid), { jobs: 3 })
+    const pids = new Set<string>()
+    const plan = [instance, instance, instance, instance]
+    for await (const { problems, verdict } of Runner.runConformance(client.subject, { ...server, jobs: 3 }, plan)) {
+      assert.strictEqual(verdict, "n/a")
+      pids.add(problems.join())
+    }
+    await client.close()
+    assert.isAtLeast(pids.size, 2)
+    assert.isAtMost(pids.size, 3)
+  })
+
+  it("that speaks another version of the protocol is refused, with both versions", async () => {
+    const hello = `console.log(JSON.stringify({ type: "hello", name: "new", capabilities: [], protocol: 9 })); setInterval(() => {}, 1000)`
+    const failure = await StdioClient.start(`${JSON.stringify(process.execPath)} -e ${JSON.stringify(hello)}`).catch(
+      (error: unknown) => error
+    )
+    assert.instanceOf(failure, StdioClient.SubjectFailure)
+    assert.match(failure.message, /speaks version 9 of the protocol, and this suite version 1/)
+  })
+
   it("that does not greet cannot be tested, and it is said why", async () => {
     const failure = await StdioClient.start("echo first words >&2; sleep 60", { greetMs: 300 }).catch((error: unknown) => error)
     assert.instanceOf(failure, StdioClient.SubjectFailure)

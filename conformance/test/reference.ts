@@ -3,8 +3,11 @@
  */
 import type { Operation } from "../src/case/Case.ts"
 import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/client/Subject.ts"
-import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, mendCompletion, parse, peek } from "./referenceStream.ts"
-import { encode, withoutNulls } from "./referenceRequest.ts"
+import { fold } from "../src/client/Fold.ts"
+import { spoilError, spoilRequest, spoilResponse } from "./referenceBugs.ts"
+import { codeOf, describe, Failure, isObject, type Json, mask, parse } from "./referenceData.ts"
+import { chunks, fault, isChunk, lacks, mendCompletion, peek } from "./referenceStream.ts"
+import { encode, endpoint, withoutNulls } from "./referenceRequest.ts"
 
 const fromStatus = (status: number, body: string, url: URL, bug: string | undefined) => {
   const value = parse(body)
@@ -27,49 +30,26 @@ const fromStatus = (status: number, body: string, url: URL, bug: string | undefi
   return new Failure("ServerFault", text, details)
 }
 
-// The keys that were sent, masked in a text: a word only as a credential.
-const mask = (text: string, keys: ReadonlyArray<string>, bug: string | undefined) => {
-  for (const key of keys) {
-    if (!/^[\x21-\x7e]+$/.test(key)) continue
-    if (key.length >= 12 || bug === "masks-words") {
-      const forms = bug === "masks-the-key-alone" ? [key] : [key, encodeURIComponent(key), btoa(key)]
-      for (const form of forms) text = text.replaceAll(form, "…")
-    } else text = text.replaceAll(`Bearer ${key}`, "Bearer …")
-  }
-  return text
-}
-
-const fold = (chunks: ReadonlyArray<unknown>) => {
+const partialOf = (chunks: ReadonlyArray<unknown>) => {
   const [first] = chunks as ReadonlyArray<Json>
   if (first === undefined) return undefined
-  const choices: Array<{ index: number; message: Json & { content: string | null }; finish_reason: unknown }> = []
-  for (const chunk of chunks as ReadonlyArray<{ readonly choices: ReadonlyArray<Json> }>) {
-    for (const choice of chunk.choices) {
-      const index = (choice["index"] ?? 0) as number
-      const folded = (choices[index] ??= { index, message: { role: "assistant", content: null }, finish_reason: null })
-      const delta = (choice["delta"] ?? {}) as Json
-      if (typeof delta["content"] === "string") folded.message.content = (folded.message.content ?? "") + delta["content"]
-      if (delta["tool_calls"] !== undefined) folded.message["tool_calls"] = delta["tool_calls"]
-      folded.finish_reason = choice["finish_reason"] ?? folded.finish_reason
+  const has = (index: number) => chunks.some((chunk) => JSON.stringify(chunk).includes(`"index":${index}`))
+  const choices = fold(chunks).choices.flatMap(({ calls, finish, reasoning, text }, index) => {
+    const tool_calls = calls.map(({ id, name, arguments: args }) => ({ id, type: "function", function: { name, arguments: args } }))
+    const message = {
+      role: "assistant",
+      content: text === "" ? null : text,
+      ...(reasoning === "" ? {} : { reasoning }),
+      ...(calls.length === 0 ? {} : { tool_calls })
     }
-  }
-  return { id: first["id"], object: "chat.completion", created: first["created"], model: first["model"], choices: choices.filter(Boolean) }
+    return index > 0 && !has(index) ? [] : [{ index, message, finish_reason: finish ?? null }]
+  })
+  return { id: first["id"], object: "chat.completion", created: first["created"], model: first["model"], choices }
 }
 
 const keepKnown = (completion: Json): Json => {
   const known = new Set(["id", "object", "created", "model", "choices", "usage"])
   return Object.fromEntries(Object.entries(completion).filter(([key]) => known.has(key)))
-}
-
-const endpoint = (baseUrl: string, bug: string | undefined) => {
-  const url = URL.parse(baseUrl)
-  if (url === null || !url.protocol.startsWith("http") || url.username !== "") throw new Failure("InvalidConfiguration", "bad base URL")
-  const path = url.pathname.replace(/\/+$/, "")
-  const version = path === "" || bug === "always-adds-the-version" ? "/api/v3" : ""
-  const isWhole = path.endsWith("/chat/completions") && bug !== "always-adds-the-path"
-  url.pathname = isWhole ? path : `${path}${version}/chat/completions`
-  if (bug === "drops-the-query") url.search = ""
-  return url
 }
 
 const idHeaders = ["x-request-id", "apim-request-id", "x-litellm-call-id"]
@@ -112,7 +92,7 @@ const retryAfter = (headers: Headers, bug: string | undefined) => {
   if (/^\d+$/.test(value)) return Number(value) * 1000
   if (bug === "reads-dates-as-numbers") return value === "" ? undefined : Number.parseInt(value, 10) || undefined
   const date = /^[A-Z][a-z]{2},/.test(value) ? Date.parse(value) : Number.NaN
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now())
+  return Number.isNaN(date) ? undefined : bug === "waits-for-past-dates" ? Math.abs(date - Date.now()) : Math.max(0, date - Date.now())
 }
 
 /** Where a call may be told to end: by its user, by its time, or by a stage of one attempt that took too long. */
@@ -120,6 +100,8 @@ interface Limits extends Call, ClientOptions {
   readonly aborter: AbortController
   /** The keys that the call has sent. */
   readonly sent: Array<string>
+  readonly ids: Array<string>
+  readonly cookies: Array<string>
   /** Whether no other attempt follows this one. */
   readonly isLast: boolean
 }
@@ -130,7 +112,7 @@ const within = async <A>(
   call: Limits,
   bug: string | undefined
 ): Promise<A> => {
-  const limit = bug === `no-${stage}-timeout` ? undefined : call.timeouts?.[stage]
+  const limit = bug === `no-${stage}-timeout` ? undefined : bug === "is-impatient" ? 20 : call.timeouts?.[stage]
   const ms = limit === undefined || bug !== "timeouts-come-late" ? limit : limit * 8
   if (ms === undefined) return await promise
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -152,24 +134,30 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
   if (bug !== "sends-any-request") {
     if (typeof request["model"] !== "string") throw new Failure("InvalidRequest", "model is missing")
     const { messages } = request
-    const roles = Array.isArray(messages) && messages.every((message) => isObject(message) && typeof message["role"] === "string")
-    if (!roles) throw new Failure("InvalidRequest", "messages are missing, or one of them has no role")
+    if (!Array.isArray(messages)) throw new Failure("InvalidRequest", "messages are missing")
+    const roleless = messages.findIndex((message) => !isObject(message) || typeof message["role"] !== "string")
+    if (roleless !== -1) throw new Failure("InvalidRequest", `messages[${roleless}] has no role`)
     if (Array.isArray(messages) && messages.length === 0) throw new Failure("InvalidRequest", "messages are empty")
-    if (typeof (request["temperature"] ?? 0) !== "number") throw new Failure("InvalidRequest", "temperature is no number")
+    for (const name of ["temperature", "max_tokens"]) {
+      if (typeof (request[name] ?? 0) !== "number") throw new Failure("InvalidRequest", `${name} is no number`)
+    }
     if (request["max_tokens"] === 0) throw new Failure("InvalidRequest", "max_tokens is 0")
   }
+  if (bug === "model-in-the-path") url.pathname += `/${JSON.stringify(request["model"])}`
   const streams = kind === "stream" || request["stream"] === true
   const given = bug === "sends-given-nulls" ? request : withoutNulls(request)
-  const sent: Json = { ...given, ...(streams ? { stream: true } : {}), ...(bug === "sends-null" ? { stop: null } : {}) }
+  const sent = spoilRequest({ ...given, ...(streams ? { stream: true } : {}), ...(bug === "sends-null" ? { stop: null } : {}) }, bug)
   if (bug === "drops-unknown-fields") for (const key of Object.keys(sent)) if (/^vendor|^guided/.test(key)) delete sent[key]
   if (bug === "counts-attempts-in-the-body") sent["attempt"] = ++sentBodies
-  const accept = streams && bug !== "never-accepts-streams" ? "application/json, text/event-stream" : "application/json"
+  const media = streams && bug !== "never-accepts-streams" ? "application/json, text/event-stream" : "application/json"
+  const accept = streams && bug === "accepts-streams-alone" ? "text/event-stream" : bug === "accepts-html" ? "text/html" : media
   const { body: encoded, type: contentType } = encode(kind, sent, bug)
   const init: RequestInit = {
     method: bug === "puts" ? "PUT" : "POST",
     headers: {
       accept,
       ...(bug === "sends-no-key" ? {} : { authorization: `Bearer ${call.apiKey}` }),
+      ...(bug === "sends-cookies-back" && call.cookies.length > 0 ? { cookie: call.cookies.join("; ") } : {}),
       ...(bug === "traces-the-caller" ? { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" } : {}),
       ...(bug === "hangs-up-after-each-call" ? { connection: "close" } : {}),
       ...(contentType === undefined ? {} : { "content-type": contentType })
@@ -188,13 +176,18 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     throw new Failure("ConnectionLost", `no answer ${prompt}`, { retryable: true, phase: "headers" })
   })
   const { status } = response
+  if (bug === "sends-cookies-back") call.cookies.push(...response.headers.getSetCookie())
+  if (bug === "never-decompresses" && response.headers.has("content-encoding")) throw new Failure("UnexpectedResponse", "compressed")
   const about = { status, requestId: idHeaders.map((name) => response.headers.get(name)).find((id) => id !== null) ?? undefined }
   const clean = (text: string) => (bug === "repeats-what-the-server-says" ? text : mask(text, call.sent, bug))
+  if (status >= 400 && bug === "any-page-is-an-answer") return { choices: [] }
   if (status >= 400) {
     const failure = fromStatus(status, clean(await readError(response, call, bug)), url, bug)
     if (bug === "key-in-the-cause") failure.cause = { request: init }
     if (bug === "prompt-in-the-message") failure.message += JSON.stringify(request)
     const wait = retryAfter(response.headers, bug)
+    if (bug === "remembers-the-first-id") about.requestId = call.ids[0] ?? about.requestId
+    call.ids.push(...(about.requestId === undefined ? [] : [about.requestId]))
     const details = { ...failure.details, ...(bug === "loses-the-request-id" ? {} : about), printed: printedForms(failure) }
     throw new Failure(failure.reason, failure.message, details, wait)
   }
@@ -203,6 +196,8 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     throw new Failure("RedirectRefused", "redirected", { status })
   }
   const type = response.headers.get("content-type") ?? ""
+  if (bug === "content-types-to-the-letter" && !/^(application\/json|text\/event-stream|)$/.test(type))
+    throw new Failure("UnexpectedResponse", type)
   const isAnswer = status === 200 || bug === "any-success-is-an-answer"
   const unexpected = (text: string) => new Failure("UnexpectedResponse", `no completion: ${clean(text)}`, about)
   if (!isAnswer) throw unexpected(await response.text())
@@ -216,18 +211,23 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
       const text = await new Response(body).text()
       throw fault(parse(text), text, "", bug) ?? unexpected(text)
     }
+    const charset = /charset=([\w-]+)/.exec(type)?.[1]
+    const decoding = bug === "believes-the-charset" && charset !== undefined && charset !== "utf-8" ? "reads-latin-1" : bug
     const source = bug === "reads-ahead" ? new Blob([await readAhead(body, 20_000_000)]).stream() : body
-    const iterator = chunks(source, bug, call.isLast)
+    const iterator = chunks(source, decoding, call.isLast)
     const { requestId } = about
     try {
-      for (let stage: "firstChunk" | "idle" = "firstChunk"; ; stage = "idle") {
+      const after = bug === "the-headers-limit-goes-on" ? "headers" : "idle"
+      for (let stage: "firstChunk" | "headers" | "idle" = "firstChunk"; ; stage = after) {
         const { done, value } = await within(iterator.next(), stage, call, bug).catch((error: unknown) => {
           if (!(error instanceof Failure) || bug === "loses-the-request-id") throw error
           throw new Failure(error.reason, error.message, { ...error.details, requestId })
         })
         if (done === true) break
         delivered.push(value)
+        const told = performance.now()
         await call.onChunk(value)
+        if (bug === "pauses-are-idle" && performance.now() - told > 200) throw new Failure("Timeout", "idle", { stage: "idle" })
         if (delivered.length === call.take) break
       }
     } finally {
@@ -242,19 +242,24 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     if (bug === "cut-off-is-bad-json") throw unexpected("")
     throw new Failure("ConnectionLost", (error as Error).name, { phase: "body", retryable: bug === "retries-half-bodies" })
   })
+  if (bug === "limits-sizes" && body.length > 4_000_000) throw unexpected("too large")
   const value = parse(bug === "keeps-bom" ? `\ufeff${body}` : body)
   const error = bug === "ignores-errors-in-200" ? undefined : fault(value, body, "", bug)
   if (error !== undefined) throw error
   if (bug === "any-page-is-an-empty-completion" && value === undefined) return { choices: [] }
   if (!isChunk(value)) throw unexpected(`choices? ${body.slice(0, 100)}`)
-  mendCompletion(value, bug)
+  if (lacks(value, bug)) throw unexpected("something is missing")
+  if (bug !== "mends-nothing") mendCompletion(value, bug)
   if (bug === "drops-unknown-response-fields") return keepKnown(value)
   if (bug === "zero-for-missing-usage") value["usage"] ??= { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }
   const choices = value["choices"] as ReadonlyArray<Json>
   if (bug !== "takes-abort-for-success" && choices.some((choice) => choice["finish_reason"] === "abort")) {
     throw new Failure("Aborted", "the answer was aborted", { ...about, retryable: true, partial: value })
   }
-  return value
+  if (bug === "pollutes-prototypes" && body.includes("__proto__")) value["polluted"] = true
+  const spoiled = spoilResponse(value, bug)
+  if (spoiled === undefined) throw unexpected("refused")
+  return spoiled
 }
 
 let sentBodies = 0
@@ -307,7 +312,7 @@ const repeat = async (operation: Operation, call: Asking, bug: string | undefine
           (bug === "retries-422" && error.details.status === 422) ||
           (bug === "retries-in-secret" && error.details.status === 500))
       if (!retried || attempt >= most) throw error
-      const backoff = (call.retry?.baseDelay ?? 10) * 2 ** (attempt - 1)
+      const backoff = (call.retry?.baseDelay ?? 10) * (bug === "backs-off-evenly" ? 1 : 2 ** (attempt - 1))
       const wait = error.retryAfter ?? 0
       if (wait > 60_000 && bug !== "waits-for-ever") throw error
       await sleep(
@@ -323,13 +328,18 @@ const repeat = async (operation: Operation, call: Asking, bug: string | undefine
   }
 }
 
-const lastUsage = (delivered: ReadonlyArray<unknown>) =>
-  (delivered as ReadonlyArray<Json>).findLast((chunk) => isObject(chunk["usage"]))?.["usage"]
+const usageOf = (delivered: ReadonlyArray<unknown>, bug: string | undefined) => {
+  const usages = (delivered as ReadonlyArray<Json>).map((chunk) => chunk["usage"]).filter(isObject)
+  return usages.at(bug === "remembers-the-first-usage" ? 0 : -1)
+}
 
 interface Asking extends Call, ClientOptions {
   /** Gets a key. */
   readonly ask: () => string
   readonly sent: Array<string>
+  /** The request ids and the cookies of earlier responses. */
+  readonly ids: Array<string>
+  readonly cookies: Array<string>
 }
 
 const answer = async (operation: Operation, call: Asking, bug: string | undefined): Promise<Outcome> => {
@@ -343,24 +353,27 @@ const answer = async (operation: Operation, call: Asking, bug: string | undefine
   } catch (error) {
     if (call.signal.aborted && bug !== "ignores-aborts") return { outcome: "aborted", chunks: delivered }
     const folded = (keys: ReadonlyArray<string>): unknown => {
-      const partial = fold(delivered)
+      const partial = partialOf(delivered)
       return bug === "masks-the-model" && partial !== undefined ? parse(mask(JSON.stringify(partial), keys, bug)) : partial
     }
     const failure = error instanceof Failure ? error : new Failure("Unknown", String(error))
     const message = bug === "repeats-what-the-server-says" ? failure.message : mask(failure.message, call.sent, bug)
     return {
       outcome: "error",
-      chunks: delivered,
-      error: {
-        reason: failure.reason,
-        message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message,
-        retryable: false,
-        partial: bug === "forgets-what-had-come" ? undefined : folded(call.sent),
-        usage: bug === "forgets-usage" ? undefined : lastUsage(delivered),
-        ...failure.details,
-        ...(bug === "everything-is-worth-another-try" ? { retryable: true } : {}),
-        printed: { ...failure.details.printed, message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message }
-      }
+      chunks: bug === "forgets-chunks-when-it-fails" ? [] : delivered,
+      error: spoilError(
+        {
+          reason: failure.reason,
+          message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message,
+          retryable: false,
+          partial: bug === "forgets-what-had-come" ? undefined : folded(call.sent),
+          usage: bug === "forgets-usage" ? undefined : usageOf(delivered, bug),
+          ...failure.details,
+          ...(bug === "everything-is-worth-another-try" ? { retryable: true } : {}),
+          printed: { ...failure.details.printed, message: bug === "key-in-the-message" ? `${message} ${call.apiKey}` : message }
+        },
+        bug
+      )
     }
   }
 }
@@ -369,10 +382,14 @@ const answer = async (operation: Operation, call: Asking, bug: string | undefine
 export const makeReference = (bug?: string): Subject => ({
   name: bug ?? "reference",
   runtime: "node",
-  capabilities: ["abort", "gzip", "form", "keys", "multipart", "retry", "timeouts"],
+  capabilities: ["abort", "gzip", "form", "house", "keys", "multipart", "retry", "timeouts", "utf16"],
   open: (options) => {
     let asked = 0
+    const cookies: Array<string> = []
     const ask = () => options.apiKeys?.[Math.min(asked++, options.apiKeys.length - 1)] ?? options.apiKey
-    return { close: async () => undefined, call: (operation, call) => answer(operation, { ...options, ...call, ask, sent: [] }, bug) }
+    return {
+      close: async () => undefined,
+      call: (operation, call) => answer(operation, { ...options, ...call, ask, sent: [], ids: [], cookies }, bug)
+    }
   }
 })

@@ -2,7 +2,7 @@
  * The reference client's encoding of requests; each `bug` spoils it in one way.
  */
 import type { Operation } from "../src/case/Case.ts"
-import { isObject, type Json } from "./referenceStream.ts"
+import { Failure, isObject, type Json } from "./referenceData.ts"
 
 const fields = (value: unknown, name: string): ReadonlyArray<readonly [string, string]> => {
   if (name === "messages" && Array.isArray(value)) {
@@ -29,7 +29,8 @@ export const encode = (
   sent: Json,
   bug: string | undefined
 ): { readonly body: NonNullable<RequestInit["body"]>; readonly type?: string } => {
-  if (kind === "json" || kind === "stream") return { body: JSON.stringify(sent), type: "application/json" }
+  if (kind === "json" || kind === "stream")
+    return { body: JSON.stringify(sent), type: bug === "labels-json-as-text" ? "text/plain" : "application/json" }
   const pairs = Object.entries(sent).flatMap(([name, value]) =>
     fields(value, bug === "forms-in-brackets" && name === "stop" ? "stop[]" : name).map(
       ([key, item]) => [bug === "forms-in-brackets" ? key.replace(/\](\w+)$/, "][$1]") : key, item] as const
@@ -43,4 +44,17 @@ export const encode = (
   const form = new FormData()
   for (const [name, value] of bug === "forms-in-disorder" ? pairs.toReversed() : pairs) form.append(name, value)
   return { body: form, ...(bug === "boundary-by-hand" ? { type: "multipart/form-data; boundary=x" } : {}) }
+}
+
+export const endpoint = (baseUrl: string, bug: string | undefined) => {
+  const url = URL.parse(bug === "empty-is-the-default" && baseUrl === "" ? "http://127.0.0.1:9" : baseUrl)
+  if (bug === "any-base-url") return url ?? new URL("http://127.0.0.1:9")
+  if (url === null || !url.protocol.startsWith("http") || url.username !== "") throw new Failure("InvalidConfiguration", "bad base URL")
+  const path = bug === "keeps-the-slash" ? url.pathname : url.pathname.replace(/\/+$/, "")
+  const version = path === "" || bug === "always-adds-the-version" ? "/api/v3" : ""
+  const isWhole = path.endsWith("/chat/completions") && bug !== "always-adds-the-path"
+  url.pathname = isWhole ? path : `${path}${version}/chat/completions`
+  if (bug === "drops-the-query") url.search = ""
+  if (bug === "sends-fragments") url.search = url.hash.replace("#", "?")
+  return url
 }

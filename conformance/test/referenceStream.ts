@@ -1,51 +1,8 @@
 /**
  * The reference client's reading of streams; each `bug` spoils it in one way.
  */
-import type { SubjectError } from "../src/client/Subject.ts"
-
-export type Json = Record<string, unknown>
-
-export class Failure extends Error {
-  readonly details: Partial<SubjectError>
-  readonly reason: SubjectError["reason"]
-  readonly retryAfter: number | undefined
-  constructor(reason: SubjectError["reason"], message: string, details: Partial<SubjectError> = {}, retryAfter?: number) {
-    super(`${reason}: ${message}`)
-    this.reason = reason
-    this.details = details
-    this.retryAfter = retryAfter
-  }
-}
-
-export const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value)
-
-const tryParse = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-/** The word or code of an error body: Paradigm's `error` if it is a word, else `code`, nested or not. */
-export const codeOf = (value: unknown): string | undefined => {
-  if (!isObject(value)) return undefined
-  const { code, error } = value
-  if (isObject(error)) return codeOf(error)
-  const word = typeof error === "string" && /^\w+$/.test(error) ? error : code
-  return typeof word === "string" || typeof word === "number" ? String(word) : undefined
-}
-/** Parses JSON, also with Python's numbers that are not finite. */
-export const parse = (text: string): unknown => tryParse(text) ?? tryParse(text.replace(/: *-?(NaN|Infinity)\b/g, ": null"))
-
-export const describe = (value: unknown): string =>
-  typeof value === "string"
-    ? value
-    : isObject(value) || Array.isArray(value)
-      ? Object.entries(value)
-          .map(([key, item]) => `${key} ${describe(item)}`)
-          .join(" ")
-      : ""
+import { codeOf, describe, Failure, isObject, type Json, parse, tryParse } from "./referenceData.ts"
+import { spoilResponse } from "./referenceBugs.ts"
 
 const sharedDecoder = new TextDecoder()
 
@@ -54,7 +11,8 @@ const endOfRead = "\n"
 
 /** Events of a server-sent event stream, by the letter of the standard; `bug` spoils it. */
 async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined) {
-  const decoder = bug === "shares-a-decoder" ? sharedDecoder : new TextDecoder("utf-8", { ignoreBOM: bug === "keeps-bom" })
+  const options = { ignoreBOM: bug === "keeps-bom", fatal: bug === "refuses-broken-characters" }
+  const decoder = bug === "shares-a-decoder" ? sharedDecoder : new TextDecoder(bug === "reads-latin-1" ? "latin1" : "utf-8", options)
   let unfinished = [""]
   let afterCr = false
   let data: Array<string> = []
@@ -75,7 +33,7 @@ async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined
         const event = { data: data.join(bug === "joins-data-lines-without-a-line-end" ? "" : "\n"), name }
         const complete = data.length > 0
         data = []
-        name = ""
+        if (complete || bug !== "names-outlive-empty-events") name = ""
         if (!complete) continue
         if (bug === "waits-for-the-next-event") {
           if (held !== undefined) yield held
@@ -89,17 +47,19 @@ async function* events(reads: AsyncIterable<Uint8Array>, bug: string | undefined
       const value = colon === -1 ? "" : line.slice(colon === 0 ? line.indexOf(":", 1) + 1 : colon + 1)
       const trimmed = bug === "needs-the-space" ? value.slice(1) : value.replace(/^ /, "")
       if (field === "data" || (bug === "ignores-case" && field.toLowerCase() === "data")) data.push(trimmed)
-      if (field === "event") name = trimmed
+      if (field === "event") name = trimmed === "" && bug === "empty-names-are-ignored" ? name : trimmed
+      if (field === "id" && bug === "ids-divide-events") data = []
       if (field === "error") yield { data: trimmed, name: "error:" }
     }
     unfinished.push(text.slice(start))
+    if (bug === "limits-sizes" && unfinished.length * text.length > 4_000_000) throw new Failure("MalformedChunk", "too large")
     yield { data: "", name: endOfRead }
   }
   if (held !== undefined) yield held
   if (bug === "tells-unfinished-events" && data.length > 0) yield { data: data.join("\n"), name }
 }
 
-export const fault = (value: unknown, data: string, name: string, bug: string | undefined): Failure | undefined => {
+export const fault = (value: unknown, data: string, name: string, bug: string | undefined, isAfterChunks = false): Failure | undefined => {
   const make = (body: unknown) => {
     const status = isObject(body) && typeof body["code"] === "number" ? body["code"] : undefined
     const code = bug === "drops-codes" ? undefined : codeOf(body)
@@ -112,6 +72,7 @@ export const fault = (value: unknown, data: string, name: string, bug: string | 
   const { choices } = value
   const groq = value["x_groq"]
   const error = value["error"] ?? (isObject(groq) ? groq["error"] : undefined)
+  if (bug === "ignores-errors-after-chunks" && isAfterChunks) return undefined
   if (value["error"] === null && bug === "null-is-an-error") return make(error)
   if (typeof error === "string" && bug !== "ignores-string-errors") return make(error)
   if (isObject(error) && bug !== "ignores-nested-errors") return make(error)
@@ -128,6 +89,17 @@ const isChoice = (value: unknown) =>
 
 export const isChunk = (value: unknown): value is Json =>
   isObject(value) && Array.isArray(value["choices"]) && value["choices"].every(isChoice)
+
+const needs: Readonly<Record<string, (chunk: string) => boolean>> = {
+  "needs-an-id": (chunk) => !/"id":"/.test(chunk),
+  "needs-an-index": (chunk) => /"choices":\[\{/.test(chunk) && !/"index":0/.test(chunk),
+  "needs-a-delta": (chunk) => /"choices":\[\{/.test(chunk) && !/"delta":\{|"message"/.test(chunk),
+  "needs-choices": (chunk) => /"choices":\[\]/.test(chunk),
+  "needs-usage": (chunk) => !/"usage":\{/.test(chunk)
+}
+
+/** Whether a bug makes something necessary that a response lacks. */
+export const lacks = (value: unknown, bug: string | undefined): boolean => needs[bug ?? ""]?.(JSON.stringify(value) ?? "") === true
 
 const number = (value: unknown) => (typeof value === "string" && value !== "" ? Number(value) : value)
 const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0
@@ -148,21 +120,25 @@ const mendUsage = (usage: unknown, bug: string | undefined): unknown => {
 const textOf = (value: unknown): string =>
   typeof value === "string" ? value : Array.isArray(value) ? value.map((part) => textOf(isObject(part) ? part["text"] : part)).join("") : ""
 
-// A message or a delta: parts of a text become the text, calls a list, their arguments JSON text.
-const mendMessage = (message: Json) => {
+const toolCallsOf = (message: Json) => (message["tool_calls"] ?? []) as ReadonlyArray<Json>
+
+// A message or a delta: parts of a text become the text, calls a list, their arguments JSON text or `empty`.
+const mendMessage = (message: Json, empty: string) => {
   if (message["role"] === "") delete message["role"]
   if (message["reasoning"] === message["reasoning_content"]) delete message["reasoning_content"]
-  if (Array.isArray(message["reasoning"])) message["reasoning"] = textOf(message["reasoning"])
+  for (const name of ["reasoning", "reasoning_content"]) if (Array.isArray(message[name])) message[name] = textOf(message[name])
   if (Array.isArray(message["content"])) {
     const thoughts = message["content"].filter((part) => isObject(part) && "thinking" in part) as ReadonlyArray<Json>
     if (thoughts.length > 0) message["reasoning"] = thoughts.map((part) => textOf(part["thinking"])).join("")
     message["content"] = textOf(message["content"])
   }
   if (isObject(message["tool_calls"])) message["tool_calls"] = [message["tool_calls"]]
-  for (const call of (message["tool_calls"] ?? []) as ReadonlyArray<Json>) {
+  if (!Array.isArray(message["tool_calls"])) delete message["tool_calls"]
+  for (const call of toolCallsOf(message)) {
     const called = call["function"]
+    if (typeof call["id"] === "number") call["id"] = String(call["id"])
     if (isObject(called) && "arguments" in called && typeof called["arguments"] !== "string") {
-      called["arguments"] = JSON.stringify(called["arguments"] ?? {})
+      called["arguments"] = isObject(called["arguments"]) ? JSON.stringify(called["arguments"]) : empty
     }
   }
 }
@@ -173,17 +149,24 @@ export const mendCompletion = (value: Json, bug: string | undefined): Json => {
   for (const choice of value["choices"] as ReadonlyArray<Json>) {
     const { message } = choice
     if (!isObject(message)) continue
-    mendMessage(message)
+    mendMessage(message, "{}")
     message["role"] ??= "assistant"
-    for (const [i, call] of ((message["tool_calls"] ?? []) as ReadonlyArray<Json>).entries()) call["id"] ||= `call_${i}`
+    for (const [i, call] of toolCallsOf(message).entries()) call["id"] ||= `call_${i}`
   }
   return value
+}
+
+interface Called {
+  id: unknown
+  readonly isNamed: boolean
+  readonly name: unknown
+  text: string
 }
 
 /** The chunks of one stream: which calls its indices stand for, and what arrived. */
 class Mender {
   readonly #bug: string | undefined
-  readonly #calls = new Map<unknown, Array<{ id: unknown; isNamed: boolean }>>()
+  readonly #calls = new Map<unknown, Array<Called>>()
   readonly #current = new Map<string, number>()
   readonly #texts = new Map<unknown, string>()
 
@@ -209,32 +192,46 @@ class Mender {
     const before = this.#texts.get(index) ?? ""
     if (["", "null", "None", undefined].includes(choice["finish_reason"] as string | undefined)) choice["finish_reason"] = null
     if (isObject(choice["message"]) && choice["delta"] === undefined) {
-      const text = textOf(choice["message"]["content"])
-      choice["delta"] = { content: text.startsWith(before) ? text.slice(before.length) : "" }
+      const { message } = choice
+      const text = textOf(message["content"])
+      const isNew = (this.#calls.get(index) ?? []).length === 0 && message["tool_calls"] !== undefined
+      choice["delta"] = {
+        content: text.startsWith(before) ? text.slice(before.length) : "",
+        ...(isNew ? { tool_calls: message["tool_calls"] } : {})
+      }
       delete choice["message"]
     }
     const delta = isObject(choice["delta"]) ? choice["delta"] : {}
-    mendMessage(delta)
+    mendMessage(delta, "")
     this.#texts.set(index, before + textOf(delta["content"]))
     const known = this.#calls.get(index) ?? []
     this.#calls.set(index, known)
-    for (const call of (delta["tool_calls"] ?? []) as ReadonlyArray<Json>) call["index"] = this.#place(index, known, call)
+    for (const call of toolCallsOf(delta)) call["index"] = this.#place(index, known, call)
     if (choice["finish_reason"] === null) return
     const made = known.flatMap((call, i) => (call.id === undefined ? [{ index: i, id: `call_${i}` }] : []))
-    if (made.length > 0) choice["delta"] = { ...delta, tool_calls: made }
+    if (made.length > 0) choice["delta"] = { ...delta, tool_calls: [...toolCallsOf(delta), ...made] }
   }
 
-  #place(choice: unknown, known: Array<{ id: unknown; isNamed: boolean }>, call: Json): number {
+  #place(choice: unknown, known: Array<Called>, call: Json): number {
     const id = call["id"] || undefined
-    const wire = isCount(call["index"]) ? `${String(choice)} ${call["index"]}` : undefined
-    const isNamed = isObject(call["function"]) && typeof call["function"]["name"] === "string"
+    const index = typeof call["index"] === "string" && /^\d+$/.test(call["index"]) ? Number(call["index"]) : call["index"]
+    const wire = isCount(index) ? `${String(choice)} ${index}` : undefined
+    const called = isObject(call["function"]) ? call["function"] : {}
+    const { name } = called
+    const isNamed = typeof name === "string"
     let at = wire === undefined ? (id === undefined && !isNamed ? known.length - 1 : -1) : (this.#current.get(wire) ?? -1)
-    if (this.#bug === "joins-calls-of-one-index" && isCount(call["index"])) return call["index"]
-    if (id !== undefined && (at === -1 || (known[at]?.id ?? id) !== id))
+    if (this.#bug === "joins-calls-of-one-index" && isCount(index)) return index
+    const before = known[at]
+    if (id !== undefined && (at === -1 || (before?.id ?? id) !== id))
       at = wire === undefined || at !== -1 ? known.findIndex((item) => item.id === id) : -1
-    if (at === -1) at = known.push({ id, isNamed }) - 1
+    // A whole call that another name follows is over.
+    else if (id === undefined && isNamed && before !== undefined && before.name !== name && tryParse(before.text) !== undefined) at = -1
+    if (at === -1) at = known.push({ id, isNamed, name, text: "" }) - 1
     const item = known[at]
-    if (item !== undefined) item.id ??= id
+    if (item !== undefined) {
+      item.id ??= id
+      if (typeof called["arguments"] === "string") item.text += called["arguments"]
+    }
     if (wire !== undefined) this.#current.set(wire, at)
     return at
   }
@@ -247,6 +244,7 @@ async function* reads(body: ReadableStream<Uint8Array>, bug: string | undefined)
     for (;;) {
       const { done, value } = await reader.read().catch(() => {
         ended = true
+        if (bug === "a-broken-stream-has-ended") return { done: true, value: undefined } as const
         throw new Failure("ConnectionLost", "the connection broke", { phase: "body" })
       })
       ended = done
@@ -278,7 +276,7 @@ async function* decode(body: ReadableStream<Uint8Array>, bug: string | undefined
   let last: unknown
   const end = () => {
     if (aborted.size > 0 && bug !== "takes-abort-for-success") throw new Failure("Aborted", "the choice was aborted", { retryable: true })
-    if (any) return
+    if (any || bug === "empty-streams-are-fine") return
     const text = beginning.join("")
     const value = parse(text)
     throw (isObject(value) ? fault(value, text, "", bug) : undefined) ?? new Failure("StreamTruncated", `no chunk: ${text.slice(0, 200)}`)
@@ -301,15 +299,16 @@ async function* decode(body: ReadableStream<Uint8Array>, bug: string | undefined
       }
       return
     }
-    if (data.trim() === "") continue
+    if (data.trim() === "" && bug !== "heartbeats-are-malformed") continue
     const parsed = parse(data)
-    const error = fault(parsed, data, name, bug)
+    const error = fault(parsed, data, name, bug, any)
     if (error !== undefined) throw error
-    const value = isObject(parsed) ? mender.chunk(parsed) : parsed === null ? undefined : (parsed ?? data)
-    if (value === undefined) continue
+    const mended = isObject(parsed) && bug !== "mends-nothing" ? mender.chunk(parsed) : parsed === null ? undefined : (parsed ?? data)
+    if (mended === undefined) continue
+    const value = spoilResponse(mended, bug)
     if (bug === "drops-unknown-chunk-fields" && isObject(value)) delete value["vendor"]
     if (bug === "needs-a-role" && !any && !data.includes('"role"')) throw new Failure("MalformedChunk", "no role")
-    if (!isChunk(value)) {
+    if (!isChunk(value) || lacks(value, bug)) {
       if (bug === "skips-malformed-chunks") continue
       throw new Failure("MalformedChunk", "an event is no chunk")
     }
@@ -333,7 +332,8 @@ async function* decode(body: ReadableStream<Uint8Array>, bug: string | undefined
   if (bug === "succeeds-when-truncated") return
   end()
   if (over) return
-  if (!any || unfinished.size > 0) throw new Failure("StreamTruncated", "the stream ended early")
+  if (bug === "empty-streams-are-fine" && !any) return
+  if (!any || unfinished.size > 0 || (bug === "needs-done" && !over)) throw new Failure("StreamTruncated", "the stream ended early")
 }
 
 /** The chunks of a stream. Those of one read are held until its end: a stream that is asked for again has delivered nothing. */

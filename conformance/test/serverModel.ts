@@ -33,7 +33,9 @@ function* words(request: Json, index: number, bug: string | undefined): Generato
 
 /** Words up to the limit or the stop; the value that is returned is the finish reason. */
 function* generate(request: Json, index: number, bug: string | undefined): Generator<string, string> {
-  const most = Number(request["max_completion_tokens"] ?? request["max_tokens"] ?? 64)
+  const older = request["max_tokens"]
+  const newer = bug === "knows-max-tokens-alone" ? undefined : request["max_completion_tokens"]
+  const most = Number((bug === "max-tokens-first" ? (older ?? newer) : (newer ?? older)) ?? (request["ignore_eos"] === true ? 4000 : 64))
   const stops = [request["stop"] ?? []].flat() as unknown as ReadonlyArray<string>
   let count = 0
   for (const word of words(request, index, bug)) {
@@ -100,22 +102,58 @@ export const parseBody = async (type: string, bytes: Buffer, bug: string | undef
 /** Refuses what is no request. */
 export const validate = (request: Json, bug: string | undefined) => {
   if (bug === "stack-traces" && typeof request["model"] !== "string") throw new Refusal(422, String(new Error("model").stack))
-  for (const name of ["model", "messages"]) if (request[name] === undefined) throw invalid(name, "required")
-  if (typeof request["model"] !== "string") throw invalid("model", "invalid")
+  for (const name of ["model", "messages"]) {
+    if (request[name] !== undefined || bug === `${name}-not-required`) continue
+    throw bug === "fields-are-not-named" ? new Refusal(422, "A field is missing.") : invalid(name, "required")
+  }
+  if (typeof request["model"] !== "string" && bug !== "model-not-required") throw invalid("model", "invalid")
   const { messages, stream, stream_options: options } = request
-  if (!Array.isArray(messages) || messages.length === 0) throw invalid("messages", "invalid")
-  for (const message of messages as ReadonlyArray<Json>) if (typeof message["role"] !== "string") throw invalid("messages.role", "required")
+  if (
+    !Array.isArray(messages)
+      ? bug !== "any-messages" && bug !== "messages-not-required"
+      : messages.length === 0 && bug !== "no-messages-needed"
+  )
+    throw invalid("messages", "invalid")
+  for (const message of (Array.isArray(messages) ? messages : []) as ReadonlyArray<Json>) {
+    const { content, role } = message
+    if (typeof role !== "string" && bug !== "no-roles-needed") throw invalid("messages.role", "required")
+    if (bug === "text-content-only" && Array.isArray(content)) throw invalid("messages.content", "invalid")
+    if (bug === "two-roles" && !/^(user|assistant)$/.test(String(role))) throw invalid("messages.role", "invalid")
+    if (bug === "refuses-nulls" && Object.entries(message).some(([name, item]) => item === null && name !== "content"))
+      throw invalid("messages", "invalid")
+    if (bug === "refuses-tool-messages" && role === "tool") throw invalid("messages.role", "invalid")
+  }
   for (const [name, least] of [
     ["temperature", 0],
-    ["max_tokens", 1],
-    ["n", 1]
+    ["max_tokens", 0],
+    ["n", 0]
   ] as const) {
     const value = request[name]
-    if (value !== undefined && !(typeof value === "number" && value >= least)) throw invalid(name, "invalid")
+    if (value === undefined || bug === `any-${name}`) continue
+    if (typeof value !== "number" ? bug !== "any-type" : value < least) throw invalid(name, "invalid")
   }
-  if (options !== undefined && stream !== true) throw invalid("stream_options", "invalid")
+  if (options !== undefined && stream !== true && bug !== "any-stream-options") throw invalid("stream_options", "invalid")
+  if (bug === "32-bit-seeds" && Number(request["seed"] ?? 0) > 2 ** 32) throw invalid("seed", "invalid")
+  if (bug === "refuses-stream-false" && stream === false) throw invalid("stream", "invalid")
   if (bug === "strict-fields" && "vendor_extension" in request) throw invalid("vendor_extension", "invalid")
 }
+
+// A named tool is called, with its arguments in two pieces.
+const toolCallOf = (request: Json, bug: string | undefined) => {
+  const choice = request["tool_choice"] as { readonly function?: { readonly name?: string } } | undefined
+  if (choice?.function === undefined || bug === "never-calls-tools") return undefined
+  return { id: "call_1", name: choice.function.name, pieces: bug === "cuts-arguments" ? ['{"city":'] : ['{"city":', ' "Paris"}'] }
+}
+
+const toolChunk = (piece: Json) => ({ choices: [{ index: 0, delta: { content: null, tool_calls: [piece] }, finish_reason: null }] })
+
+const toolChunks = ({ id, name, pieces }: NonNullable<ReturnType<typeof toolCallOf>>, bug: string | undefined): ReadonlyArray<Json> => [
+  toolChunk({ id, type: "function", index: 0, function: { name } }),
+  ...pieces.map((piece) =>
+    toolChunk({ ...(bug === "an-id-per-piece" ? { id: crypto.randomUUID() } : {}), index: 0, function: { arguments: piece } })
+  ),
+  { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }
+]
 
 /** Answers a request, streamed or not. */
 export const complete = async (request: Json, response: ServerResponse, bug: string | undefined) => {
@@ -125,8 +163,14 @@ export const complete = async (request: Json, response: ServerResponse, bug: str
   const generators = Array.from({ length: count }, (_, index) => generate(request, index, bug))
   const texts = generators.map(() => "")
   let tokens = 0
-  const usage = () => ({ prompt_tokens: 5, completion_tokens: tokens, total_tokens: 5 + tokens })
+  const usage = () => ({
+    prompt_tokens: 5,
+    completion_tokens: tokens,
+    total_tokens: bug === "total-without-the-prompt" ? tokens : 5 + tokens
+  })
   const reasons: Array<string> = []
+  const called = toolCallOf(request, bug)
+  if (called !== undefined) reasons.push(...generators.map(() => "stop"))
   const left = () => response.destroyed && bug !== "generates-for-nobody"
   const step = async function* () {
     while (reasons.filter(Boolean).length < count && !left()) {
@@ -146,7 +190,14 @@ export const complete = async (request: Json, response: ServerResponse, bug: str
   }
   if (request["stream"] !== true) {
     for await (const _ of step());
-    const choices = texts.map((content, index) => ({ index, message: { role: "assistant", content }, finish_reason: reasons[index] }))
+    const tool_calls = called?.pieces && [
+      { id: called.id, type: "function", function: { name: called.name, arguments: called.pieces.join("") } }
+    ]
+    const choices = texts.map((text, index) => ({
+      index: bug === "index-always-0" ? 0 : index,
+      message: { role: "assistant", content: tool_calls === undefined ? text : null, tool_calls },
+      finish_reason: bug === "no-finish-reason" ? null : reasons[index]
+    }))
     const body = Buffer.from(JSON.stringify({ ...head, object: "chat.completion", choices, usage: usage() }))
     const length = bug === "lies-about-the-length" ? {} : { "content-length": body.length }
     response.writeHead(200, {
@@ -157,7 +208,8 @@ export const complete = async (request: Json, response: ServerResponse, bug: str
     if (bug === "lies-about-the-length") return void response.write(body, () => response.destroy())
     return void response.end(body)
   }
-  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" })
+  const type = bug === "streams-as-json" ? "application/json" : "text/event-stream"
+  response.writeHead(200, { "content-type": type, ...(bug === "may-be-cached" ? {} : { "cache-control": "no-cache" }) })
   const held: Array<Buffer> = []
   const write = (bytes: Buffer) => (bug === "waits-for-all" ? void held.push(bytes) : void response.write(bytes))
   const send = (chunk: Json) => {
@@ -168,13 +220,19 @@ export const complete = async (request: Json, response: ServerResponse, bug: str
     const bytes = Buffer.from(`data: ${spaces === 0 ? text : text.split("\n").join("\ndata: ")}\n\n`)
     write(bug === "cuts-characters" ? Buffer.from(bytes.map((byte, i) => (i > 150 && byte > 0xef ? 0x20 : byte))) : bytes)
   }
+  const continuous = (request["stream_options"] as Json | undefined)?.["continuous_usage_stats"] === true && bug !== "usage-at-the-end"
   const include = (request["stream_options"] as Json | undefined)?.["include_usage"] === true
   if (bug !== "no-role")
-    for (const index of texts.keys()) send({ choices: [{ index, delta: { role: "assistant", content: "" }, finish_reason: null }] })
+    for (const index of texts.keys())
+      send({
+        choices: [{ index, delta: { role: "assistant", content: "" }, finish_reason: null }],
+        ...(continuous ? { usage: usage() } : {})
+      })
+  for (const chunk of called === undefined ? [] : toolChunks(called, bug)) send(chunk)
   if (include && bug === "usage-first") send({ choices: [], usage: usage() })
   for await (const { done, index, value } of step()) {
     const choice = done ? { index, delta: {}, finish_reason: value } : { index, delta: { content: value }, finish_reason: null }
-    send({ choices: [choice], ...(bug === "usage-unasked" ? { usage: usage() } : {}) })
+    send({ choices: [choice], ...(bug === "usage-unasked" || continuous ? { usage: usage() } : {}) })
     if (done && bug === "finishes-twice") send({ choices: [choice] })
     if (done && bug === "goes-on-after-the-finish") send({ choices: [{ index, delta: { content: "more" } }] })
   }

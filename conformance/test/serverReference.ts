@@ -3,9 +3,12 @@
  * can be given one bug: what the server cases themselves are tested with.
  */
 import { Buffer } from "node:buffer"
-import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http"
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { complete, parseBody, Refusal, validate } from "./serverModel.ts"
+import { checkRules } from "./serverRules.ts"
+
+type Json = Record<string, unknown>
 
 const limit = 50_000
 const key = "pk-reference"
@@ -53,14 +56,15 @@ const authenticate = (authorization: string | undefined, bug: string | undefined
 const failed = (detail: string) => new Refusal(502, detail)
 
 /** Relays what the upstream answers; `url` is its origin and path. */
-const relay = (url: string, body: object, authorization: string | undefined, response: ServerResponse, bug: string | undefined) =>
+const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeaders, response: ServerResponse, bug: string | undefined) =>
   new Promise<void>((resolve, reject) => {
-    const streams = "stream" in body && body.stream === true
+    const streams = body["stream"] === true
     const sent = httpRequest(`${url}/v1/chat/completions`, {
       method: "POST",
       headers: {
         "content-type": "application/json",
-        authorization: bug === "forwards-the-key" ? (authorization ?? "") : `Bearer ${upstreamKey}`
+        authorization: bug === "forwards-the-key" ? (caller.authorization ?? "") : `Bearer ${upstreamKey}`,
+        ...(bug === "forwards-all-headers" ? { cookie: caller.cookie ?? "", "x-internal": String(caller["x-internal"]) } : {})
       }
     })
     if (bug !== "keeps-the-upstream") response.on("close", () => sent.destroy())
@@ -117,7 +121,8 @@ const relay = (url: string, body: object, authorization: string | undefined, res
         if (ended) return
         ended = true
         if (status === 200 && !isPage) {
-          response.writeHead(200, { "content-type": type })
+          const cookies = bug === "relays-cookies" ? { "set-cookie": answer.headers["set-cookie"] ?? [] } : {}
+          response.writeHead(200, { "content-type": type, ...cookies })
           return response.end(bug === "drops-unknown-members" ? text.replace('"vendor_extra"', '"other"') : text, () => resolve())
         }
         const said = (JSON.parse(text.startsWith("{") ? text : "{}") as { readonly error?: { readonly message?: string } }).error?.message
@@ -138,7 +143,9 @@ const relay = (url: string, body: object, authorization: string | undefined, res
       }, 1000)
       answer.on("close", () => clearTimeout(patience))
     })
-    sent.end(JSON.stringify({ ...body, model: "there" }))
+    // The text of the request keeps what JSON.parse changes.
+    const isJson = text.startsWith("{") && bug !== "reserialises"
+    sent.end(isJson ? text.replace(/("model"\s*:\s*)"[^"]*"/, '$1"there"') : JSON.stringify({ ...body, model: "there" }))
   })
 
 /** Starts the server, with a bug or without. `upstream` is the origin and path of what its model `faulty` is asked of. */
@@ -147,14 +154,26 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
   const handle = async (request: IncomingMessage, response: ServerResponse, _id: string) => {
     const { headers, method, url = "" } = request
     const [path] = url.split("?")
-    if (path === "/health" && method === "GET") return void response.end()
+    if (method === "OPTIONS" && headers.origin !== undefined && bug !== "no-cors") {
+      return void response
+        .writeHead(204, { "access-control-allow-methods": "POST", "access-control-allow-headers": "authorization, content-type" })
+        .end()
+    }
+    if (path === "/api/v3/models" && method === "GET") {
+      const model = { id: "alfred", object: "model", created: 1_700_000_000, owned_by: "reference" }
+      const body = JSON.stringify(bug === "models-without-data" ? [model] : { object: "list", data: [model] })
+      return void response.writeHead(200, { "content-type": "application/json" }).end(body)
+    }
+    if (path === "/health" && method === "GET" && bug !== "no-health") return void response.end()
     if (bug === "redirects" && path?.endsWith("/completions/")) return void response.writeHead(308, { location: path.slice(0, -1) }).end()
     if (path !== "/api/v3/chat/completions") throw new Refusal(404, "There is nothing here.")
     if (method !== "POST") throw new Refusal(405, "The endpoint takes POST only.", bug === "no-allow" ? {} : { headers: { allow: "POST" } })
     if (!/\*\/\*|application\/(json|\*)|text\/event-stream/.test(headers.accept ?? "*/*")) throw new Refusal(406, "That cannot be had.")
     if (bug !== "body-before-key") authenticate(headers.authorization, bug)
-    const body = await parseBody(headers["content-type"] ?? "", await readBody(request, bug), bug)
+    const bytes = await readBody(request, bug)
+    const body = await parseBody(headers["content-type"] ?? "", bytes, bug)
     validate(body, bug)
+    checkRules(body, bug)
     if (bug === "body-before-key") authenticate(headers.authorization, bug)
     const { model } = body
     if (model === "forbidden" && bug === "names-leak") throw new Refusal(403, "The key may not use this model.")
@@ -165,16 +184,20 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
     }
     running += 1
     try {
-      if (model === "faulty") await relay(upstream, body, headers.authorization, response, bug)
+      if (model === "faulty") await relay(upstream, body, bytes.toString(), headers, response, bug)
       else await complete(body, response, bug)
     } finally {
       running -= 1
     }
   }
-  const server = createServer((request, response) => {
+  const server = createServer({ insecureHTTPParser: bug === "lenient-framing" }, (request, response) => {
     const given = request.headers["x-request-id"]
     const id = bug === "one-request-id" ? "request-1" : typeof given === "string" && given.length < 129 ? given : crypto.randomUUID()
     response.setHeader("x-request-id", id)
+    if (bug !== "no-cors") {
+      response.setHeader("access-control-allow-origin", "*")
+      if (bug !== "hides-request-ids") response.setHeader("access-control-expose-headers", "x-request-id")
+    }
     if (bug === "closes-after-each") response.setHeader("connection", "close")
     // A client that leaves in the middle of its body is nobody's error.
     request.on("error", () => undefined)
@@ -183,6 +206,9 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
       if (!response.headersSent && !response.destroyed) refuse(request, response, refusal, id, bug)
     })
   })
+  if (bug === "answers-anything") {
+    server.on("clientError", (_, socket) => void socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"))
+  }
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
   return {
     target: {
@@ -193,6 +219,7 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
       apiKey: key,
       forbiddenModel: "forbidden",
       maxBodyBytes: limit,
+      declares: ["tools", "models", "cors", "continuous-usage", "vllm-rules"] as const,
       running: () => Promise.resolve(running)
     },
     upstreamKey,

@@ -4,50 +4,14 @@
  * A case's request is translated to what `ai` takes: messages, tools and the settings it has, everything else as the provider's options. What it
  * delivers is the response's body, and the raw chunks of the stream: it is asked for both, since what it makes of them has another shape.
  *
- * | what it throws, or sends as an error of the stream | in the suite's words |
- * | --- | --- |
- * | `RetryError` | its last error |
- * | `APICallError` with an error status | the reason of that status |
- * | `APICallError` with a success status | `ConnectionLost` in the body where a cause is the network's, otherwise `UnexpectedResponse` |
- * | `APICallError` without a status | by the system's code in its causes |
- * | `JSONParseError`, `TypeValidationError` | `MalformedChunk` from a stream, otherwise `UnexpectedResponse` |
- * | `InvalidResponseDataError` | `StreamTruncated` from a stream (it says that no finish reason came), otherwise `UnexpectedResponse` |
- * | `EmptyResponseBodyError` | `UnexpectedResponse` |
- * | `StreamProviderError` | `StreamFault`, with a numeric `code` as its status |
- * | `InvalidPromptError`, `InvalidMessageRoleError`, `InvalidArgumentError`, `UnsupportedFunctionalityError` | `InvalidRequest` |
- * | `LoadAPIKeyError`, `LoadSettingError` | `InvalidConfiguration` |
- * | `TimeoutError`, `AbortError` without the user's doing | `Timeout`: `Chunk` is idle, `First chunk` is firstChunk, any other the total |
- * | fetch's own `TypeError` while reading | `ConnectionLost` in the body |
- * | an abort | aborted |
- * | any other | its name: it cannot be told by its class |
- *
  * Two things are done in its favour. Unless a case asks for retries there are none: its own wait seconds. And its user stops at the first error of
  * a stream, which goes on after it.
  */
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import type { Operation } from "@paradigm-effect/conformance/Case"
-import type { ClientOptions, Outcome, Subject } from "@paradigm-effect/conformance/Subject"
-import {
-  APICallError,
-  EmptyResponseBodyError,
-  generateText,
-  InvalidArgumentError,
-  InvalidMessageRoleError,
-  InvalidPromptError,
-  InvalidResponseDataError,
-  JSONParseError,
-  jsonSchema,
-  LoadAPIKeyError,
-  LoadSettingError,
-  type ModelMessage,
-  RetryError,
-  StreamProviderError,
-  streamText,
-  tool,
-  TypeValidationError,
-  UnsupportedFunctionalityError
-} from "ai"
-import { fromTransport, isBroken, reasonOf, type Told, toSubjectError, untold } from "./failure.ts"
+import * as Subject from "@paradigm-effect/conformance/Subject"
+import { generateText, jsonSchema, type ModelMessage, streamText, tool } from "ai"
+import { toError } from "./printed.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 
@@ -121,89 +85,42 @@ export const toCall = (request: Operation["request"]) => {
   }
 }
 
-const invalidRequests = [InvalidPromptError, InvalidMessageRoleError, InvalidArgumentError, UnsupportedFunctionalityError]
-
-const fromTimeout = (message: string): Told => {
-  const stage = message.startsWith("Chunk") ? "idle" : message.startsWith("First chunk") ? "firstChunk" : "total"
-  return { reason: "Timeout", stage, retryable: false }
-}
-
-const fromCall = (error: APICallError): Told => {
-  const { isRetryable: retryable, responseHeaders, statusCode: status } = error
-  if (status === undefined) return fromTransport(error, "headers", retryable)
-  const requestId = responseHeaders?.["x-request-id"]
-  if (status >= 400) return { reason: reasonOf(status, `${error.message} ${error.responseBody}`, undefined), status, retryable, requestId }
-  if (isBroken(error)) return { ...fromTransport(error, "body", retryable), status, requestId }
-  return { reason: "UnexpectedResponse", status, retryable, requestId }
-}
-
-const tell = (error: unknown, streaming: boolean): Told => {
-  if (RetryError.isInstance(error)) return tell(error.lastError, streaming)
-  if (APICallError.isInstance(error)) return fromCall(error)
-  if (StreamProviderError.isInstance(error)) {
-    const status = error.statusCode ?? (typeof error.code === "number" ? error.code : undefined)
-    return { reason: "StreamFault", status, retryable: error.isRetryable }
-  }
-  if (JSONParseError.isInstance(error) || TypeValidationError.isInstance(error)) {
-    return { reason: streaming ? "MalformedChunk" : "UnexpectedResponse", retryable: false }
-  }
-  if (InvalidResponseDataError.isInstance(error)) return { reason: streaming ? "StreamTruncated" : "UnexpectedResponse", retryable: false }
-  if (EmptyResponseBodyError.isInstance(error)) return { reason: "UnexpectedResponse", retryable: false }
-  if (invalidRequests.some((invalid) => invalid.isInstance(error))) return { reason: "InvalidRequest", retryable: false }
-  if (LoadAPIKeyError.isInstance(error) || LoadSettingError.isInstance(error)) return { reason: "InvalidConfiguration", retryable: false }
-  if (typeof error === "string") return fromTimeout(error)
-  if (!(error instanceof Error)) return untold(error)
-  if (error.name === "TimeoutError" || error.name === "AbortError") return fromTimeout(error.message)
-  return isBroken(error) ? fromTransport(error, "body", false) : untold(error)
-}
-
-// What the server said, which its messages leave out where it is not in the shape that they know.
-const bodyOf = (error: unknown): unknown =>
-  RetryError.isInstance(error) ? bodyOf(error.lastError) : APICallError.isInstance(error) ? error.responseBody : undefined
-
-const toTimeout = (timeouts: ClientOptions["timeouts"]) => ({
+const toTimeout = (timeouts: Subject.ClientOptions["timeouts"]) => ({
   ...(timeouts?.total === undefined ? {} : { totalMs: timeouts.total }),
   ...(timeouts?.firstChunk === undefined ? {} : { firstChunkMs: timeouts.firstChunk }),
   ...(timeouts?.idle === undefined ? {} : { chunkMs: timeouts.idle })
 })
 
-export const ai: Subject = {
-  name: "ai",
-  runtime: "node",
-  capabilities: ["abort", "gzip", "retry", "timeouts"],
-  open: ({ apiKey, baseUrl, retry, timeouts }) => ({
-    close: () => Promise.resolve(),
-    call: async (operation, call): Promise<Outcome> => {
-      const chunks: Array<unknown> = []
-      const streaming = operation.kind === "stream"
-      try {
-        const provider = createOpenAICompatible({ name: "paradigm", apiKey, baseURL: baseUrl })
-        const options = {
-          model: provider.chatModel(operation.request["model"] as string),
-          abortSignal: call.signal,
-          timeout: toTimeout(timeouts),
-          allowSystemInMessages: true,
-          maxRetries: (retry?.attempts ?? 1) - 1,
-          ...toCall(operation.request)
-        }
-        if (!streaming) {
-          const { response } = await generateText({ ...options, include: { responseBody: true } })
-          return { outcome: "completion", chunks, completion: response.body }
-        }
-        const { fullStream } = streamText({ ...options, includeRawChunks: true, onError: () => undefined })
-        for await (const part of fullStream) {
-          if (part.type === "error") throw part.error
-          if (part.type === "abort") throw part.reason
-          if (part.type !== "raw") continue
-          chunks.push(part.rawValue)
-          await call.onChunk(part.rawValue)
-          if (chunks.length === call.take) break
-        }
-        return { outcome: call.signal.aborted ? "aborted" : "chunks", chunks }
-      } catch (error) {
-        if (call.signal.aborted) return { outcome: "aborted", chunks }
-        return { outcome: "error", chunks, error: toSubjectError(error, tell(error, streaming), bodyOf(error)) }
-      }
-    }
-  })
+type Part = { readonly type: string; readonly error?: unknown; readonly reason?: unknown; readonly rawValue?: unknown }
+
+async function* rawOf(parts: AsyncIterable<Part>) {
+  for await (const { error, rawValue, reason, type } of parts) {
+    if (type === "error") throw error
+    if (type === "abort") throw reason
+    if (type === "raw") yield rawValue
+  }
 }
+
+export const ai = Subject.make({
+  name: "ai",
+  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
+  toError,
+  open: ({ apiKey, baseUrl, retry, timeouts }) => {
+    const toOptions = (request: Operation["request"], signal: AbortSignal) => ({
+      model: createOpenAICompatible({ name: "paradigm", apiKey, baseURL: baseUrl }).chatModel(request["model"] as string),
+      abortSignal: signal,
+      timeout: toTimeout(timeouts),
+      allowSystemInMessages: true,
+      maxRetries: (retry?.attempts ?? 1) - 1,
+      ...toCall(request)
+    })
+    return {
+      json: async (request, { signal }) => {
+        const { response } = await generateText({ ...toOptions(request, signal), include: { responseBody: true } })
+        return response.body
+      },
+      stream: (request, { signal }) =>
+        rawOf(streamText({ ...toOptions(request, signal), includeRawChunks: true, onError: () => undefined }).fullStream)
+    }
+  }
+})

@@ -4,12 +4,13 @@
  *
  * Strings anywhere in a case may hold `{{key}}` (the run's secret), `{{a}}` and `{{b}}` (the fault server's two origins), `{{tls}}` (one whose
  * certificate nobody trusts), `{{closed}}` (one where nobody listens), `{{path}}` (where this case stands on each of them), `{{n}}` (the
- * number of the call) and `{{in2s}}` (the HTTP date two seconds from the start of the case).
+ * number of the call), `{{in2s}}` (the HTTP date two seconds from the start of the case) and `{{mib}}` (1 MiB of text).
  *
  * @since 0.1.0
  */
 import * as ParadigmError from "@paradigm-effect/core/ParadigmError"
 import * as Schema from "effect/Schema"
+import * as Basis from "./Basis.ts"
 import { Pattern } from "./Pattern.ts"
 import { axes, CaseStep } from "../fault/Script.ts"
 
@@ -28,10 +29,13 @@ export type Runtime = typeof Runtime.Type
 /**
  * What a subject may lack. A case that needs a capability its subject does not declare is n/a; there is no other way not to run.
  *
+ * `house` stands for this project's errors: `expect.house` is asked of subjects that declare it, and no case needs it. `utf16` stands for a
+ * language whose strings can hold half of a surrogate pair.
+ *
  * @category models
  * @since 0.1.0
  */
-export const Capability = Schema.Literals(["abort", "gzip", "form", "keys", "multipart", "retry", "timeouts"])
+export const Capability = Schema.Literals(["abort", "gzip", "form", "house", "keys", "multipart", "retry", "timeouts", "utf16"])
 /** @since 0.1.0 */
 export type Capability = typeof Capability.Type
 
@@ -121,6 +125,7 @@ const WireRequest = Schema.Struct({
     description: "By lower-case name; a header sent twice is joined by a comma and a space"
   }),
   body: Schema.optionalKey(Pattern).annotateKey({ description: "The body, parsed as JSON" }),
+  bodyText: Schema.optionalKey(Pattern).annotateKey({ description: "The body as it was sent, for what JSON.parse changes" }),
   form: Schema.optionalKey(Pattern).annotateKey({
     description: "The body, urlencoded or multipart by its content type, as a list of [name, value]"
   }),
@@ -145,9 +150,13 @@ export const Expectation = Schema.Struct({
   }),
   chunks: Schema.optionalKey(Schema.Array(Pattern)).annotateKey({ description: "Every chunk delivered, in order" }),
   completion: Schema.optionalKey(Pattern),
-  error: Schema.optionalKey(
+  answer: Schema.optionalKey(Pattern).annotateKey({
+    description:
+      "The completion, or all chunks that were delivered, folded: {choices: [{text, reasoning, calls: [{name, arguments}], finish}], usage}"
+  }),
+  house: Schema.optionalKey(
     Schema.Struct({
-      reason: Schema.Union([Reason, Schema.Struct({ $oneOf: Schema.Array(Reason) })]),
+      reason: Schema.optionalKey(Schema.Union([Reason, Schema.Struct({ $oneOf: Schema.Array(Reason) })])),
       status: Schema.optionalKey(Pattern),
       code: Schema.optionalKey(Pattern).annotateKey({ description: "The server's word or code for the error, as a text" }),
       retryable: Schema.optionalKey(Schema.Boolean),
@@ -158,7 +167,7 @@ export const Expectation = Schema.Struct({
       partial: Schema.optionalKey(Pattern).annotateKey({ description: "The completion as far as it had come" }),
       usage: Schema.optionalKey(Pattern)
     })
-  ),
+  ).annotateKey({ description: "The error in this project's terms: asked of subjects with the capability `house` alone" }),
   attempts: Schema.optionalKey(Schema.Natural).annotateKey({
     description: "How many requests the server saw (default 1), preflights apart"
   }),
@@ -177,7 +186,7 @@ export const Expectation = Schema.Struct({
     description: "How many bytes the server could write until the outcome, by runtime: what lies in the buffers between differs"
   }),
   secretsAbsent: Schema.optionalKey(Schema.Array(Schema.String)).annotateKey({
-    description: "What, beside the key, may not be found in any printed form of an error"
+    description: "What, beside the key, may not be found in any printed form of an error. An empty list asks for the key alone"
   })
 }).annotate({ identifier: "Expectation" })
 /** @since 0.1.0 */
@@ -192,10 +201,9 @@ export type Expectation = typeof Expectation.Type
 export const Case = Schema.Struct({
   id: Schema.String.check(Schema.isPattern(/^[a-z0-9-]+\/[a-z0-9-]+$/)).annotateKey({ description: "group/name; never changes" }),
   rule: Schema.NonEmptyString.annotateKey({ description: "What is held, in one sentence" }),
-  level: Schema.Literals(["MUST", "SHOULD"]),
   side: Schema.Literals(["client", "server"]),
   since: Schema.String.annotateKey({ description: "The suite's version that brought it" }),
-  source: Schema.NonEmptyArray(Schema.String).annotateKey({ description: "Addresses of what says so, or policy" }),
+  ...Basis.fields,
   needs: Schema.Array(Capability),
   runtimes: Schema.optionalKey(Schema.NonEmptyArray(Runtime)).annotateKey({ description: "Where it applies, if not everywhere" }),
   operation: Operation,
@@ -211,6 +219,8 @@ export const Case = Schema.Struct({
       gzip: Schema.optionalKey(Schema.NonEmptyArray(axes.gzip))
     })
   ).annotateKey({ description: "Run once for each combination" })
-}).annotate({ identifier: "Case" })
+})
+  .check(Basis.check)
+  .annotate({ identifier: "Case" })
 /** @since 0.1.0 */
 export type Case = typeof Case.Type

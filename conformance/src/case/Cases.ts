@@ -24,6 +24,7 @@ import utf8 from "../../cases/client/utf8.json" with { type: "json" }
 import published from "../../cases.plan.json" with { type: "json" }
 import { Case, Operation } from "./Case.ts"
 import * as CaseFile from "./CaseFile.ts"
+import * as Recordings from "./Recordings.ts"
 import * as Plan from "../plan/Plan.ts"
 
 const files: ReadonlyArray<unknown> = [
@@ -64,12 +65,20 @@ export const File = CaseFile.schema(Case.fields, {
 export const decode = CaseFile.decodeWith(Case)
 
 /**
- * Every case of the suite.
+ * The cases that are written in files.
  *
  * @category cases
  * @since 0.1.0
  */
-export const all: ReadonlyArray<Case> = files.flatMap(decode)
+export const written: ReadonlyArray<Case> = files.flatMap(decode)
+
+/**
+ * Every case of the suite: those that are written, and one for each recording.
+ *
+ * @category cases
+ * @since 0.1.0
+ */
+export const all: ReadonlyArray<Case> = [...written, ...Recordings.cases]
 
 /**
  * Every case of the suite in every variant.

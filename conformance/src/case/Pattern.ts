@@ -8,6 +8,7 @@
  * - `{"$type": "string"}`: any string; also `integer`, `number`, `boolean`, `object` and `array`
  * - `{"$matches": "^a+$"}`: a string in which the regular expression, without regard to case, finds something
  * - `{"$each": pattern}`: a list, every item of which matches
+ * - `{"$includes": [pattern, …]}`: a list that has an item for each of these, in this order, among others
  *
  * @since 0.1.0
  */
@@ -21,7 +22,7 @@ import * as Schema from "effect/Schema"
  */
 export const Pattern = Schema.Json.annotate({
   description:
-    'The value to be found; objects may have more keys. {"$absent": true}: no such key. {"$contains": "text"}: a string with that text in it. {"$exact": value}: nothing more and nothing less. {"$oneOf": [patterns]}: any of them. {"$type": "string"}: any string; also integer, number, boolean, object, array. {"$matches": "^a+$"}: a string in which the regular expression finds something. {"$each": pattern}: a list of such items.'
+    'The value to be found; objects may have more keys. {"$absent": true}: no such key. {"$contains": "text"}: a string with that text in it. {"$exact": value}: nothing more and nothing less. {"$oneOf": [patterns]}: any of them. {"$type": "string"}: any string; also integer, number, boolean, object, array. {"$matches": "^a+$"}: a string in which the regular expression finds something. {"$each": pattern}: a list of such items. {"$includes": [patterns]}: a list that has them in this order, among others.'
 })
 /** @since 0.1.0 */
 export type Pattern = typeof Pattern.Type
@@ -98,6 +99,16 @@ export const match = (path: string, pattern: Pattern, actual: unknown, exact = f
   if (each !== undefined) {
     if (!Array.isArray(actual)) return [`${path}: expected a list, got ${show(actual)}`]
     return actual.flatMap((item, i) => match(`${path}[${i}]`, each as Pattern, item, exact))
+  }
+  const includes = operator(pattern, "$includes")
+  if (Array.isArray(includes)) {
+    if (!Array.isArray(actual)) return [`${path}: expected a list, got ${show(actual)}`]
+    const rest: Array<unknown> = [...actual]
+    const missing = includes.find((option: Pattern) => {
+      const at = rest.findIndex((item) => match(path, option, item, exact).length === 0)
+      return at === -1 || rest.splice(0, at + 1).length === 0
+    })
+    return missing === undefined ? [] : [`${path}: expected to include ${show(missing)}, got ${show(actual)}`]
   }
   const whole = operator(pattern, "$exact")
   return whole === undefined ? compare(path, pattern, actual, exact) : compare(path, whole as Pattern, actual, true)

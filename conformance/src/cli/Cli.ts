@@ -36,7 +36,7 @@ const report = Command.make(
     const fileSystem = yield* FileSystem.FileSystem
     yield* Effect.mapError(
       fileSystem.writeFileString(path, page),
-      (error) => new CliRun.Misuse({ message: `${path}: cannot be written: ${error.message}` })
+      (error) => new CliRun.NotRun({ message: `${path}: cannot be written: ${error.message}` })
     )
     const { resolve } = yield* Path.Path
     yield* Console.log(`${runs.length} ${runs.length === 1 ? "run" : "runs"}: ${resolve(path)}`)
@@ -56,11 +56,11 @@ const root = Command.make("paradigm-conformance").pipe(
  */
 export const run = (version: string) =>
   Command.run(root, { version }).pipe(
-    Effect.tapError((error) => (error._tag === "Misuse" ? Console.error(error.message) : Effect.void)),
+    Effect.tapError((error) => (error._tag === "NotRun" ? Console.error(error.message) : Effect.void)),
     // What cannot be parsed has been shown with the help; asking for help is no error.
     Effect.mapError((error) =>
       CliError.isCliError(error) && !(error._tag === "ShowHelp" && error.errors.length === 0)
-        ? new CliRun.Misuse({ message: error.message })
+        ? new CliRun.NotRun({ message: error.message })
         : error
     )
   )

@@ -12,34 +12,44 @@ import * as Option from "effect/Option"
 import * as Cases from "../case/Cases.ts"
 import * as CliRun from "./CliRun.ts"
 import * as FaultServer from "../fault/FaultServer.ts"
-import * as KnownFailures from "../plan/KnownFailures.ts"
 import * as Plan from "../plan/Plan.ts"
 import * as Runner from "../client/Runner.ts"
 import * as StdioClient from "../client/StdioClient.ts"
+import type { Subject } from "../client/Subject.ts"
+
+const defaultJobs = 16
+
+// An answer as every server gives it: what fails with these fails with all.
+const basic = ["response/json-basic", "stream/done-ends"]
 
 const faultServer = Effect.acquireRelease(
   Effect.promise(() => FaultServer.start()),
   (server) => Effect.promise(() => server.close())
 )
 
-const stdioClient = (command: string) =>
+const stdioClient = (command: string, jobs: number) =>
   Effect.acquireRelease(
     Effect.tryPromise({
-      try: () => StdioClient.start(command),
-      catch: (error) => (error instanceof Error ? error : new Error(String(error)))
+      try: () => StdioClient.start(command, { jobs }),
+      catch: (error) =>
+        new CliRun.NotRun({ message: `${command}: cannot be tested: ${error instanceof Error ? error.message : String(error)}` })
     }),
     (client) => Effect.promise(() => client.close())
   )
 
-/** What stands in for a program that never got as far as to be asked: each case fails, and says why. */
-const missing = (command: string, why: string, known: ReadonlyArray<KnownFailures.KnownFailure>): CliRun.Tested<Plan.Instance> => ({
-  side: "client",
-  subject: command,
-  kind: "did not start",
-  run: ({ id }) =>
-    Promise.resolve(
-      Runner.judged({ id, problems: [`prerequisite: ${why}`], trace: [], durationMs: 0 }, KnownFailures.find(known, { id }, new Date()))
-    )
+/** Runs the most basic case that the subject can express: where it fails, everything else would fail too. */
+const smoke = Effect.fnUntraced(function* (subject: Subject, environment: Runner.Environment) {
+  for (const id of basic) {
+    const instance = Cases.plan.find((item) => item.case.id === id)
+    if (instance === undefined) continue
+    const result = yield* Effect.promise(() => Runner.run(instance, subject, environment))
+    if (result.verdict === "n/a") continue
+    if (Runner.isFine(result)) return
+    return yield* new CliRun.NotRun({
+      message: `${subject.name} fails the most basic case, so nothing else was run.\n${Runner.format(result)}\nMend that first, or list it with --known-failures`
+    })
+  }
+  return yield* new CliRun.NotRun({ message: `${subject.name} can make neither a call nor a streamed call: there is nothing to test` })
 })
 
 /**
@@ -67,24 +77,21 @@ export const command = Command.make(
     if (options.list) return yield* CliRun.list(plan)
     if (options.dryRun) return yield* Console.log([...(yield* CliRun.outline(plan, known)), "nothing was started"].join("\n"))
     if (Option.isNone(options.command)) {
-      return yield* new CliRun.Misuse({ message: 'There is no client to test: give --command, as in --command "python3 subject.py"' })
+      return yield* new CliRun.NotRun({ message: 'There is no client to test: give --command, as in --command "python3 subject.py"' })
     }
     const line = options.command.value
     const timeLimitMs = Option.getOrUndefined(Option.map(options.timeLimit, Duration.toMillis))
     yield* Effect.scoped(
       Effect.gen(function* () {
-        const told = yield* CliRun.reporters(options)
         const { controlUrl } = yield* faultServer
-        const tested = yield* stdioClient(line).pipe(
-          Effect.map(({ subject }): CliRun.Tested<Plan.Instance> => ({
-            side: "client",
-            subject: subject.name,
-            kind: subject.runtime,
-            run: (instance) => Runner.run(instance, subject, { controlUrl, known, timeLimitMs })
-          })),
-          Effect.catch(({ message }) => Effect.succeed(missing(line, message, known)))
-        )
-        yield* CliRun.run(selection, tested, told, options.strict)
+        const jobs = Option.getOrElse(options.jobs, () => defaultJobs)
+        const { subject } = yield* stdioClient(line, jobs)
+        const environment = { controlUrl, known, timeLimitMs, jobs }
+        yield* smoke(subject, environment)
+        const told = yield* CliRun.reporters(options)
+        const run = (instances: ReadonlyArray<Plan.Instance>) => Runner.runConformance(subject, environment, instances)
+        const kind = subject.platform ?? subject.runtime
+        yield* CliRun.run(selection, { side: "client", subject: subject.name, kind, run }, told, options)
       })
     )
   })

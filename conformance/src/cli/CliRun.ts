@@ -17,6 +17,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type * as Scope from "effect/Scope"
 import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import * as KnownFailures from "../plan/KnownFailures.ts"
 import * as Plan from "../plan/Plan.ts"
@@ -28,12 +29,13 @@ import * as ReportTerminal from "../report/ReportTerminal.ts"
 import * as Runner from "../client/Runner.ts"
 
 /**
- * The command line cannot be followed: exit code 2. The message says what is wrong, where, and what to do.
+ * Nothing was run: exit code 2. The command line is wrong, or the subject fails the most basic case. The message has what is wrong, where, and what
+ * to do.
  *
  * @category errors
  * @since 0.1.0
  */
-export class Misuse extends Data.TaggedError("Misuse")<{ readonly message: string }> {
+export class NotRun extends Data.TaggedError("NotRun")<{ readonly message: string }> {
   override readonly [Runtime.errorExitCode] = 2
   override readonly [Runtime.errorReported] = false
 }
@@ -76,6 +78,26 @@ export const flags = {
     Flag.withMetavar("TEXT"),
     Flag.atLeast(0),
     Flag.withDescription("Run the cases with this in their id; * is anything. May be given more than once")
+  ),
+  skips: Flag.String("skip").pipe(
+    Flag.withMetavar("TEXT"),
+    Flag.atLeast(0),
+    Flag.withDescription("Do not run the cases with this in their id; * is anything. May be given more than once")
+  ),
+  jobs: Flag.Int("jobs").pipe(
+    Flag.withAlias("j"),
+    Flag.withMetavar("N"),
+    Flag.filter(
+      (count) => count > 0 && count <= 256,
+      () => "Expected a number from 1 to 256"
+    ),
+    Flag.optional,
+    Flag.withDescription("Run so many cases at once. Defaults to 16 for clients and 1 for servers")
+  ),
+  name: Flag.String("name").pipe(
+    Flag.withMetavar("NAME"),
+    Flag.optional,
+    Flag.withDescription("What the reports call the subject. Defaults to its own name, or to the server's address")
   ),
   shard: Flag.String("shard").pipe(
     Flag.withMetavar("I/N"),
@@ -122,18 +144,18 @@ type Values<A> = { readonly [K in keyof A]: A[K] extends Flag.Flag<infer Value> 
  */
 export type Options = Values<typeof flags>
 
-const readFile = Effect.fnUntraced(function* (file: string): Effect.fn.Return<string, Misuse, FileSystem.FileSystem> {
+const readFile = Effect.fnUntraced(function* (file: string): Effect.fn.Return<string, NotRun, FileSystem.FileSystem> {
   const fileSystem = yield* FileSystem.FileSystem
   return yield* Effect.mapError(fileSystem.readFileString(file), (error) => {
     const why = error.reason._tag === "NotFound" ? "there is no such file" : `it cannot be read (${error.reason._tag})`
-    return new Misuse({ message: `${file}: ${why}` })
+    return new NotRun({ message: `${file}: ${why}` })
   })
 })
 
 const inFile = <A>(file: string, decode: () => A) =>
   Effect.try({
     try: decode,
-    catch: (error) => new Misuse({ message: `${file}: ${error instanceof Error ? error.message : String(error)}` })
+    catch: (error) => new NotRun({ message: `${file}: ${error instanceof Error ? error.message : String(error)}` })
   })
 
 /**
@@ -195,13 +217,13 @@ const loadKnown = Effect.fnUntraced(function* (file: string, plan: ReadonlyArray
       const found = Schema.isSchemaError(error)
         ? issues(error.issue).issues.map(({ message, path = [] }) => [...path, message].map(String).join(path.length === 0 ? "" : ": "))
         : [String(error)]
-      return new Misuse({ message: `${file}: ${found.join("; ")}` })
+      return new NotRun({ message: `${file}: ${found.join("; ")}` })
     }
   })
   const unknown = known.filter(({ pattern }) => !plan.some(({ id }) => KnownFailures.matches(pattern, id)))
   if (unknown.length > 0) {
     const names = unknown.map(({ pattern }) => JSON.stringify(pattern)).join(", ")
-    return yield* new Misuse({ message: `${file}: ${names} ${unknown.length === 1 ? "names" : "name"} no case; --list shows all of them` })
+    return yield* new NotRun({ message: `${file}: ${names} ${unknown.length === 1 ? "names" : "name"} no case; --list shows all of them` })
   }
   return known
 })
@@ -218,19 +240,21 @@ export interface Selection<I> {
 }
 
 /**
- * Applies `--known-failures`, `--filter` and `--shard` to a plan.
+ * Applies `--known-failures`, `--filter`, `--skip` and `--shard` to a plan.
  *
  * @category loading
  * @since 0.1.0
  */
 export const select = Effect.fnUntraced(function* <I extends Plan.Listed>(options: Options, whole: ReadonlyArray<I>) {
   const known = Option.isNone(options.known) ? [] : yield* loadKnown(options.known.value, whole)
+  const has = (text: string) => (item: I) => KnownFailures.matches(`*${text}*`, item.id)
+  const vain = [...options.filters, ...options.skips].filter((text) => !whole.some(has(text)))
+  if (vain.length > 0) return yield* new NotRun({ message: `No case has an id like ${vain.join(" or ")}; --list shows all of them` })
   const wanted = whole.filter(
-    ({ id }) => options.filters.length === 0 || options.filters.some((pattern) => KnownFailures.matches(`*${pattern}*`, id))
+    (item) =>
+      (options.filters.length === 0 || options.filters.some((text) => has(text)(item))) && !options.skips.some((text) => has(text)(item))
   )
-  if (wanted.length === 0) {
-    return yield* new Misuse({ message: `No case has an id like ${options.filters.join(" or ")}; --list shows all of them` })
-  }
+  if (wanted.length === 0) return yield* new NotRun({ message: "--skip leaves no case of those that --filter chooses" })
   const plan = Option.match(options.shard, {
     onNone: () => wanted,
     onSome: ({ count, index }) => wanted.filter((_, at) => at % count === index - 1)
@@ -239,13 +263,13 @@ export const select = Effect.fnUntraced(function* <I extends Plan.Listed>(option
 })
 
 /**
- * What `--list` prints: id, level, and what is held.
+ * Prints a plan for `--list`: id, level and basis, and rule.
  *
  * @category printing
  * @since 0.1.0
  */
-export const list = (plan: ReadonlyArray<Plan.Listed & { readonly case: { readonly rule: string } }>) =>
-  Console.log(plan.map((item) => `${item.id}  ${item.case.level}  ${item.case.rule}`).join("\n"))
+export const list = (plan: ReadonlyArray<Plan.Listed>) =>
+  Console.log(plan.map(({ case: item, id }) => `${id}  ${Reporter.standing(item)}  ${item.rule}`).join("\n"))
 
 /**
  * What `--dry-run` prints, before what only one side knows.
@@ -266,14 +290,14 @@ const makers = { ndjson: ReportNdjson.make, junit: ReportJunit.make, html: Repor
 
 interface Told {
   readonly reporter: Reporter.Reporter
-  readonly flush: Effect.Effect<void, Misuse>
+  readonly flush: Effect.Effect<void, NotRun>
 }
 
 /** A reporter whose text is written when it is flushed. */
 const buffered = (
   make: (out: Reporter.Out) => Reporter.Reporter,
   out: Omit<Reporter.Out, "write">,
-  write: (text: string) => Effect.Effect<void, Misuse>
+  write: (text: string) => Effect.Effect<void, NotRun>
 ): Told => {
   let text = ""
   const reporter = make({ ...out, write: (more) => void (text += more) })
@@ -293,7 +317,7 @@ const buffered = (
  */
 export const reporters = Effect.fnUntraced(function* (
   options: Pick<Options, "reporter" | "output">
-): Effect.fn.Return<ReadonlyArray<Told>, Misuse, FileSystem.FileSystem | Terminal.Terminal | Stdio.Stdio | Scope.Scope> {
+): Effect.fn.Return<ReadonlyArray<Told>, NotRun, FileSystem.FileSystem | Terminal.Terminal | Stdio.Stdio | Scope.Scope> {
   const fileSystem = yield* FileSystem.FileSystem
   const terminal = yield* Terminal.Terminal
   const isTerminal = yield* (yield* Stdio.Stdio).stdoutIsTerminal
@@ -305,14 +329,14 @@ export const reporters = Effect.fnUntraced(function* (
   const display = (text: string) => Effect.orDie(terminal.display(text))
   if (Option.isNone(options.output)) return [buffered(makers[options.reporter], options.reporter === "terminal" ? out : {}, display)]
   const path = options.output.value
-  const unwritable = (error: { readonly message: string }) => new Misuse({ message: `${path}: cannot be written: ${error.message}` })
+  const unwritable = (error: { readonly message: string }) => new NotRun({ message: `${path}: cannot be written: ${error.message}` })
   const file = yield* Effect.mapError(fileSystem.open(path, { flag: "w" }), unwritable)
   const write = (text: string) => Effect.mapError(file.writeAll(new TextEncoder().encode(text)), unwritable)
   return [buffered(makers[options.reporter], {}, write), buffered(ReportTerminal.make, out, display)]
 })
 
 /**
- * Who is tested, and how one case of the plan is run against it.
+ * Who is tested, on what, and how a plan is run against it.
  *
  * @category models
  * @since 0.1.0
@@ -321,34 +345,46 @@ export interface Tested<I> {
   readonly side: "client" | "server"
   readonly subject: string
   readonly kind: string
-  readonly run: (instance: I) => Promise<Runner.Result>
+  readonly run: (plan: ReadonlyArray<I>) => AsyncIterable<Runner.Result>
 }
 
 /**
- * Runs a selection, one case after the other, and tells of it. Fails with `RunFailed` when something failed that should not.
+ * Runs a selection, and tells of it. Fails with `RunFailed` when a result makes it fail.
  *
  * @category running
  * @since 0.1.0
  */
-export const run = Effect.fnUntraced(function* <
-  I extends Plan.Listed & { readonly case: { readonly rule: string; readonly source: ReadonlyArray<string> } }
->({ known, plan }: Selection<I>, tested: Tested<I>, told: ReadonlyArray<Told>, strict: boolean) {
+export const run = Effect.fnUntraced(function* <I extends Plan.Listed>(
+  { known, plan }: Selection<I>,
+  tested: Tested<I>,
+  told: ReadonlyArray<Told>,
+  options: Pick<Options, "name" | "strict">
+) {
   const start = performance.now()
   const summary = yield* Effect.promise(() => Plan.summarize(plan))
-  const { kind, side, subject } = tested
+  const { strict } = options
+  const { kind, side } = tested
+  const subject = Option.getOrElse(options.name, () => tested.subject)
+  const cases = new Map(plan.map((instance) => [instance.id, instance.case]))
   const tell = (each: (reporter: Reporter.Reporter) => void) =>
     Effect.forEach(told, ({ flush, reporter }) => Effect.suspend(() => (each(reporter), flush)), { discard: true })
   const startedAt = new Date().toISOString()
   yield* tell((reporter) => reporter.begin({ side, subject, kind, planned: plan.length, hash: summary.hash, strict, startedAt }))
-  let failures = 0
-  for (const instance of plan) {
-    const { level, rule, source } = instance.case
-    const result: Reporter.Reported = { ...(yield* Effect.promise(() => tested.run(instance))), level, rule, source }
-    if (Reporter.counts(result, strict)) failures += 1
-    yield* tell((reporter) => reporter.result(result))
-  }
+  const results: Array<Reporter.Reported> = []
+  yield* Stream.fromAsyncIterable(tested.run(plan), (error) => error).pipe(
+    Stream.runForEach((result) => {
+      const item = cases.get(result.id)
+      if (item === undefined) return Effect.void
+      const reported = Reporter.reported(result, item)
+      results.push(reported)
+      return tell((reporter) => reporter.result(reported))
+    }),
+    Effect.catch((error) => (error instanceof NotRun ? Effect.fail(error) : Effect.die(error)))
+  )
   const problems = KnownFailures.expired(known, new Date())
+  const failures = results.filter((result) => Reporter.counts(result, strict)).length
   const ok = failures === 0 && problems.length === 0
-  yield* tell((reporter) => reporter.end({ problems, failures, ok, durationMs: performance.now() - start }))
+  const warnings = Runner.warningsOf(results)
+  yield* tell((reporter) => reporter.end({ problems, warnings, failures, ok, durationMs: performance.now() - start }))
   if (!ok) return yield* new RunFailed()
 })

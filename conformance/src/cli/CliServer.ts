@@ -46,6 +46,11 @@ const flags = {
     Flag.withDefault(500),
     Flag.withDescription("Run nothing if it took more requests than this (default 500)")
   ),
+  headers: Flag.String("header").pipe(
+    Flag.withMetavar("NAME: VALUE"),
+    Flag.atLeast(0),
+    Flag.withDescription("Send this header with every request that does not set it itself. Never printed. May be given more than once")
+  ),
   declares: capability("declare").pipe(Flag.withDescription("Something the server can do beside what its profile says")),
   lacks: capability("lack").pipe(Flag.withDescription("Something of its profile that the server cannot do")),
   forbiddenModel: Flag.String("forbidden-model").pipe(
@@ -73,18 +78,29 @@ const flags = {
   faultPort: Flag.Int("fault-port").pipe(Flag.withDefault(9797), Flag.withDescription("The port of that model server (default 9797)"))
 }
 
+const headersOf = Effect.fnUntraced(function* (lines: ReadonlyArray<string>) {
+  const headers: Record<string, string> = {}
+  for (const line of lines) {
+    const [, name, value] = /^([!#$%&'*+.^_`|~0-9a-z-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)[ \t]*$/i.exec(line) ?? []
+    // What was given may be a secret: it is not repeated.
+    if (name === undefined || value === undefined) return yield* new CliRun.NotRun({ message: 'A --header is no "Name: value" in ASCII' })
+    headers[name.toLowerCase()] = value
+  }
+  return headers
+})
+
 const httpUrl = (text: string, flag: string) => {
   const url = URL.parse(text)
   const fit =
     url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search === "" && url.hash === ""
   return fit
     ? Effect.succeed(text)
-    : new CliRun.Misuse({ message: `${flag} is no http or https address without user, query and fragment, as http://127.0.0.1:8080` })
+    : new CliRun.NotRun({ message: `${flag} is no http or https address without user, query and fragment, as http://127.0.0.1:8080` })
 }
 
 const required = (value: Option.Option<string>, flag: string, what: string) =>
   Option.match(value, {
-    onNone: () => new CliRun.Misuse({ message: `There is no ${what}: give ${flag}` }),
+    onNone: () => new CliRun.NotRun({ message: `There is no ${what}: give ${flag}` }),
     onSome: (given) => Effect.succeed(given)
   })
 
@@ -95,9 +111,9 @@ const keyOf = Effect.fnUntraced(function* (profile: Profile, lacks: ReadonlyArra
   )
   const key = Option.getOrElse(Option.map(given, Redacted.value), () => "")
   if (/[^\x21-\x7e]/.test(key))
-    return yield* new CliRun.Misuse({ message: "PARADIGM_API_KEY holds what no key can: spaces, line ends, or other than ASCII" })
+    return yield* new CliRun.NotRun({ message: "PARADIGM_API_KEY holds what no key can: spaces, line ends, or other than ASCII" })
   if (key === "" && profile !== "vllm" && !lacks.includes("key")) {
-    return yield* new CliRun.Misuse({
+    return yield* new CliRun.NotRun({
       message: `PARADIGM_API_KEY is not set, and ${profile} asks for a key; with --lack key, none is sent`
     })
   }
@@ -116,7 +132,7 @@ const faults = (port: number, model: string) =>
   Effect.acquireRelease(
     Effect.tryPromise({
       try: () => FaultServer.start({ port }),
-      catch: () => new CliRun.Misuse({ message: `Port ${port} cannot be listened on; choose another with --fault-port` })
+      catch: () => new CliRun.NotRun({ message: `Port ${port} cannot be listened on; choose another with --fault-port` })
     }),
     (server) => Effect.promise(() => server.close())
   ).pipe(Effect.map(({ controlUrl }) => ({ controlUrl, path: faultPath, model })))
@@ -140,6 +156,7 @@ export const command = Command.make(
     const baseUrl = yield* Effect.flatMap(required(options.baseUrl, "--base-url", "server to test"), (url) => httpUrl(url, "--base-url"))
     const model = yield* required(options.model, "--model", "model to ask")
     const apiKey = yield* keyOf(profile, lacks)
+    const headers = yield* headersOf(options.headers)
     const metricsUrl = Option.getOrUndefined(options.metricsUrl)
     if (metricsUrl !== undefined) yield* httpUrl(metricsUrl, "--metrics-url")
     const faultModel = Option.getOrUndefined(options.faultModel)
@@ -149,6 +166,7 @@ export const command = Command.make(
       model,
       profile,
       apiKey,
+      headers,
       declares,
       lacks,
       forbiddenModel: Option.getOrUndefined(options.forbiddenModel),
@@ -171,17 +189,27 @@ export const command = Command.make(
     }
     if (requests > options.maxRequests) {
       const message = `These cases take ${requests} requests, and --max-requests is ${options.maxRequests}: raise it, or choose fewer with --filter or --shard`
-      return yield* new CliRun.Misuse({ message })
+      return yield* new CliRun.NotRun({ message })
     }
     const timeLimitMs = Option.getOrUndefined(Option.map(options.timeLimit, Duration.toMillis))
     yield* Effect.scoped(
       Effect.gen(function* () {
-        const told = yield* CliRun.reporters(options)
         const server = target(faultModel === undefined ? undefined : yield* faults(options.faultPort, faultModel))
         const missing = yield* Effect.promise(() => ServerRunner.probe(server, timeLimitMs))
-        const environment = { known, timeLimitMs, missing }
-        const run = (item: ServerCases.ServerInstance) => ServerRunner.run(item.case, server, environment)
-        yield* CliRun.run(selection, { side: "server", subject: baseUrl, kind: profile, run }, told, options.strict)
+        if (missing !== undefined) {
+          return yield* new CliRun.NotRun({
+            message: `${baseUrl} does not answer the most basic request, so nothing else was sent: ${missing}`
+          })
+        }
+        const told = yield* CliRun.reporters(options)
+        const environment = { known, timeLimitMs, jobs: Option.getOrUndefined(options.jobs) }
+        const run = (items: ReadonlyArray<ServerCases.ServerInstance>) =>
+          ServerRunner.runAll(
+            items.map((item) => item.case),
+            server,
+            environment
+          )
+        yield* CliRun.run(selection, { side: "server", subject: baseUrl, kind: profile, run }, told, options)
       })
     )
   })

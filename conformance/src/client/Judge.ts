@@ -5,6 +5,7 @@
  */
 import type { Capability, Expectation, Runtime } from "../case/Case.ts"
 import { match } from "../case/Pattern.ts"
+import { fold } from "./Fold.ts"
 import type { Attempt, Report } from "../fault/Report.ts"
 import type { Outcome } from "./Subject.ts"
 
@@ -35,25 +36,6 @@ export interface Evidence {
   readonly secret: string
   readonly report: Report
   readonly closedMs: number
-}
-
-interface Message {
-  readonly index?: number
-  readonly delta?: { readonly content?: unknown }
-  readonly message?: { readonly content?: unknown }
-}
-
-const textByChoice = (bodies: ReadonlyArray<unknown>) => {
-  const text: Array<string> = []
-  for (const body of bodies as ReadonlyArray<{ readonly choices?: ReadonlyArray<Message> } | undefined>) {
-    for (const choice of body?.choices ?? []) {
-      const content = choice.delta?.content ?? choice.message?.content
-      const index = choice.index ?? 0
-      while (text.length <= index && text.length < 1000) text.push("")
-      if (typeof content === "string") text[index] = (text[index] ?? "") + content
-    }
-  }
-  return text
 }
 
 const headersOf = (attempt: Attempt) => {
@@ -90,19 +72,19 @@ const parse = (text: string): unknown => {
   }
 }
 
-const outcomeOf = ({ expect, outcome, outcomeMs }: Answered): ReadonlyArray<string> => {
+const outcomeOf = ({ expect, outcome, outcomeMs }: Answered, isHouse: boolean): ReadonlyArray<string> => {
   if (outcome.outcome !== expect.outcome) {
     const error = outcome.error === undefined ? "" : ` (${outcome.error.reason}: ${outcome.error.message})`
     return [`outcome: expected ${expect.outcome}, got ${outcome.outcome}${error}`]
   }
   const found: Array<string> = []
-  if (expect.text !== undefined) {
-    const bodies = outcome.outcome === "completion" ? [outcome.completion] : outcome.chunks
-    found.push(...match("text", [...expect.text], textByChoice(bodies)))
-  }
+  const folded = fold(outcome.outcome === "completion" ? [outcome.completion] : outcome.chunks)
+  const texts = folded.choices.map(({ text }) => text)
+  if (expect.text !== undefined) found.push(...match("text", [...expect.text], texts))
+  if (expect.answer !== undefined) found.push(...match("answer", expect.answer, folded))
   if (expect.chunks !== undefined) found.push(...match("chunks", [...expect.chunks], outcome.chunks))
   if (expect.completion !== undefined) found.push(...match("completion", expect.completion, outcome.completion))
-  if (expect.error !== undefined) found.push(...match("error", expect.error, outcome.error))
+  if (expect.house !== undefined && isHouse) found.push(...match("house", expect.house, outcome.error))
   const { atLeastMs = 0, withinMs = Number.POSITIVE_INFINITY } = expect.timing ?? {}
   if (outcomeMs > withinMs) found.push(`timing: expected an outcome within ${withinMs} ms, got it after ${Math.round(outcomeMs)} ms`)
   if (outcomeMs < atLeastMs) found.push(`timing: expected no outcome before ${atLeastMs} ms, got it after ${Math.round(outcomeMs)} ms`)
@@ -126,6 +108,7 @@ export const request = (i: number, wanted: Wire, { attempts }: Report): Readonly
   if (wanted.path !== undefined) found.push(...match(`${at}.path`, wanted.path, attempt.path))
   if (wanted.headers !== undefined) found.push(...match(`${at}.headers`, wanted.headers, headersOf(attempt)))
   if (wanted.body !== undefined) found.push(...match(`${at}.body`, wanted.body, parse(textOf(attempt))))
+  if (wanted.bodyText !== undefined) found.push(...match(`${at}.bodyText`, wanted.bodyText, textOf(attempt)))
   if (wanted.form !== undefined) found.push(...match(`${at}.form`, wanted.form, formOf(attempt)))
   if (wanted.sameBodyAs !== undefined && attempts[wanted.sameBodyAs]?.body !== attempt.body) {
     found.push(`${at}.sameBodyAs: expected the same body as of request ${wanted.sameBodyAs}`)
@@ -139,13 +122,10 @@ export const request = (i: number, wanted: Wire, { attempts }: Report): Readonly
   return found
 }
 
-const wire = ({ capabilities, expect, report, runtime }: Evidence): ReadonlyArray<string> => {
+const wire = ({ expect, report, runtime }: Evidence): ReadonlyArray<string> => {
   const { attempts, preflights } = report
   const wanted = expect.attempts ?? 1
   const found = attempts.length === wanted ? [] : [`attempts: expected ${wanted}, got ${attempts.length}`]
-  if (!capabilities.includes("gzip") && attempts.some((attempt) => headersOf(attempt)["accept-encoding"]?.includes("gzip"))) {
-    found.push("wire: gzip is asked for, but is not among the subject's capabilities")
-  }
   for (const [i, item] of (expect.wire ?? []).entries()) found.push(...request(i, item, report))
   const connections = new Set(attempts.map((attempt) => attempt.connection)).size
   if (expect.connectionsAtMost !== undefined && connections > expect.connectionsAtMost) {
@@ -173,8 +153,10 @@ const resources = ({ closedMs, expect, report }: Evidence): ReadonlyArray<string
     : found
 }
 
-const secrets = ({ answered, expect, report, secret }: Evidence): ReadonlyArray<string> => {
+const secrets = ({ answered, capabilities, expect, report, secret }: Evidence): ReadonlyArray<string> => {
   const inUrl = report.attempts.some((attempt) => attempt.path.includes(secret)) ? ["secrets: the key is in the request's path"] : []
+  // How an error is printed is asked of others in the cases that are about it.
+  if (expect.secretsAbsent === undefined && !capabilities.includes("house")) return inUrl
   const absent = expect.secretsAbsent ?? []
   const printed = answered.flatMap(({ outcome }) =>
     Object.entries(outcome.error?.printed ?? {}).flatMap(([form, text]) => [
@@ -186,15 +168,27 @@ const secrets = ({ answered, expect, report, secret }: Evidence): ReadonlyArray<
 }
 
 /**
- * What is wrong, one sentence each; none when the case is passed. Whatever the case expects, the key may be in no error and no path, and no
- * encoding may be asked for that the subject does not declare.
+ * What the subject did that fails no case, but that its user should know.
+ *
+ * @category judging
+ * @since 0.1.0
+ */
+export const warnings = ({ attempts }: Report, capabilities: ReadonlyArray<Capability>): ReadonlyArray<string> =>
+  !capabilities.includes("gzip") && attempts.some((attempt) => headersOf(attempt)["accept-encoding"]?.includes("gzip"))
+    ? ["it asks for gzip, which is not among its capabilities: no case sends it compressed responses"]
+    : []
+
+/**
+ * What is wrong, one sentence each; none when the case is passed. Whatever the case expects, the key may be in no error and no path.
  *
  * @category judging
  * @since 0.1.0
  */
 export const judge = (evidence: Evidence): ReadonlyArray<string> => [
   ...evidence.answered.flatMap((answered, i) =>
-    outcomeOf(answered).map((problem) => (evidence.answered.length === 1 ? problem : `call ${i + 1}: ${problem}`))
+    outcomeOf(answered, evidence.capabilities.includes("house")).map((problem) =>
+      evidence.answered.length === 1 ? problem : `call ${i + 1}: ${problem}`
+    )
   ),
   ...wire(evidence),
   ...resources(evidence),

@@ -78,7 +78,7 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
 export const make = (options: Options): Subject => ({
   name: "paradigm-effect",
   runtime: options.runtime,
-  capabilities: options.capabilities ?? ["abort", "form", "gzip", "keys", "multipart", "retry", "timeouts"],
+  capabilities: options.capabilities ?? ["abort", "form", "gzip", "house", "keys", "multipart", "retry", "timeouts", "utf16"],
   open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts }) => {
     let asked = 0
     const apiKey = apiKeys === undefined ? key : () => apiKeys[Math.min(asked++, apiKeys.length - 1)] ?? key

@@ -5,16 +5,17 @@
  * @since 0.1.0
  */
 import type { Case } from "../case/Case.ts"
-import { type Answered, judge } from "./Judge.ts"
+import { type Answered, judge, warnings } from "./Judge.ts"
 import * as KnownFailures from "../plan/KnownFailures.ts"
+import * as Jobs from "../plan/Jobs.ts"
 import * as Plan from "../plan/Plan.ts"
 import type { Origins, Report, Until } from "../fault/Report.ts"
 import * as Script from "../fault/Script.ts"
 import type { Outcome, Subject, SubjectClient } from "./Subject.ts"
 
 /**
- * Where cases are run. `controlUrl` is the fault server's. `timeLimitMs` is how long a subject has for one case before it counts as
- * hanging.
+ * Where cases are run. `controlUrl` is the address of the fault server. `timeLimitMs` is the time after which a subject counts as hanging, for each
+ * case. `jobs` is how many cases `runConformance` runs at once; defaults to 1.
  *
  * @category models
  * @since 0.1.0
@@ -23,6 +24,7 @@ export interface Environment {
   readonly controlUrl: string
   readonly known?: ReadonlyArray<KnownFailures.KnownFailure> | undefined
   readonly timeLimitMs?: number | undefined
+  readonly jobs?: number | undefined
 }
 
 /**
@@ -34,8 +36,9 @@ export interface Environment {
 export const defaultTimeLimitMs = 10_000
 
 /**
- * What a run came to: `stale` is a known failure that passes, `n/a` only ever follows from what the subject declares. `problems` says why, a
- * sentence each, `trace` what the server saw. Both are free of the key.
+ * The result of a case. `stale` is a known failure that passes. `n/a` follows from what the subject declares, or from its answer that it cannot
+ * express the call. `problems` has the reasons, one sentence each, `trace` what the server saw, and `warnings` what fails no case. All are free of
+ * the key.
  *
  * @category models
  * @since 0.1.0
@@ -45,6 +48,7 @@ export interface Result {
   readonly verdict: "pass" | "fail" | "known-fail" | "stale" | "n/a"
   readonly problems: ReadonlyArray<string>
   readonly trace: ReadonlyArray<string>
+  readonly warnings?: ReadonlyArray<string> | undefined
   readonly durationMs: number
 }
 
@@ -83,6 +87,8 @@ export const control = async (url: string, init?: RequestInit): Promise<unknown>
   return text === "" ? undefined : JSON.parse(text)
 }
 
+const mib = "0123456789abcde\n".repeat(65_536)
+
 const origins = new Map<string, Promise<Origins>>()
 const originsOf = (controlUrl: string) => {
   const known = origins.get(controlUrl) ?? (control(controlUrl) as Promise<Origins>)
@@ -103,6 +109,8 @@ const drive = async (item: Case, client: SubjectClient, url: string, limitMs: nu
       () => undefined
     )
   }
+  // Leaving after `take` chunks is up to the subject.
+  const paced = releaseAfter !== undefined || typeof abortAt === "object" || readDelayMs > 0 || stallMs > 0
   let received = 0
   const onChunk = async () => {
     received += 1
@@ -122,7 +130,7 @@ const drive = async (item: Case, client: SubjectClient, url: string, limitMs: nu
   })
   const start = performance.now()
   try {
-    const outcome = await Promise.race([client.call(item.operation, { take, signal: aborter.signal, onChunk }), limit])
+    const outcome = await Promise.race([client.call(item.operation, { take, paced, signal: aborter.signal, onChunk }), limit])
     return { expect: item.expect, outcome, outcomeMs: performance.now() - start }
   } finally {
     clearTimeout(timer)
@@ -156,12 +164,28 @@ const traceOf = (report: Report): ReadonlyArray<string> => [
 const describe = ({ chunks, error, outcome }: Outcome) =>
   `outcome: ${outcome}, ${chunks.length} chunks${error === undefined ? "" : `, ${error.reason}: ${error.message}`}`
 
-const attempt = async (instance: Plan.Instance, subject: Subject, environment: Environment) => {
+interface Found {
+  readonly problems: ReadonlyArray<string>
+  readonly trace: ReadonlyArray<string>
+  readonly warnings?: ReadonlyArray<string>
+  /** What the subject cannot express. */
+  readonly cannot?: string
+}
+
+/** What a subject cannot express. One that sent a request could: that is a problem of its own. */
+const cannotOf = (answered: ReadonlyArray<Answered>, report: Report): Pick<Found, "cannot" | "problems"> => {
+  const message = answered.find(({ outcome }) => outcome.outcome === "cannot")?.outcome.message
+  if (message === undefined) return { problems: [] }
+  const { length } = report.attempts
+  return length === 0 ? { cannot: message, problems: [] } : { problems: [`outcome: cannot (${message}), but ${length} requests were sent`] }
+}
+
+const attempt = async (instance: Plan.Instance, subject: Subject, environment: Environment): Promise<Found> => {
   const secret = `sk-${randomHex(16)}`
   const path = `/runs/${randomHex(8)}/cases/${instance.id.replaceAll(/[^a-z0-9-]+/g, ".")}`
   const hide = (text: string) => text.replaceAll(secret, "{{key}}").replaceAll(path, "{{path}}")
   const servers = await originsOf(environment.controlUrl)
-  const values = { ...servers, key: secret, path, in2s: new Date(Date.now() + 2000).toUTCString() }
+  const values = { ...servers, key: secret, path, in2s: new Date(Date.now() + 2000).toUTCString(), mib }
   const { count, together } = instance.case.operation.calls ?? { count: 1, together: false }
   const items = Array.from({ length: count }, (_, i) => fill(instance.case, { ...values, n: String(i + 1) }))
   const [item] = items
@@ -177,16 +201,13 @@ const attempt = async (instance: Plan.Instance, subject: Subject, environment: E
     const end = performance.now()
     const report = await finalReport(item, url)
     const closedMs = performance.now() - end
-    const problems = judge({
-      expect: item.expect,
-      answered,
-      runtime: subject.runtime,
-      capabilities: subject.capabilities,
-      secret,
-      report,
-      closedMs
-    })
-    return { problems: problems.map(hide), trace: [...traceOf(report), ...answered.map(({ outcome }) => describe(outcome))].map(hide) }
+    const { capabilities, runtime } = subject
+    const trace = [...traceOf(report), ...answered.map(({ outcome }) => describe(outcome))].map(hide)
+    const { cannot, problems } = cannotOf(answered, report)
+    if (cannot !== undefined) return { problems: [], trace, cannot: hide(cannot) }
+    if (problems.length > 0) return { problems: problems.map(hide), trace }
+    const found = judge({ expect: item.expect, answered, runtime, capabilities, secret, report, closedMs })
+    return { problems: found.map(hide), trace, warnings: warnings(report, capabilities) }
   } catch (error) {
     const report = (await control(`${url}/report`)) as Report
     const crash = error instanceof Error ? (error.stack ?? error.message) : String(error)
@@ -221,13 +242,18 @@ export const run = async (instance: Plan.Instance, subject: Subject, environment
   const reason = Plan.notApplicable(instance, subject)
   if (reason !== undefined) return { id: instance.id, verdict: "n/a", problems: [reason], trace: [], durationMs: 0 }
   const start = performance.now()
-  const found = await attempt(instance, subject, environment)
-  const durationMs = performance.now() - start
-  return judged({ id: instance.id, ...found, durationMs }, KnownFailures.find(environment.known ?? [], instance, new Date()))
+  const { cannot, ...found } = await attempt(instance, subject, environment)
+  const result = { id: instance.id, ...found, durationMs: performance.now() - start }
+  if (cannot !== undefined) return { ...result, verdict: "n/a", problems: [`cannot be expressed: ${cannot}`] }
+  return judged(result, KnownFailures.find(environment.known ?? [], instance, new Date()))
 }
 
+// What may be due to the company of other cases: a machine that has much to do, a program that another case has ended.
+const inCompany = /^(call \d+: )?(crash|timing|resources|wire\[\d+\]\.afterMs)\b/
+
 /**
- * Runs a whole plan, one instance after the other.
+ * Runs a whole plan, `jobs` instances at once, and yields results as they come. An instance that fails in time or crashes beside others is run once
+ * more, alone, and that result counts.
  *
  * @category running
  * @since 0.1.0
@@ -237,7 +263,14 @@ export async function* runConformance(
   environment: Environment,
   plan: ReadonlyArray<Plan.Instance>
 ): AsyncGenerator<Result> {
-  for (const instance of plan) yield await run(instance, subject, environment)
+  const { jobs = 1 } = environment
+  const again: Array<Plan.Instance> = []
+  const work = async (instance: Plan.Instance) => [instance, await run(instance, subject, environment)] as const
+  for await (const [instance, result] of Jobs.run(plan, jobs, work)) {
+    if (jobs > 1 && !isFine(result) && result.problems.some((problem) => inCompany.test(problem))) again.push(instance)
+    else yield result
+  }
+  for (const instance of again) yield await run(instance, subject, environment)
 }
 
 /**
@@ -247,6 +280,18 @@ export async function* runConformance(
  * @since 0.1.0
  */
 export const isFine = (result: Result): boolean => result.verdict !== "fail" && result.verdict !== "stale"
+
+/**
+ * The warnings of some results, each once, with the number of its cases.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const warningsOf = (results: ReadonlyArray<Pick<Result, "warnings">>): ReadonlyArray<string> => {
+  const counts = new Map<string, number>()
+  for (const warning of results.flatMap((result) => result.warnings ?? [])) counts.set(warning, (counts.get(warning) ?? 0) + 1)
+  return [...counts].map(([warning, count]) => `${warning} (${count} ${count === 1 ? "case" : "cases"})`)
+}
 
 /**
  * A result in words, for whoever has to find out why.

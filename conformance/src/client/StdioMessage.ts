@@ -1,15 +1,15 @@
 /**
- * What the suite and a subject in any language say to each other: one JSON object a line, in UTF-8, over the subject's standard input and
- * output. The README describes the conversation.
+ * The messages between the suite and a subject in any language: JSON lines over the subject's standard input and output. `docs/protocol.md`
+ * describes the conversation and the versions of the protocol.
  *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Capability, Operation, Runtime } from "../case/Case.ts"
+import { Capability, type Operation } from "../case/Case.ts"
 import type { ClientOptions } from "./Subject.ts"
 
 /**
- * The number of this protocol; another one is another conversation.
+ * The version of the protocol.
  *
  * @category constants
  * @since 0.1.0
@@ -17,8 +17,8 @@ import type { ClientOptions } from "./Subject.ts"
 export const protocol = 1
 
 /**
- * What the suite says. `client` and `call` number clients and calls; a call's first chunk is answered by `continue` before the next one may be
- * told.
+ * A message of the suite. `client` and `call` are numbers of clients and calls. Each chunk of a `paced` call is answered by
+ * `continue`.
  *
  * @category models
  * @since 0.1.0
@@ -32,6 +32,7 @@ export type ToSubject =
       readonly client: number
       readonly operation: Operation
       readonly take?: number | undefined
+      readonly paced?: true
       readonly aborted?: true
     }
   | { readonly type: "continue" | "abort"; readonly call: number }
@@ -51,12 +52,14 @@ const SubjectError = Schema.Struct({
   partial: Schema.optional(Schema.Unknown),
   usage: Schema.optional(Schema.Unknown),
   printed: optional(Schema.Record(Schema.String, Schema.String)).annotateKey({
-    description: "Every way the error can end up in a log, by name: all are searched for secrets"
+    description: "Every form in which the error can reach a log, by name: all are searched for secrets"
   })
 })
 
+const positive = Schema.Int.check(Schema.isGreaterThan(0))
+
 /**
- * What a subject says.
+ * A message of a subject.
  *
  * @category models
  * @since 0.1.0
@@ -64,11 +67,14 @@ const SubjectError = Schema.Struct({
 export const FromSubject = Schema.Union([
   Schema.Struct({
     type: Schema.Literal("hello"),
+    protocol: optional(Schema.Int).annotateKey({ description: "The version it speaks. Defaults to 1" }),
     name: Schema.NonEmptyString,
-    runtime: Schema.optional(Runtime).annotateKey({
-      description: "The runtime whose limits hold for it; node, which has none, where nothing is said"
+    runtime: optional(Schema.NonEmptyString).annotateKey({
+      description:
+        'What it runs on, as "CPython 3.12", for reports. One that begins with deno or browser has the limits of that runtime, every other those of Node'
     }),
-    capabilities: Schema.Array(Capability)
+    capabilities: Schema.Array(Capability),
+    parallel: optional(positive).annotateKey({ description: "How many cases one process of it can run at once. Defaults to 1" })
   }),
   Schema.Struct({ type: Schema.Literal("chunk"), call: Schema.Int, chunk: Schema.Unknown }),
   Schema.Struct({
@@ -78,6 +84,12 @@ export const FromSubject = Schema.Union([
     completion: Schema.optional(Schema.Unknown),
     error: optional(SubjectError)
   }),
+  Schema.Struct({
+    type: Schema.Literal("outcome"),
+    call: Schema.Int,
+    outcome: Schema.Literal("cannot"),
+    message: Schema.NonEmptyString.annotateKey({ description: "What the client has no way to express" })
+  }),
   Schema.Struct({ type: Schema.Literal("closed"), client: Schema.Int })
 ])
 /** @since 0.1.0 */
@@ -86,7 +98,7 @@ export type FromSubject = typeof FromSubject.Type
 const decodeMessage = Schema.decodeUnknownSync(FromSubject)
 
 /**
- * Reads a line of the subject. Throws, saying why, when it is no message.
+ * Decodes a line of a subject. Throws when it is no message, with the reason.
  *
  * @category decoding
  * @since 0.1.0

@@ -83,6 +83,9 @@ const headBytes = (head: Head, length: number | undefined, variant: Variant) => 
   return Buffer.from(`HTTP/1.1 ${head.status} \r\n${lines.join("")}\r\n`, "latin1")
 }
 
+// The most repeats of a text, and the most bytes of them, that are put on the socket in one write.
+const batch = { pieces: 64, bytes: 16_384 } as const
+
 const chunk = (bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")])
 
 /**
@@ -111,6 +114,18 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
     else if (split === "each") yield { _tag: "Write", bytes: framed(bytes) }
     else for (let i = 0; i < bytes.length; i++) yield { _tag: "Write", bytes: framed(bytes.subarray(i, i + 1)) }
   }
+  // A write for each of ten thousand repeats takes seconds, and shows no more than one for each batch.
+  const repeated = function* (bytes: Buffer, times: number): Generator<Action> {
+    if (bytes.length === 0) return
+    if (split !== "each") {
+      for (let i = 0; i < times; i++) yield* body(bytes)
+      return
+    }
+    const piece = framed(bytes)
+    const most = Math.max(1, Math.min(batch.pieces, Math.floor(batch.bytes / piece.length)))
+    for (let left = times; left > 0; left -= most)
+      yield { _tag: "Write", bytes: Buffer.concat(Array<Buffer>(Math.min(left, most)).fill(piece)) }
+  }
 
   for (const [at, step] of steps.entries()) {
     switch (step.step) {
@@ -124,7 +139,8 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
         break
       }
       case "write":
-        for (const piece of pieces(step, text)) yield* body(gzip === undefined ? piece : await gzip.write(piece))
+        if ("repeat" in step && gzip === undefined) yield* repeated(text(step.repeat.utf8), step.repeat.times)
+        else for (const piece of pieces(step, text)) yield* body(gzip === undefined ? piece : await gzip.write(piece))
         break
       case "rawBytes":
         yield* flush()

@@ -65,6 +65,11 @@ const ChunkChoice = Schema.Struct({
 /** @since 0.1.0 */
 export type ChunkChoice = typeof ChunkChoice.Type
 
+const CompletionChoice = Schema.Struct({
+  message: Schema.optionalKey(Schema.Record(Schema.String, Schema.Json)),
+  finish_reason: Schema.optionalKey(Schema.NullOr(Schema.String))
+})
+
 /**
  * Steps as cases write them: the fault server's own, and shorter spellings of what is written most.
  *
@@ -82,7 +87,11 @@ export const CaseStep = Schema.Union([
   }),
   Schema.Struct({ step: Schema.Literal("chunks"), choices: Schema.Array(ChunkChoice) }).annotate({
     description:
-      "Writes of one chat.completion.chunk each, with this one choice: id, object, created and model are added, and index 0 and an empty delta where there are none"
+      "Writes of one chat.completion.chunk each, with this one choice. The other fields are those of vLLM, with its nulls; index 0 and an empty delta are added if there are none"
+  }),
+  Schema.Struct({ step: Schema.Literal("completion"), choices: Schema.optionalKey(Schema.Array(CompletionChoice)) }).annotate({
+    description:
+      "One write of a chat.completion with these choices, by default one that says Hello and finished with stop. The other fields are those of vLLM, with its nulls"
   }),
   ...Control
 ]).annotate({ identifier: "CaseStep" })
@@ -128,7 +137,46 @@ export const Script = Schema.Struct({
 /** @since 0.1.0 */
 export type Script = typeof Script.Type
 
-const chunkEnvelope = { id: "chatcmpl-1", object: "chat.completion.chunk", created: 1_700_000_000, model: "model-a" }
+const envelope = { id: "chatcmpl-1", created: 1_700_000_000, model: "model-a" }
+
+// The fields of vLLM 0.32, in its order.
+const chunkOf = ({ delta = {}, finish_reason = null, index = 0, ...rest }: ChunkChoice) => ({
+  id: envelope.id,
+  object: "chat.completion.chunk",
+  created: envelope.created,
+  model: envelope.model,
+  choices: [
+    { index, delta, logprobs: null, finish_reason, ...(finish_reason === null ? {} : { stop_reason: null }), token_ids: null, ...rest }
+  ],
+  ...("role" in delta ? { prompt_token_ids: null, prompt_text: null } : {})
+})
+
+const absent = { refusal: null, annotations: null, audio: null, function_call: null }
+
+const completionOf = (choices: ReadonlyArray<typeof CompletionChoice.Type>) => ({
+  id: envelope.id,
+  object: "chat.completion",
+  created: envelope.created,
+  model: envelope.model,
+  choices: choices.map(({ finish_reason = "stop", message }, index) => ({
+    index,
+    message: { role: "assistant", content: "Hello", ...absent, reasoning: null, ...message },
+    logprobs: null,
+    finish_reason,
+    stop_reason: null,
+    token_ids: null,
+    routed_experts: null
+  })),
+  service_tier: null,
+  system_fingerprint: null,
+  usage: { prompt_tokens: 3, total_tokens: 5, completion_tokens: 2, prompt_tokens_details: null, completion_tokens_details: null },
+  prompt_logprobs: null,
+  prompt_token_ids: null,
+  prompt_text: null,
+  kv_transfer_params: null,
+  ec_transfer_params: null,
+  metrics: null
+})
 
 const event = (data: unknown): Step => ({ step: "write", utf8: `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n` })
 
@@ -140,8 +188,8 @@ const event = (data: unknown): Step => ({ step: "write", utf8: `data: ${typeof d
  */
 export const spellOut = (step: CaseStep): ReadonlyArray<Step> => {
   if (step.step === "events") return step.events.map(event)
-  if (step.step === "chunks")
-    return step.choices.map((choice) => event({ ...chunkEnvelope, choices: [{ index: 0, delta: {}, ...choice }] }))
+  if (step.step === "chunks") return step.choices.map((choice) => event(chunkOf(choice)))
+  if (step.step === "completion") return [{ step: "write", utf8: JSON.stringify(completionOf(step.choices ?? [{}])) }]
   if (step.step === "write" && "json" in step) return [{ step: "write", utf8: JSON.stringify(step.json) }]
   return [step]
 }

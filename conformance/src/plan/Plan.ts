@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import type { Basis } from "../case/Basis.ts"
 import type { Case } from "../case/Case.ts"
 import type { Variant } from "../fault/Script.ts"
 import type { Subject } from "../client/Subject.ts"
@@ -28,7 +29,13 @@ export interface Instance {
  */
 export interface Listed {
   readonly id: string
-  readonly case: { readonly id: string; readonly level: "MUST" | "SHOULD" }
+  readonly case: {
+    readonly id: string
+    readonly rule: string
+    readonly level: "MUST" | "SHOULD"
+    readonly basis: Basis
+    readonly source: ReadonlyArray<string>
+  }
 }
 
 const combinations = (axes: NonNullable<Case["axes"]>): ReadonlyArray<Variant> =>

@@ -1,9 +1,11 @@
 /**
- * Runs as one page that needs nothing else: groups by subjects, and below it every case with what was found of it.
+ * Runs as one page that loads nothing else: a matrix of groups and subjects, the failures by cause, and every case with its results. Each case has
+ * its id as an anchor.
  *
  * @since 0.1.0
  */
-import { atEnd, groupOf, type Out, type Reported, type Reporter, type Run, tally } from "./Reporter.ts"
+import { Basis } from "../case/Basis.ts"
+import { atEnd, causes, groupOf, type Out, type Reported, type Reporter, type Run, standing, tally } from "./Reporter.ts"
 
 const html = (text: string) =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;").replaceAll("\0", "\uFFFD")
@@ -17,15 +19,17 @@ th { position: sticky; top: 0; background: Canvas } td.n { text-align: right; fo
 pre { margin: .3rem 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 12px } code { font-size: 13px }
 label { margin-right: 1rem } input[type=search] { width: 20rem; max-width: 100% } [hidden] { display: none }`
 
-// Filters by verdict and by words; without it, everything is shown.
+// Filters by words, verdict, level and basis; without it, everything is shown.
 const script = `
-const rows = [...document.querySelectorAll("tr[data-verdicts]")]
+const rows = [...document.querySelectorAll("tr[data-verdict]")]
 const search = document.querySelector("input[type=search]")
 const boxes = [...document.querySelectorAll("input[type=checkbox]")]
 const show = () => {
-  const wanted = boxes.filter((box) => box.checked).map((box) => box.value)
+  const wanted = (name) => boxes.filter((box) => box.name === name && box.checked).map((box) => box.value)
+  const filters = ["verdict", "level", "basis"].map((name) => [name, wanted(name)])
+  const words = search.value.toLowerCase()
   for (const row of rows) {
-    row.hidden = !row.textContent.toLowerCase().includes(search.value.toLowerCase()) || !row.dataset.verdicts.split(" ").some((verdict) => wanted.includes(verdict))
+    row.hidden = !row.textContent.toLowerCase().includes(words) || !filters.every(([name, values]) => row.dataset[name].split(" ").some((value) => values.includes(value)))
   }
 }
 search.addEventListener("input", show)
@@ -64,6 +68,26 @@ const outcome = (result: Reported | undefined) => {
 const source = (address: string) =>
   /^https?:\/\//.test(address) ? `<a href="${html(address)}">${html(new URL(address).hostname)}</a>` : html(address)
 
+const causeRows = (run: Run) =>
+  causes(run.results).map(({ cause, results }) => {
+    const links = results.map(({ id }) => `<a href="#${html(id)}"><code>${html(id)}</code></a>`).join(", ")
+    return `<tr><td class="n">${results.length}</td><td>${html(cause)}<br><small>${links}</small></td></tr>`
+  })
+
+const causesOf = (run: Run) => {
+  const rows = causeRows(run)
+  if (rows.length === 0) return []
+  const title = `Failures of ${html(run.head.subject)} by first cause`
+  return [
+    `<details><summary>${title}</summary><table><thead><tr><th>cases</th><th>cause</th></tr></thead><tbody>`,
+    ...rows,
+    "</tbody></table></details>"
+  ]
+}
+
+const filter = (name: string, values: ReadonlyArray<string>) =>
+  values.map((value) => `<label><input type="checkbox" name="${name}" value="${html(value)}" checked> ${html(value)}</label>`).join("")
+
 const caseRows = (runs: ReadonlyArray<Run>, group: string) => {
   const cases = new Map<string, Reported>()
   for (const { results } of runs)
@@ -71,8 +95,9 @@ const caseRows = (runs: ReadonlyArray<Run>, group: string) => {
   return [...cases.values()].map((item) => {
     const results = runs.map((run) => run.results.find(({ id }) => id === item.id))
     const verdicts = results.map((result) => result?.verdict ?? "n/a").join(" ")
-    const about = `<code>${html(item.id)}</code><br>${html(item.rule)} <small>(${item.level}, ${item.source.map(source).join(", ")})</small>`
-    return `<tr data-verdicts="${verdicts}"><td>${about}</td>${results.map(outcome).join("")}</tr>`
+    const about = `<a href="#${html(item.id)}"><code>${html(item.id)}</code></a><br>${html(item.rule)} <small>(${standing(item)}: ${item.source.map(source).join(", ")})</small>`
+    const data = `data-verdict="${verdicts}" data-level="${item.level}" data-basis="${item.basis}"`
+    return `<tr id="${html(item.id)}" ${data}><td>${about}</td>${results.map(outcome).join("")}</tr>`
   })
 }
 
@@ -90,14 +115,20 @@ export const format = (runs: ReadonlyArray<Run>): string => {
     `<title>Conformance of ${html(names)}</title><style>${style}</style>`,
     `<h1>Conformance of ${html(names)}</h1>`,
     ...runs.map(({ end, head, results }) => {
-      const problems = end.problems.map((problem) => `<br><span class="fail">${html(problem)}</span>`).join("")
+      const problems = [
+        ...end.problems.map((problem) => `<br><span class="fail">${html(problem)}</span>`),
+        ...(end.warnings ?? []).map((warning) => `<br><span class="known-fail">warning: ${html(warning)}</span>`)
+      ].join("")
       return `<p><b>${html(head.subject)}</b> (${html(head.kind)}): <span class="${end.ok ? "pass" : "fail"}">${end.ok ? "passed" : "failed"}</span>, ${tally(results)}; ${head.planned} ${head.side} cases, hash <code>${html(head.hash)}</code>, ${html(head.startedAt)}${problems}</p>`
     }),
     ...matrix(runs, groups),
-    '<form hidden><input type="search" placeholder="id or words" aria-label="id or words"> ',
-    ...["pass", "fail", "known-fail", "stale", "n/a"].map(
-      (verdict) => `<label><input type="checkbox" value="${verdict}" checked> ${verdict}</label>`
-    ),
+    ...runs.flatMap(causesOf),
+    '<form hidden><input type="search" placeholder="id or words" aria-label="id or words"><br>',
+    filter("verdict", ["pass", "fail", "known-fail", "stale", "n/a"]),
+    "<br>",
+    filter("level", ["MUST", "SHOULD"]),
+    "<br>",
+    filter("basis", Basis.literals),
     "</form>",
     ...groups.flatMap((group) => [
       `<h2 id="${html(group)}">${html(group)}</h2><table><thead><tr><th>case</th>${runs.map(({ head }) => `<th>${html(head.subject)}</th>`).join("")}</tr></thead><tbody>`,

@@ -3,7 +3,10 @@
  *
  * @since 0.1.0
  */
-import { counts, type Head, type Out, type Reported, type Reporter, tally } from "./Reporter.ts"
+import { type Cause, causes, counts, type Head, type Out, type Reported, type Reporter, standing, tally } from "./Reporter.ts"
+
+// The most cases that are listed with the first one of their cause.
+const shown = 20
 
 const colored = (out: Out) => {
   const color = (code: number) => (text: string) => (out.colors === true ? `\u001b[${code}m${text}\u001b[0m` : text)
@@ -53,23 +56,18 @@ export const make = (out: Out): Reporter => {
         : dim(result.verdict)
   }
 
-  /** Failures, each with those that failed with the same words: what is wrong with all need not be said for each. */
-  const alike = () => {
-    const groups = new Map<string, Array<Reported>>()
-    for (const result of results) {
-      if (result.verdict !== "fail" && result.verdict !== "stale") continue
-      const words = result.trace.length === 0 ? result.problems.join("\n") : result.id
-      groups.set(words, [...(groups.get(words) ?? []), result])
-    }
-    return [...groups.values()]
-  }
-
-  const detail = ([result, ...others]: ReadonlyArray<Reported>) => {
-    if (result === undefined) return
-    out.write(`\n${mark(result)} ${bold(result.id)}: ${result.rule} (${result.level}: ${result.source.join(", ")})\n`)
-    for (const problem of result.problems) out.write(`  ${indented(problem, "  ")}\n`)
-    for (const line of result.trace) out.write(`    ${dim(indented(line, "    "))}\n`)
-    if (others.length > 0) out.write(`  and so ${others.length} more, from ${others[0]?.id} to ${others.at(-1)?.id}\n`)
+  /** The failures with one cause: each case, and how the first of them went. */
+  const detail = ({ cause, results: [first, ...others] }: Cause) => {
+    if (first === undefined) return
+    const title = (result: Reported) =>
+      `${mark(result)} ${bold(result.id)}: ${result.rule} (${standing(result)}: ${result.source.join(", ")})`
+    if (others.length > 0) out.write(`\n${bold(`${others.length + 1} cases`)}: ${printable(cause)}\n`)
+    else out.write("\n")
+    out.write(`${title(first)}\n`)
+    for (const problem of first.problems) out.write(`  ${indented(problem, "  ")}\n`)
+    for (const line of first.trace) out.write(`    ${dim(indented(line, "    "))}\n`)
+    for (const other of others.slice(0, shown)) out.write(`${title(other)}\n`)
+    if (others.length > shown) out.write(`… and ${others.length - shown} more\n`)
   }
 
   return {
@@ -86,10 +84,11 @@ export const make = (out: Out): Reporter => {
     end: (end) => {
       if (out.columns !== undefined) out.write("\r\u001b[K")
       const strict = head?.strict === true
-      for (const group of alike()) detail(group)
+      for (const cause of causes(results)) detail(cause)
       const soft = results.filter((result) => result.verdict === "fail" && !counts(result, strict)).length
       out.write(`\n${end.ok ? green("passed") : red("failed")}: ${tally(results)}, ${(end.durationMs / 1000).toFixed(1)} s\n`)
       if (soft > 0) out.write(`${soft} failed that SHOULD hold; with --strict, they count\n`)
+      for (const warning of end.warnings ?? []) out.write(`${yellow("warning")}: ${printable(warning)}\n`)
       for (const problem of end.problems) out.write(`${red("problem")}: ${printable(problem)}\n`)
     }
   }

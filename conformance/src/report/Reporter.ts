@@ -4,7 +4,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
+import { Basis } from "../case/Basis.ts"
 import type { Result } from "../client/Runner.ts"
+import type * as Plan from "../plan/Plan.ts"
 
 /**
  * What is run, and against whom.
@@ -35,24 +37,28 @@ export type Head = typeof Head.Type
 export const Reported = Schema.Struct({
   id: Schema.String,
   level: Schema.Literals(["MUST", "SHOULD"]),
+  /** Whose authority the case has: of a standard, of the endpoint's contract, or of this suite's house. */
+  basis: Basis,
   rule: Schema.String,
   source: Schema.Array(Schema.String),
   verdict: Schema.Literals(["pass", "fail", "known-fail", "stale", "n/a"]),
   problems: Schema.Array(Schema.String),
   trace: Schema.Array(Schema.String),
+  warnings: Schema.optionalKey(Schema.Array(Schema.String)),
   durationMs: Schema.Finite
 })
 /** @since 0.1.0 */
 export type Reported = typeof Reported.Type
 
 /**
- * What it came to. `problems` are those of the run as a whole; `failures` is how many results make it fail.
+ * The end of a run. `problems` and `warnings` are those of the run as a whole. `failures` is how many results make it fail.
  *
  * @category models
  * @since 0.1.0
  */
 export const End = Schema.Struct({
   problems: Schema.Array(Schema.String),
+  warnings: Schema.optionalKey(Schema.Array(Schema.String)),
   failures: Schema.Natural,
   ok: Schema.Boolean,
   durationMs: Schema.Finite
@@ -112,6 +118,65 @@ export const groupOf = (id: string): string => id.slice(0, Math.max(0, id.indexO
  */
 export const counts = (result: Pick<Result, "verdict"> & Pick<Reported, "level">, strict: boolean): boolean =>
   result.verdict === "stale" || (result.verdict === "fail" && (strict || result.level === "MUST"))
+
+/**
+ * A result with what its case says of itself.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const reported = ({ warnings, ...result }: Result, { basis, level, rule, source }: Plan.Listed["case"]): Reported => ({
+  ...result,
+  level,
+  basis,
+  rule,
+  source,
+  ...(warnings === undefined || warnings.length === 0 ? {} : { warnings })
+})
+
+/**
+ * The level of a case, and its basis, as `MUST, standard`.
+ *
+ * @category printing
+ * @since 0.1.0
+ */
+export const standing = ({ basis, level }: Pick<Plan.Listed["case"], "basis" | "level">): string => `${level}, ${basis}`
+
+/**
+ * Failures with one cause.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Cause {
+  readonly cause: string
+  readonly results: ReadonlyArray<Reported>
+}
+
+// What differs between cases with one cause: which call or answer, numbers, and values that were got.
+const causeOf = ({ problems: [first = "no problem is named"] }: Reported) =>
+  (first.split("\n")[0] ?? "")
+    .replace(/^((call|exchange|answer) \d+: )+/, "")
+    .replace(/, got [[{].*$/, ", got another value")
+    .replaceAll(/\d+(\.\d+)?/g, "N")
+
+/**
+ * The failures of a run by their first cause, the most frequent first.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const causes = (results: ReadonlyArray<Reported>): ReadonlyArray<Cause> => {
+  const groups = new Map<string, Array<Reported>>()
+  for (const result of results) {
+    if (result.verdict !== "fail" && result.verdict !== "stale") continue
+    const cause = causeOf(result)
+    const group = groups.get(cause)
+    if (group === undefined) groups.set(cause, [result])
+    else group.push(result)
+  }
+  return [...groups].map(([cause, own]) => ({ cause, results: own })).toSorted((a, b) => b.results.length - a.results.length)
+}
 
 /**
  * How many results have each verdict, in words, as `12 pass, 1 fail`.

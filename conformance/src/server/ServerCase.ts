@@ -8,6 +8,7 @@
  */
 import * as Schema from "effect/Schema"
 import { Expectation } from "../case/Case.ts"
+import * as Basis from "../case/Basis.ts"
 import { Pattern } from "../case/Pattern.ts"
 import { CaseStep } from "../fault/Script.ts"
 import { factNames } from "./ServerFact.ts"
@@ -35,6 +36,9 @@ export type Profile = typeof Profile.Type
  * - `choices`: `n` above 1; `tools`, `seed`, `continuous-usage`: the request fields of these names
  * - `form`, `multipart`: bodies as forms; `models`, `health`: these paths; `cors`: pages of other origins may call
  * - `request-id`: every answer has an `x-request-id`; `no-transform`: streams say that they may not be held back on their way
+ * - `model-required`: a request without a model is rejected, not answered by a default model
+ * - `own-credential`: a gateway that asks its upstream with a credential of its own, and never with the caller's
+ * - `vllm-rules`: requests that vLLM rejects are rejected, as an empty list of tools
  * - `key`: a key was given; `forbidden-model`: the name of a model that this key may not use; `body-limit`: the largest body taken
  * - `upstream`: a model whose upstream is the fault server; `running-count`: how many answers are being generated can be asked
  * - `sockets`: the runner can write bytes that no HTTP client writes
@@ -58,6 +62,9 @@ export const ServerCapability = Schema.Literals([
   "cors",
   "request-id",
   "no-transform",
+  "model-required",
+  "own-credential",
+  "vllm-rules",
   "key",
   "forbidden-model",
   "body-limit",
@@ -128,9 +135,11 @@ export const ServerExpectation = Schema.Struct({
   status: Schema.optionalKey(Pattern),
   headers: Schema.optionalKey(Schema.Record(Schema.String, Pattern)).annotateKey({ description: "By lower-case name" }),
   json: Schema.optionalKey(Pattern).annotateKey({ description: "The body" }),
+  body: Schema.optionalKey(Pattern).annotateKey({ description: "The body as it came, for what JSON.parse changes" }),
   refusal: Schema.optionalKey(Schema.Literal(true)).annotateKey({
     description: "The body is an error as the profile has it, as application/json"
   }),
+  says: Schema.optionalKey(Pattern).annotateKey({ description: "The message of the error, in whichever shape the profile has it" }),
   text: Schema.optionalKey(Schema.Array(Pattern)).annotateKey({ description: "Content by choice, streamed or not" }),
   finish: Schema.optionalKey(Schema.Array(Pattern)).annotateKey({ description: "Finish reasons by choice, streamed or not" }),
   events: Schema.optionalKey(Schema.Array(Pattern)).annotateKey({
@@ -203,10 +212,9 @@ export type Exchange = typeof Exchange.Type
 export const ServerCase = Schema.Struct({
   id: Schema.String.check(Schema.isPattern(/^server-[a-z0-9-]+\/[a-z0-9-]+$/)).annotateKey({ description: "group/name; never changes" }),
   rule: Schema.NonEmptyString.annotateKey({ description: "What is held, in one sentence" }),
-  level: Schema.Literals(["MUST", "SHOULD"]),
   side: Schema.Literal("server"),
   since: Schema.String.annotateKey({ description: "The suite's version that brought it" }),
-  source: Schema.NonEmptyArray(Schema.String).annotateKey({ description: "Addresses of what says so, or policy" }),
+  ...Basis.fields,
   needs: Schema.Array(ServerCapability),
   upstream: Schema.optionalKey(Schema.Array(Schema.Array(CaseStep))).annotateKey({
     description: "What the fault server does as the model's upstream, per request it gets"
@@ -223,7 +231,9 @@ export const ServerCase = Schema.Struct({
       })
     )
   ).annotateKey({ description: "What must be the same in two answers" })
-}).annotate({ identifier: "ServerCase" })
+})
+  .check(Basis.check)
+  .annotate({ identifier: "ServerCase" })
 /** @since 0.1.0 */
 export type ServerCase = typeof ServerCase.Type
 

@@ -28,7 +28,8 @@ export interface Exchanged {
 }
 
 /**
- * What is the same for all exchanges: the secrets that no answer may hold, with the name each is shown by, and the profile's error.
+ * What is the same for all exchanges: the secrets that no answer may hold, with the name each is shown by, the profile's error, and whether the
+ * caller's key is for the gateway alone.
  *
  * @category models
  * @since 0.1.0
@@ -36,6 +37,7 @@ export interface Exchanged {
 export interface Context {
   readonly secrets: ReadonlyArray<readonly [secret: string, name: string]>
   readonly refusal: Pattern
+  readonly ownCredential: boolean
 }
 
 const insides = /(\n|\\n)\s+at .+:\d+:\d+|Traceback \(most recent call last\)|node_modules\/|site-packages\//
@@ -58,6 +60,12 @@ const always = (answer: Answer, { whole }: ServerExpectation, context: Context):
   return found
 }
 
+const messageOf = (body: unknown): unknown => {
+  if (typeof body !== "object" || body === null) return undefined
+  const { detail, error, message } = body as { readonly detail?: unknown; readonly error?: unknown; readonly message?: unknown }
+  return detail ?? message ?? (typeof error === "string" ? error : messageOf(error))
+}
+
 const one = (answer: Answer, expect: ServerExpectation, context: Context): ReadonlyArray<string> => {
   const found = [...always(answer, expect, context)]
   if (expect.status !== undefined) {
@@ -70,7 +78,9 @@ const one = (answer: Answer, expect: ServerExpectation, context: Context): Reado
     found.push(...match("headers.content-type", { $matches: "^application/json\\s*(;|$)" }, answer.headers["content-type"]))
     found.push(...match("body", withStatus(context.refusal, answer.status), answer.json))
   }
+  if (expect.says !== undefined) found.push(...match("says", expect.says, messageOf(answer.json)))
   if (expect.json !== undefined) found.push(...match("body", expect.json, answer.json))
+  if (expect.body !== undefined) found.push(...match("body", expect.body, answer.text))
   if (expect.text !== undefined) found.push(...match("text", [...expect.text], text(answer)))
   if (expect.finish !== undefined) found.push(...match("finish", [...expect.finish], finish(answer)))
   if (expect.events !== undefined) {
@@ -124,8 +134,7 @@ const exchange = (exchanged: Exchanged, context: Context): ReadonlyArray<string>
     ),
     ...(exchanged.raw === undefined ? [] : raw(exchanged.raw, expect, context)),
     ...(exchanged.upstream === undefined ? [] : upstream(exchanged.upstream, expect.upstream ?? {})),
-    // The caller's key is for the gateway alone.
-    ...(exchanged.upstream === undefined
+    ...(exchanged.upstream === undefined || !context.ownCredential
       ? []
       : secretsIn(
           "what the upstream was sent",

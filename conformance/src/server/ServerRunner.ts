@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as KnownFailures from "../plan/KnownFailures.ts"
+import * as Jobs from "../plan/Jobs.ts"
 import { type OpenSocket, play } from "./RawExchange.ts"
 import type { Report } from "../fault/Report.ts"
 import * as Runner from "../client/Runner.ts"
@@ -27,6 +28,8 @@ export interface Target {
   readonly model: string
   readonly profile: Profile
   readonly apiKey?: string | undefined
+  /** Headers of every request that a case does not set itself, as a proxy before the server may ask for. Their values are secrets. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   /** What it can do beside what its profile declares, and what of that it cannot. */
   readonly declares?: ReadonlyArray<ServerCapability> | undefined
   readonly lacks?: ReadonlyArray<ServerCapability> | undefined
@@ -44,7 +47,7 @@ export interface Target {
 }
 
 /**
- * How to run. `timeLimitMs` is how long the server has for one exchange.
+ * Options of a run. `timeLimitMs` is the time limit of one exchange. `jobs` is how many cases `runAll` runs at once; defaults to 1.
  *
  * @category models
  * @since 0.1.0
@@ -52,8 +55,7 @@ export interface Target {
 export interface Environment {
   readonly known?: ReadonlyArray<KnownFailures.KnownFailure> | undefined
   readonly timeLimitMs?: number | undefined
-  /** Why no case can be passed, if that is known beforehand: every case fails with it, and nothing is sent. */
-  readonly missing?: string | undefined
+  readonly jobs?: number | undefined
 }
 
 /**
@@ -180,7 +182,7 @@ const send = async (exchange: HttpExchange, target: Target, limitMs: number, idl
   const { leave, request } = exchange
   const { endpoint, origin } = addressOf(target)
   const [body, type] = bodyOf(request.body, target.maxBodyBytes ?? 0)
-  const headers = new Headers()
+  const headers = new Headers(target.headers)
   if (target.apiKey !== undefined) headers.set("authorization", `Bearer ${target.apiKey}`)
   if (type !== undefined) headers.set("content-type", type)
   for (const [name, value] of Object.entries(request.headers ?? {})) {
@@ -325,7 +327,8 @@ const attempt = async (template: ServerCase, target: Target, environment: Enviro
     [
       [target.apiKey, "{{key}}"],
       [target.upstream?.apiKey, "{{upstreamKey}}"],
-      [values.wrongKey, "{{wrongKey}}"]
+      [values.wrongKey, "{{wrongKey}}"],
+      ...Object.entries(target.headers ?? {}).map(([name, value]) => [value, `{{${name}}}`] as const)
     ] as const
   ).flatMap(([secret, name]) => (secret === undefined || secret === "" ? [] : [[secret, name] as const]))
   const hide = (text: string) => secrets.reduce((hidden, [secret, name]) => hidden.replaceAll(secret, name), text)
@@ -345,7 +348,8 @@ const attempt = async (template: ServerCase, target: Target, environment: Enviro
       const wanted = item.upstream === undefined ? undefined : (upstream ?? {})
       exchanged.push(wanted === undefined || url === undefined ? one : { ...one, upstream: await upstreamReport(url, wanted) })
     }
-    const problems = judge(item, exchanged, { secrets, refusal: profiles[target.profile].refusal })
+    const ownCredential = capabilities(target).has("own-credential")
+    const problems = judge(item, exchanged, { secrets, refusal: profiles[target.profile].refusal, ownCredential })
     return { problems: problems.map(hide), trace: trace.map(hide) }
   } catch (error) {
     const crash = error instanceof Error ? (error.stack ?? error.message) : String(error)
@@ -365,16 +369,48 @@ export const run = async (item: ServerCase, target: Target, environment: Environ
   const reason = notApplicable(item, target)
   if (reason !== undefined) return { id: item.id, verdict: "n/a", problems: [reason], trace: [], durationMs: 0 }
   const start = performance.now()
-  const found =
-    environment.missing === undefined
-      ? await attempt(item, target, environment)
-      : { problems: [`prerequisite: ${environment.missing}`], trace: [] }
+  const found = await attempt(item, target, environment)
   const known = KnownFailures.find(environment.known ?? [], item, new Date())
   return Runner.judged({ id: item.id, ...found, durationMs: performance.now() - start }, known)
 }
 
+// The upstream has one script at a time, the answers in the making are counted for all cases together, and a backend that batches requests repeats
+// itself, and keeps its pace, only when it is alone.
+const isAlone = ({ compare, exchanges, upstream }: ServerCase) =>
+  upstream !== undefined ||
+  compare !== undefined ||
+  exchanges.some(({ expect }) => expect.running !== undefined || expect.facts?.includes("incremental") === true)
+
+// What a busy machine can cause: a server that buffers, or goes on generating, does so a second time.
+const ofPace = /^(exchange \d+: )?(answer \d+: )?(incremental|running|not done within)/
+
 /**
- * Asks for one completion, to see that there is a server at all. Undefined when it answered, whatever it said.
+ * Runs many cases, `jobs` at once but for those that need the server for themselves, and yields results as they come. A case that fails in pace alone is
+ * run once more, and that result counts.
+ *
+ * @category running
+ * @since 0.1.0
+ */
+export async function* runAll(
+  items: ReadonlyArray<ServerCase>,
+  target: Target,
+  environment: Environment = {}
+): AsyncGenerator<Runner.Result> {
+  const work = async (item: ServerCase) => {
+    const result = await run(item, target, environment)
+    const isAgain = !Runner.isFine(result) && result.problems.every((problem) => ofPace.test(problem))
+    return isAgain ? await run(item, target, environment) : result
+  }
+  yield* Jobs.run(
+    items.filter((item) => !isAlone(item)),
+    environment.jobs ?? 1,
+    work
+  )
+  yield* Jobs.run(items.filter(isAlone), 1, work)
+}
+
+/**
+ * Asks for one completion of one token. Returns what came in place of one: no server, an error, or a body that is no completion.
  *
  * @category running
  * @since 0.1.0
@@ -382,5 +418,9 @@ export const run = async (item: ServerCase, target: Target, environment: Environ
 export const probe = async (target: Target, timeLimitMs: number = defaultTimeLimitMs): Promise<string | undefined> => {
   const json = { model: target.model, messages: [{ role: "user", content: "Hi" }], max_tokens: 1 }
   const { answer, problem } = await send({ request: { body: { json } }, expect: {} }, target, timeLimitMs, 0)
-  return answer === undefined || problem !== undefined ? (problem ?? "no answer") : undefined
+  if (answer === undefined || problem !== undefined) return problem ?? "no answer"
+  if (answer.status === 200 && ServerAnswer.choices(answer.json).length > 0) return undefined
+  const secrets = [target.apiKey, ...Object.values(target.headers ?? {})].filter((secret) => secret !== undefined && secret !== "")
+  const text = secrets.reduce<string>((hidden, secret) => hidden.replaceAll(secret ?? "", "…"), answer.text)
+  return `status ${answer.status}, ${text === "" ? "and no body" : text.slice(0, 500)}`
 }
