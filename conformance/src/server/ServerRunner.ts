@@ -381,8 +381,10 @@ const isAlone = ({ compare, exchanges, upstream }: ServerCase) =>
   compare !== undefined ||
   exchanges.some(({ expect }) => expect.running !== undefined || expect.facts?.includes("incremental") === true)
 
-// What a busy machine can cause: a server that buffers, or goes on generating, does so a second time.
-const ofPace = /^(exchange \d+: )?(answer \d+: )?(incremental|running|not done within)/
+// What a busy machine can cause, or a server that ends an idle connection just when it is used. A server that buffers, goes on generating, or resets
+// its connections, does so a second time.
+const ofPace =
+  /^(exchange \d+: )?(answer \d+: )?(incremental|running|not done within|no answer: fetch failed \((UND_ERR_SOCKET|ECONNRESET)\))/
 
 /**
  * Runs many cases, `jobs` at once but for those that need the server for themselves, and yields results as they come. A case that fails in pace alone is
