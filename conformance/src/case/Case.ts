@@ -186,7 +186,7 @@ export const Expectation = Schema.Struct({
     description: "How many bytes the server could write until the outcome, by runtime: what lies in the buffers between differs"
   }),
   secretsAbsent: Schema.optionalKey(Schema.Array(Schema.String)).annotateKey({
-    description: "What, beside the key, may not be found in any printed form of an error"
+    description: "What, beside the key, may not be found in any printed form of an error. An empty list asks for the key alone"
   })
 }).annotate({ identifier: "Expectation" })
 /** @since 0.1.0 */

@@ -153,8 +153,10 @@ const resources = ({ closedMs, expect, report }: Evidence): ReadonlyArray<string
     : found
 }
 
-const secrets = ({ answered, expect, report, secret }: Evidence): ReadonlyArray<string> => {
+const secrets = ({ answered, capabilities, expect, report, secret }: Evidence): ReadonlyArray<string> => {
   const inUrl = report.attempts.some((attempt) => attempt.path.includes(secret)) ? ["secrets: the key is in the request's path"] : []
+  // How an error is printed is asked of others in the cases that are about it.
+  if (expect.secretsAbsent === undefined && !capabilities.includes("house")) return inUrl
   const absent = expect.secretsAbsent ?? []
   const printed = answered.flatMap(({ outcome }) =>
     Object.entries(outcome.error?.printed ?? {}).flatMap(([form, text]) => [
