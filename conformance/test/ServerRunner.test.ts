@@ -5,6 +5,7 @@ import { open as openSocket } from "../src/server/NodeSocket.ts"
 import * as Runner from "../src/client/Runner.ts"
 import * as ServerCases from "../src/server/ServerCases.ts"
 import * as ServerRunner from "../src/server/ServerRunner.ts"
+import * as ServerSuite from "../src/server/ServerSuite.ts"
 import { describeServerConformance } from "../src/bind/ServerVitest.ts"
 import { serverMutants } from "./serverMutants.ts"
 import { startReferenceServer } from "./serverReference.ts"
@@ -73,7 +74,7 @@ describe("runAll", () => {
       caseOf
     )
     const ids: Array<string> = []
-    for await (const result of ServerRunner.runAll(cases, target, { jobs: 4 })) {
+    for await (const result of ServerSuite.runAll(cases, target, { jobs: 4 })) {
       assert.strictEqual(result.verdict, "pass", Runner.format(result))
       ids.push(result.id)
     }
