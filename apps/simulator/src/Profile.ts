@@ -1,0 +1,184 @@
+/**
+ * What one server puts on the wire: names, order of keys, nulls, kinds of chunks, shapes of errors.
+ *
+ * @since 0.1.0
+ */
+import type { Refusal } from "./ErrorReply.ts"
+
+/**
+ * The knobs of one server. Recorded exchanges decide each of them.
+ *
+ * Lists of keys are texts with blanks between the keys. A key without a value is `null`; one that ends in `?` is then left out, and so is
+ * an empty list.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Profile {
+  readonly name: string
+  /** What `GET /version` says. */
+  readonly version: string
+  readonly fingerprint: string | null
+  /** The form of ids: of completions, and of calls. */
+  readonly ids: { readonly completion: IdForm; readonly call: IdForm }
+  readonly keys: Keys
+  /** The name of reasoning in answers. */
+  readonly reasoningField: "reasoning" | "reasoning_content"
+  /** How reasoning is told from content: not at all, by `<think>`, or all is reasoning until `</think>`. */
+  readonly reasoning: "none" | "tagged" | "first"
+  /** `include_reasoning: false` leaves reasoning out. */
+  readonly canExcludeReasoning: boolean
+  /** A `<tool_call>` ends the reasoning. */
+  readonly callsEndReasoning: boolean
+  readonly calls: Calls
+  readonly stream: StreamStyle
+  /** A blank content beside calls, if reasoning came first, is `null`. */
+  readonly dropsBlankContent: boolean
+  /** Token ids on request. */
+  readonly tokenIds: boolean
+  readonly logprobs: LogprobStyle
+  /** Constraints that are obeyed. */
+  readonly structuredOutputs: boolean
+  readonly guided: boolean
+  readonly errors: Errors
+  /** Headers of every answer but 401. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** @since 0.1.0 */
+export interface IdForm {
+  readonly prefix: string
+  readonly digits: number
+}
+
+/**
+ * Keys of the objects on the wire, in order.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Keys {
+  readonly completion: string
+  readonly choice: string
+  readonly message: string
+  /** A message with calls. */
+  readonly callMessage: string
+  readonly usage: string
+  /** The first chunk of each choice, the others, and the one that has only the usage. */
+  readonly roleChunk: string
+  readonly chunk: string
+  readonly usageChunk: string
+  readonly roleChoice: string
+  readonly chunkChoice: string
+  readonly finishChoice: string
+  /** Usage in chunks with choices (`continuous_usage_stats`), and in the last one. */
+  readonly runningUsage: string
+  readonly streamUsage: string
+  /** A delta with text: without tools, and with tools that may be called; and one with pieces of calls. */
+  readonly textDelta: string
+  readonly toolTextDelta: string
+  readonly callDelta: string
+}
+
+/** @since 0.1.0 */
+export interface Calls {
+  /** Streams look for calls only after the end of reasoning, if reasoning is parsed. */
+  readonly followReasoning: boolean
+  /** Arguments come from their first value on, with the white space that follows them. */
+  readonly isLate: boolean
+  /** White space around calls is dropped from the content. */
+  readonly trims: boolean
+  /** Required and named calls are written as all others, else as a JSON list and as bare arguments. */
+  readonly forced: "native" | "json"
+  /** How the pieces of a forced call look, if they are not written as others: name and arguments together. */
+  readonly forcedPieces: "anonymous" | "together"
+  /** The finish reason of an answer that ended by itself. */
+  readonly finish: {
+    readonly required: "stop" | "tool_calls"
+    readonly streamedRequired: "stop" | "tool_calls"
+    readonly streamedNamed: "stop" | "tool_calls"
+  }
+  /** The finish reason of an answer that is cut inside its first call, in streams. */
+  readonly cut: "length" | "tool_calls"
+}
+
+/** @since 0.1.0 */
+export interface StreamStyle {
+  /** A token whose text is held back: a piece with empty text, or nothing. */
+  readonly held: "text" | "nothing"
+  /** Tokens without text have a chunk with an empty delta if their logprobs or ids were asked for. */
+  readonly emptyDeltas: boolean
+  /** The delta of a finish without text: `{}`, or empty text. */
+  readonly finish: "empty" | "text"
+  /** With a parser of reasoning or calls. */
+  readonly parsedFinish: "empty" | "text"
+  /** No finish chunk if the tool parser has nothing to say with the last token. */
+  readonly losesFinish: boolean
+  /** The last token is not counted in the usage of a stream with several choices. */
+  readonly undercounts: boolean
+}
+
+/** @since 0.1.0 */
+export interface LogprobStyle {
+  /** Tokens decoded, or the raw pieces of the vocabulary. */
+  readonly tokens: "decoded" | "vocabulary"
+  /** The end token: its name, or nothing. */
+  readonly end: "name" | "nothing"
+  /** A token inside a character: U+FFFD, or nothing. */
+  readonly half: "replacement" | "nothing"
+}
+
+/**
+ * The shape and the words of errors.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Errors {
+  /** With `object: "error"`, or nested in `error`. */
+  readonly shape: "flat" | "nested"
+  /** The type of an error in the form of the body. */
+  readonly bodyType: "BadRequestError" | "Bad Request"
+  /** Problems of the form: a Python list, lines with a trace, lines. */
+  readonly problems: "list" | "trace" | "lines"
+  /** Rules over the body are told as problems of the form, or in a sentence. */
+  readonly checks: "problem" | "sentence"
+  /** Errors name their parameter. */
+  readonly params: boolean
+  /** Content types other than JSON. */
+  readonly media: 400 | 415
+  /** What a crash of the handler looks like. */
+  readonly crash: "text" | "empty" | "message"
+  /** A body that is no object, and a `json_schema` that is missing. */
+  readonly missingBody: "form" | "crash"
+  readonly missingSchema: "check" | "crash"
+  /** Temperatures over 2, more than four stops and empty `tools` are refused. */
+  readonly isStrict: boolean
+  /** Messages are also tried as messages of the harmony format. */
+  readonly knowsHarmony: boolean
+  readonly words: Words
+}
+
+/**
+ * Sentences that differ between servers.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Words {
+  readonly noMessages: string
+  /** Version of the validator, for the addresses in its words. */
+  readonly pydantic: string
+  readonly unknownModel: (model: string, models: ReadonlyArray<string>) => string
+  readonly notMultimodal: (model: string) => string
+  readonly biasKey: (keys: ReadonlyArray<string>) => Refusal
+  readonly biasIds: (ids: ReadonlyArray<number>, vocabularySize: number) => Refusal
+  readonly manyLogprobs: (asked: number, most: number) => Refusal
+  readonly badSchemaType: (type: string) => Refusal
+  readonly length: (sizes: {
+    readonly tokens: number
+    readonly characters: () => number
+    readonly asked: number | undefined
+    readonly maxModelLen: number
+  }) => Refusal | undefined
+}
