@@ -69,7 +69,7 @@ export interface ExchangeHost {
   readonly timer: Timer
   readonly scheduler: Scheduler
   /** Headers of the response. */
-  readonly headers: Readonly<Record<string, string>>
+  readonly headers: Readonly<Record<string, string | undefined>>
   /** Headers that are known only when a whole answer is ready. */
   readonly wholeHeaders: () => Readonly<Record<string, string>>
   /** An error as the data of an event. */
@@ -152,6 +152,7 @@ export class Exchange implements Work {
   #firstTokenAfter: number | null = null
   #over = false
   #isMarred = false
+  #isStarted = false
 
   constructor(host: ExchangeHost, response: ServerResponse, rendering: Rendering, fault: Fault | undefined) {
     this.#host = host
@@ -209,7 +210,18 @@ export class Exchange implements Work {
   }
 
   started(): void {
+    this.#isStarted = true
     this.#host.onStart()
+  }
+
+  /** Whether it left the queue. */
+  get isStarted(): boolean {
+    return this.#isStarted
+  }
+
+  /** Tokens that it holds in the cache. */
+  get cached(): number {
+    return this.#isStarted ? this.promptTokens + this.#total : 0
   }
 
   step(): "more" | "pause" | "done" {

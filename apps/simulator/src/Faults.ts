@@ -79,8 +79,7 @@ export const FaultRule = Schema.Struct({
   rate: Schema.optionalKey(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))).annotateKey({
     description: "Share of the requests. Defaults to 1"
   }),
-  path: Schema.optionalKey(Schema.String).annotateKey({ description: "Only requests to this path" }),
-  model: Schema.optionalKey(Schema.String).annotateKey({ description: "Only requests for this model" }),
+  path: Schema.optionalKey(Schema.String).annotateKey({ description: "Only requests to this path. Without it, all that make tokens" }),
   fault: Fault
 })
 /** @since 0.1.0 */
@@ -126,7 +125,7 @@ export class Faults {
   }
 
   /** The fault of a request. A header that is no fault is a failure with the reason. */
-  next(path: string, model: string | null, header: string | undefined): Result.Result<Fault | undefined, string> {
+  next(path: string, generates: boolean, header: string | undefined): Result.Result<Fault | undefined, string> {
     if (header !== undefined) {
       return Result.mapError(decode(header), (error) => `Header ${faultHeader}: ${error.message}`)
     }
@@ -135,14 +134,13 @@ export class Faults {
       this.#script = faultScript
       this.#scriptAt = 0
     }
-    if (this.#scriptAt < faultScript.length) return Result.succeed(faultScript[this.#scriptAt++] ?? undefined)
+    if (generates && this.#scriptAt < faultScript.length) return Result.succeed(faultScript[this.#scriptAt++] ?? undefined)
     if (this.#rules !== faults) {
       this.#rules = faults
       this.#random = SeededRandom.make(seed)
     }
     for (const rule of faults) {
-      if (rule.path !== undefined && rule.path !== path) continue
-      if (rule.model !== undefined && rule.model !== model) continue
+      if (rule.path === undefined ? !generates : rule.path !== path) continue
       if (this.#random() < (rule.rate ?? 1)) return Result.succeed(rule.fault)
     }
     return Result.succeed(undefined)

@@ -39,6 +39,8 @@ export interface Entry {
   readonly completionTokens: number
   /** Tokens that the whole answer has. */
   readonly plannedTokens: number
+  /** Why each choice ended, as `stop`; empty if no token was to be made. */
+  readonly finishReasons: ReadonlyArray<string>
   /** Kind of the fault that the request met, or null. */
   readonly fault: string | null
   /** Milliseconds since 1970. */

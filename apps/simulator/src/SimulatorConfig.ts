@@ -9,6 +9,8 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Fault, FaultRule } from "./Faults.ts"
 import { Phase } from "./Lifecycle.ts"
+import type { Mode } from "./ModelText.ts"
+import type * as Script from "./Script.ts"
 
 /**
  * Milliseconds of a time, or `undefined` if it is none. A time is a number of milliseconds, or a text such as `"20 millis"`.
@@ -35,6 +37,22 @@ const Time = Schema.Union([Schema.Finite, Schema.String]).check(
 const Spread = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 const Limit = Schema.NullOr(Schema.Int.check(Schema.isGreaterThan(0)))
 
+const text = Schema.optionalKey(Schema.String)
+const Said = Schema.Union([
+  Schema.String,
+  Schema.Struct({
+    reasoning: text,
+    content: text,
+    calls: Schema.optionalKey(Schema.Array(Schema.Struct({ name: Schema.String, arguments: Schema.optionalKey(Schema.Unknown) })))
+  })
+])
+const Fixture = Schema.Struct({
+  when: Schema.optionalKey(
+    Schema.Struct({ model: text, user: text, includes: text, last: text, turn: Schema.optionalKey(Schema.Natural), tool: text })
+  ),
+  answer: Schema.Union([Said, Schema.Array(Said)])
+})
+
 /**
  * Changes of settings. What is not named stays as it is.
  *
@@ -42,8 +60,11 @@ const Limit = Schema.NullOr(Schema.Int.check(Schema.isGreaterThan(0)))
  * @since 0.1.0
  */
 export const SettingsChanges = Schema.Struct({
-  mode: Schema.optionalKey(Schema.Literals(["echo", "random"])).annotateKey({
-    description: "echo gives back the last user message, random gives words chosen by the seed. Defaults to echo"
+  mode: Schema.optionalKey(Schema.Literals(["echo", "random", "scripted"])).annotateKey({
+    description: "echo gives back the last user message, random gives words chosen by the seed, scripted says what the script says. Defaults to echo"
+  }),
+  script: Schema.optionalKey(Schema.Array(Fixture)).annotateKey({
+    description: "Answers, and the requests that they are for. Sets the mode to scripted, unless it is given"
   }),
   seed: Schema.optionalKey(Schema.Int).annotateKey({
     description: "Seed of answers without a seed of their own, of spreads and of faults. Defaults to 0"
@@ -85,7 +106,8 @@ export type SettingsChanges = typeof SettingsChanges.Type
  * @since 0.1.0
  */
 export interface Settings {
-  readonly mode: "echo" | "random"
+  readonly mode: Mode
+  readonly script: ReadonlyArray<Script.Fixture>
   readonly seed: number
   readonly timeToFirstToken: number
   readonly timeToFirstTokenSpread: number
@@ -113,6 +135,7 @@ export interface Settings {
  */
 export const defaults: Settings = {
   mode: "echo",
+  script: [],
   seed: 0,
   timeToFirstToken: 0,
   timeToFirstTokenSpread: 0,
@@ -159,6 +182,7 @@ export const change = (settings: Settings, changes: unknown): Result.Result<Sett
         ...times.flatMap((name) => (changes[name] === undefined ? [] : [[name, millisOf(changes[name])]])),
         ...limits.flatMap((name) => (changes[name] === undefined ? [] : [[name, changes[name] ?? Infinity]]))
       ]
-      return { ...settings, ...changes, ...(Object.fromEntries(read) as Partial<Settings>), deathDelay: delay ?? settings.deathDelay } as Settings
+      const mode = changes.mode ?? (changes.script === undefined ? settings.mode : "scripted")
+      return { ...settings, ...changes, mode, ...(Object.fromEntries(read) as Partial<Settings>), deathDelay: delay ?? settings.deathDelay } as Settings
     }
   )
