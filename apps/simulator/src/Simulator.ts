@@ -483,14 +483,21 @@ class Recording {
 const settingsOf = ({ apiKey, host, images, maxModelLen, models, onRequest, port, profile, scaleOut, ...changes }: Options) =>
   change(defaults, changes)
 
-const cannotListen = (error: NodeJS.ErrnoException, host: string, port: number): SimulatorError => {
-  const advice =
-    error.code === "EADDRINUSE"
-      ? "Stop what listens there, or choose another port (0 takes any free one)."
-      : error.code === "EACCES"
-        ? "Choose a port above 1023."
-        : "Check host and port."
-  return new SimulatorError({ message: `Cannot listen on port ${port} of ${host} (${error.code ?? error.message}). ${advice}`, code: error.code })
+const cannotListen = ({ code, message }: NodeJS.ErrnoException, host: string, port: number): SimulatorError => {
+  const said = () => {
+    switch (code) {
+      case "EADDRINUSE":
+        return `Port ${port} on ${host} is in use. Stop what listens there, or choose another with --port or port (0 takes any free one).`
+      case "EACCES":
+        return `No permission to listen on port ${port} of ${host}. Choose a port above 1023 with --port or port.`
+      case "EADDRNOTAVAIL":
+      case "ENOTFOUND":
+        return `${host} is not an address of this machine. Choose one with --host or host, as 127.0.0.1.`
+      default:
+        return `Cannot listen on port ${port} of ${host} (${code ?? message}). Check --host and --port.`
+    }
+  }
+  return new SimulatorError({ message: said(), code })
 }
 
 /**
