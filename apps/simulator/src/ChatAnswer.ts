@@ -54,7 +54,6 @@ export class ChatAnswer implements Rendering {
     return ChatChunks.whole(this.#answer, this.#writing)
   }
 
-  // A token that says nothing ends it, as where the engine aborts.
   abort(tokens: ReadonlyArray<number>): ChatAnswer {
     const choices = this.#answer.choices.map((choice, index) => {
       const kept = choice.steps.slice(0, tokens[index] ?? 0)

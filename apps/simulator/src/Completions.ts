@@ -223,12 +223,12 @@ export class CompletionsAnswer implements Rendering {
 
   *frames(): Generator<Frame, void> {
     const { continuousUsage, includeUsage } = this.#request
-    const longest = Math.max(...this.#choices.map(({ generated }) => Math.max(1, generated.tokens.length)))
+    const longest = Math.max(...this.#choices.map(piecesOf))
     const head = { id: this.id, object: "text_completion", created: this.#created, model: this.model }
     const fingerprint = { system_fingerprint: this.#speaker.profile.fingerprint }
     for (let at = 0; at < longest; at++) {
       for (const [index, choice] of this.#choices.entries()) {
-        const last = Math.max(0, choice.generated.tokens.length - 1)
+        const last = piecesOf(choice) - 1
         if (at > last) continue
         const tokens = choice.generated.tokens.slice(at, at + 1)
         const chunk = {
@@ -320,6 +320,10 @@ export class CompletionsAnswer implements Rendering {
     }
   }
 }
+
+// An abort comes after the last token, in a piece of its own.
+const piecesOf = ({ finish, generated }: Choice): number =>
+  finish === "abort" ? generated.tokens.length + 1 : Math.max(1, generated.tokens.length)
 
 const choicesOf = (request: CompletionsRequest, speaker: Speaker): ReadonlyArray<Choice> =>
   request.prompts.flatMap((prompt) =>

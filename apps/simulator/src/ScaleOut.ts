@@ -166,6 +166,10 @@ interface Made {
   readonly finish: string
 }
 
+// An abort comes after the last token, in a piece of its own.
+const piecesOf = ({ finish, generated }: Made): number =>
+  finish === "abort" ? generated.tokens.length + 1 : Math.max(1, generated.tokens.length)
+
 /**
  * The answer of `/inference/v1/generate`.
  *
@@ -222,10 +226,10 @@ export class GenerateAnswer implements Rendering {
   *frames(): Generator<Frame, void> {
     const { continuousUsage, includeUsage, isText, returnTokenIds } = this.#request
     const output_mode = isText ? "text" : "tokens"
-    const longest = Math.max(...this.tokens.map((tokens) => Math.max(1, tokens)))
+    const longest = Math.max(...this.#choices.map(piecesOf))
     for (let at = 0; at < longest; at++) {
       for (const [index, made] of this.#choices.entries()) {
-        const last = Math.max(0, made.generated.tokens.length - 1)
+        const last = piecesOf(made) - 1
         if (at > last) continue
         const to = Math.min(at + 1, made.generated.tokens.length)
         const chunk = {
