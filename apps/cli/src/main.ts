@@ -32,7 +32,7 @@ const paradigm = Command.make("paradigm").pipe(
     Chat.command,
     GatewayCommand.command(listen),
     GatewayCommand.key,
-    SimulatorCommand.command(listen),
+    SimulatorCommand.command,
     Demo.command(listen)
   ])
 )

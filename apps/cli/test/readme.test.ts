@@ -44,7 +44,7 @@ const serve = (routes: Layer.Layer<never, never, HttpServer.HttpServer>) =>
 
 // A gateway in front of a simulated model that repeats the prompt.
 const gateway = Effect.gen(function* () {
-  const upstream = yield* serve(Simulator.layer({ models: ["alfred-4.2"] }))
+  const upstream = (yield* Simulator.scoped()).url
   return yield* serve(
     Gateway.layer({
       models: new Map([["alfred-4.2", { url: new URL("/v1/chat/completions", upstream), model: "alfred-4.2", apiKey: undefined }]]),
