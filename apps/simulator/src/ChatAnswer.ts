@@ -63,3 +63,36 @@ export class ChatAnswer implements Rendering {
     return new ChatAnswer({ ...this.#answer, choices }, this.#writing)
   }
 }
+
+/**
+ * A stream that is an error, after a 200.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class ErrorStream implements Rendering {
+  readonly id = ""
+  readonly model: string
+  readonly stream = true
+  readonly promptTokens = 0
+  readonly tokens = []
+  readonly finishes = ["error"]
+  readonly #data: string
+
+  constructor(data: string, model: string) {
+    this.#data = data
+    this.model = model
+  }
+
+  frames(): Iterable<Frame> {
+    return [this.#data, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
+  }
+
+  whole(): string {
+    return this.#data
+  }
+
+  abort(): ErrorStream {
+    return this
+  }
+}

@@ -101,7 +101,7 @@ const messageOf = (choice: Choice, writing: Writing): Values => {
   let reasoning = ""
   const calls: Array<Call> = []
   for (const delta of choice.steps.flatMap(({ says }) => says)) {
-    if (delta.kind === "content" ) content += delta.text
+    if (delta.kind === "content") content += delta.text
     else if (delta.kind === "reasoning") reasoning += delta.text
     else if (delta.kind === "call") calls[delta.index] = { name: delta.name, args: "" }
     else if (delta.kind === "arguments") {
@@ -214,7 +214,9 @@ class ChoiceWriter {
     const { profile, request } = this.writing
     const options = request.stream_options
     const running = options?.continuous_usage_stats === true && options.include_usage === true
-    const usage = running ? project(profile.keys.runningUsage, usageOf(this.answer, profile, Math.min(this.at, this.choice.steps.length), this.reasoned)) : null
+    const usage = running
+      ? project(profile.keys.runningUsage, usageOf(this.answer, profile, Math.min(this.at, this.choice.steps.length), this.reasoned))
+      : null
     const { created, id, model } = this.answer
     const chunk = project(keys, { id, object: "chat.completion.chunk", created, model, choices: [choice], usage, ...more })
     const tokens = this.since

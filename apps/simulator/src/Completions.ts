@@ -119,7 +119,9 @@ export const decode = (body: unknown, speaker: Speaker): Result.Result<Completio
   const options = body["stream_options"]
   const refusal =
     judgeLengths(prompts, max, echo, speaker) ??
-    (body["stream"] !== true && options != null ? badRequest("Stream options can only be defined when `stream=True`.", "stream_options") : undefined) ??
+    (body["stream"] !== true && options != null
+      ? badRequest("Stream options can only be defined when `stream=True`.", "stream_options")
+      : undefined) ??
     (n < 1 ? badRequest(`n must be at least 1, got ${n}.`) : undefined) ??
     (n > 1 && body["temperature"] === 0 ? badRequest(`n must be 1 when using greedy sampling, got ${n}.`) : undefined) ??
     (stop.includes("") ? badRequest("stop cannot contain an empty string.") : undefined)

@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import * as Answer from "./Answer.ts"
-import { ChatAnswer } from "./ChatAnswer.ts"
+import { ChatAnswer, ErrorStream } from "./ChatAnswer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
 import * as ChatRequest from "./ChatRequest.ts"
 import * as Completions from "./Completions.ts"
@@ -13,6 +13,7 @@ import * as Continuation from "./Continuation.ts"
 import * as ErrorReply from "./ErrorReply.ts"
 import type { Rendering } from "./Exchange.ts"
 import * as ScaleOut from "./ScaleOut.ts"
+import * as StructuredAnswer from "./StructuredAnswer.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 
 /**
@@ -119,14 +120,20 @@ const decodeChat = (call: Call, served: Served): Result.Result<ChatRequest.ChatR
 const seconds = (call: Call) => Math.floor(call.now / 1000)
 
 const chat = (call: Call, served: Served): Outcome =>
-  Result.map(decodeChat(call, served), (request) => {
+  Result.flatMap(decodeChat(call, served), (request): Outcome => {
+    const { codec, profile } = served
+    const refusal = StructuredAnswer.refusal(request, profile)
+    if (refusal?.kind === "own" && request.stream === true) {
+      return Result.succeed(new ErrorStream(ErrorReply.inBand(refusal, profile), modelOf(request, served)))
+    }
+    if (refusal !== undefined) return Result.fail(refusal)
     const answer = Answer.answer(request, served, {
-      id: idOf(served.profile.ids.completion.prefix, call, served, request.request_id),
+      id: idOf(profile.ids.completion.prefix, call, served, request.request_id),
       created: seconds(call),
       model: modelOf(request, served),
       promptTokens: Continuation.promptOf(request)
     })
-    return new ChatAnswer(answer, { request, profile: served.profile, codec: served.codec })
+    return Result.succeed(new ChatAnswer(answer, { request, profile, codec }))
   })
 
 const completions = withBody((body, call, served) =>

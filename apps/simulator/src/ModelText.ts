@@ -87,14 +87,16 @@ const spaced = (value: unknown): string => {
     .join(", ")}}`
 }
 
-const reasoningParts = (reasoning: string): ReadonlyArray<Part> => [markup("<think>"), plain(`\n${reasoning}\n`), markup("</think>"), plain("\n\n")]
+const reasoningParts = (reasoning: string): ReadonlyArray<Part> => [
+  markup("<think>"),
+  plain(`\n${reasoning}\n`),
+  markup("</think>"),
+  plain("\n\n")
+]
 
 const partsOf = (said: Script.Said): ReadonlyArray<Part> => {
   if (typeof said === "string") return [markup(said)]
-  const calls = (said.calls ?? []).flatMap((call, at) => [
-    ...(at > 0 ? [plain("\n")] : []),
-    ...callPart(call.name, call.arguments)
-  ])
+  const calls = (said.calls ?? []).flatMap((call, at) => [...(at > 0 ? [plain("\n")] : []), ...callPart(call.name, call.arguments)])
   return [...(said.reasoning === undefined ? [] : reasoningParts(said.reasoning)), plain(said.content ?? ""), ...calls]
 }
 

@@ -17,8 +17,7 @@ type Body = Readonly<Record<string, unknown>>
 
 const isRecord = (value: unknown): value is Body => typeof value === "object" && value !== null && !Array.isArray(value)
 const isNatural = (value: unknown): value is number => typeof value === "number" && Number.isInteger(value) && value >= 0
-const naturals = (value: unknown): ReadonlyArray<number> | undefined =>
-  Array.isArray(value) && value.every(isNatural) ? value : undefined
+const naturals = (value: unknown): ReadonlyArray<number> | undefined => (Array.isArray(value) && value.every(isNatural) ? value : undefined)
 const record = (value: unknown): Body => (isRecord(value) ? value : {})
 const list = (value: unknown): ReadonlyArray<unknown> => (Array.isArray(value) ? value : [])
 
@@ -184,7 +183,11 @@ export class GenerateAnswer implements Rendering {
   readonly #created: number
   readonly #choices: ReadonlyArray<Made>
 
-  constructor(request: GenerateRequest, head: { readonly id: string; readonly model: string; readonly created: number }, choices: ReadonlyArray<Made>) {
+  constructor(
+    request: GenerateRequest,
+    head: { readonly id: string; readonly model: string; readonly created: number },
+    choices: ReadonlyArray<Made>
+  ) {
     this.id = head.id
     this.model = head.model
     this.stream = request.stream
@@ -291,10 +294,14 @@ export class GenerateAnswer implements Rendering {
 
 const unlimited: Limits = { maxTokens: Infinity, minTokens: 0, stop: [], stopTokens: [], includeStop: false, ignoreEnd: false }
 
-const chatRequestOf = (value: unknown): ChatRequest => ({ messages: [], ...record(value) }) as unknown as ChatRequest
+const chatRequestOf = (value: unknown): ChatRequest => ({ messages: [], ...record(value) })
 
 // Ids that another engine made, as this server would have read them.
-const stepsOf = (ids: ReadonlyArray<number>, request: ChatRequest, speaker: Speaker): { readonly steps: ReadonlyArray<Step>; readonly called: number } =>
+const stepsOf = (
+  ids: ReadonlyArray<number>,
+  request: ChatRequest,
+  speaker: Speaker
+): { readonly steps: ReadonlyArray<Step>; readonly called: number } =>
   read(generate(ids, speaker.codec, unlimited), grammarOf(request, speaker.profile), speaker.codec)
 
 /**
@@ -319,13 +326,13 @@ export const derender = (value: unknown, speaker: Speaker, model: string, now: n
     const { steps } = stepsOf(ids, request, speaker)
     choices.push({
       steps,
-      finish: String(choice["finish_reason"] ?? "stop") as Choice["finish"],
+      finish: (choice["finish_reason"] ?? "stop") as Choice["finish"],
       stopReason: (choice["stop_reason"] ?? null) as Choice["stopReason"],
       reasoningTokens: 0
     })
   }
   const promptTokens = Array.from({ length: isNatural(body["prompt_tokens"]) ? body["prompt_tokens"] : 0 }, () => 0)
-  const id = String(response["request_id"] ?? "")
+  const id = typeof response["request_id"] === "string" ? response["request_id"] : ""
   const answer = { id, created: Math.floor(now / 1000), model, promptTokens, choices }
   const profile = { ...speaker.profile, fingerprint: null }
   const writing = { request: { ...request, prompt_logprobs: null }, profile, codec: speaker.codec }
@@ -455,7 +462,8 @@ const deltaOf = (
     else if (said.kind === "call") {
       const id = (callIds[said.index] ??= ChatChunks.makeId(speaker.profile.ids.call))
       calls.push({ id, type: "function", index: said.index, function: { name: said.name, arguments: null } })
-    } else if (said.kind === "arguments") calls.push({ id: null, type: null, index: said.index, function: { name: null, arguments: said.text } })
+    } else if (said.kind === "arguments")
+      calls.push({ id: null, type: null, index: said.index, function: { name: null, arguments: said.text } })
   }
   const shown = request.include_reasoning === false ? "" : reasoning
   const delta = { content: content || null, reasoning: shown || null, ...(calls.length > 0 ? { tool_calls: calls } : {}) }

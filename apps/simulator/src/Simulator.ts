@@ -135,7 +135,8 @@ const bodyOf = (request: IncomingMessage): Promise<Buffer | undefined> =>
     request.on("error", () => undefined)
   })
 
-const html = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
+const html =
+  "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
 
 /** The server behind a {@link Simulator}. */
 class ModelServer {
@@ -316,9 +317,12 @@ class ModelServer {
     const begunAt = timer.now()
     const call: Call = { bytes: bytes ?? new Uint8Array(), contentType: request.headers["content-type"], requestId, now: startedAt }
     const record = endpoint.generates ? new Recording(this, { path, startedAt, begunAt, id: requestId ?? "" }) : undefined
-    const refuse = (refusal: ErrorReply.Refusal, more: Headers = headers, fault: Fault | undefined = undefined) => {
+    const refuse = (refusal: ErrorReply.Refusal, more: Headers = headers, fault?: Fault) => {
       const status = this.#refuse(response, refusal, more)
-      record?.end({ outcome: fault === undefined ? "rejected" : "failed", status, completionTokens: 0, finishes: [], timeToFirstToken: null }, fault)
+      record?.end(
+        { outcome: fault === undefined ? "rejected" : "failed", status, completionTokens: 0, finishes: [], timeToFirstToken: null },
+        fault
+      )
     }
     if (Result.isFailure(faultOf)) return refuse(ErrorReply.badRequest(faultOf.failure))
     const fault = faultOf.success
@@ -326,7 +330,12 @@ class ModelServer {
     if (fault?.kind === "status") {
       const type = errorTypes[fault.status] ?? "InternalServerError"
       const retryAfter = fault.retryAfter === undefined ? {} : { "retry-after": String(fault.retryAfter) }
-      const refusal = { kind: "own", status: fault.status, type, message: fault.message ?? "The simulator was asked for this error." } as const
+      const refusal = {
+        kind: "own",
+        status: fault.status,
+        type,
+        message: fault.message ?? "The simulator was asked for this error."
+      } as const
       return refuse(refusal, { ...headers, ...retryAfter, ...fault.headers }, fault)
     }
     if (fault?.kind === "html") {
@@ -452,7 +461,10 @@ class Recording {
   readonly #number: number
   readonly #about: { readonly path: string; readonly startedAt: number; readonly id: string }
 
-  constructor(server: ModelServer, about: { readonly path: string; readonly startedAt: number; readonly begunAt: number; readonly id: string }) {
+  constructor(
+    server: ModelServer,
+    about: { readonly path: string; readonly startedAt: number; readonly begunAt: number; readonly id: string }
+  ) {
     this.#server = server
     this.#about = about
     this.begunAt = about.begunAt
@@ -525,7 +537,8 @@ export const start = async (options: Options = {}): Promise<Simulator> => {
   if (profile === undefined) {
     throw new SimulatorError({ message: `Unknown profile ${name}. Known are ${profiles.map(({ name }) => name).join(", ")}.` })
   }
-  if (models?.length === 0 || models?.includes("")) throw new SimulatorError({ message: "models must have at least one name, and none may be empty." })
+  if (models?.length === 0 || models?.includes(""))
+    throw new SimulatorError({ message: "models must have at least one name, and none may be empty." })
   const settings = settingsOf(options)
   if (Result.isFailure(settings)) throw new SimulatorError({ message: settings.failure })
   const server = new ModelServer(options, profile, settings.success)

@@ -94,8 +94,14 @@ const flags = {
     Flag.withDescription("Prompt and answer together, in tokens (default 32768)")
   ),
   keepAlive: time("sse-keep-alive-interval", "A comment is sent in a stream that was silent for so long (0: never)"),
-  requestIdHeaders: Flag.Boolean("enable-request-id-headers").pipe(Flag.withDefault(false), Flag.withDescription("Responses have the header x-request-id")),
-  scaleOut: Flag.Boolean("enable-scale-out").pipe(Flag.withDefault(false), Flag.withDescription("Serve /render, /inference/v1/generate and /derender")),
+  requestIdHeaders: Flag.Boolean("enable-request-id-headers").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Responses have the header x-request-id")
+  ),
+  scaleOut: Flag.Boolean("enable-scale-out").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Serve /render, /inference/v1/generate and /derender")
+  ),
   images: Flag.Boolean("images").pipe(Flag.withDefault(false), Flag.withDescription("The model reads images")),
   shutdownTimeout: time("shutdown-timeout", "How long answers may go on when it is told to stop (0: they end with abort)"),
   settings: Flag.String("settings").pipe(
@@ -160,7 +166,7 @@ export const command = Command.make(
       Config.map(Option.getOrUndefined)
     )
     const more = Option.isSome(settings) ? yield* readSettings(settings.value) : {}
-    const context = yield* Effect.context<never>()
+    const context = yield* Effect.context()
     const onRequest = (entry: Entry) => {
       const line = Effect.annotateLogs(Effect.logInfo(lineOf(entry)), { model: entry.model ?? "none" })
       Effect.runForkWith(context)(line)

@@ -124,7 +124,10 @@ describe("the queue", () => {
     })
     const metrics = await (await fetch(`${simulator.url}/metrics`)).text()
     const of = (name: string) => new RegExp(`^vllm:${name}\\{.*\\} (.*)$`, "m").exec(metrics)?.[1]
-    assert.deepStrictEqual([of("num_requests_running"), of("num_requests_waiting"), of("admission_rejections_total")], ["2.0", "1.0", "1.0"])
+    assert.deepStrictEqual(
+      [of("num_requests_running"), of("num_requests_waiting"), of("admission_rejections_total")],
+      ["2.0", "1.0", "1.0"]
+    )
     const orca = await post(simulator, chat("x"), { headers: { "endpoint-load-metrics-format": "text" } })
     assert.strictEqual(orca.status, 503)
     leave.abort()
@@ -221,7 +224,9 @@ describe("the configuration", () => {
 
   it("takes a script of answers", async () => {
     await using simulator = await Simulator.start({
-      script: [{ when: { user: "/weather/" }, answer: { content: "Let me see. ", calls: [{ name: "get_weather", arguments: { city: "Paris" } }] } }]
+      script: [
+        { when: { user: "/weather/" }, answer: { content: "Let me see. ", calls: [{ name: "get_weather", arguments: { city: "Paris" } }] } }
+      ]
     })
     const tools = [{ type: "function", function: { name: "get_weather", parameters: { type: "object" } } }]
     const { choices } = await json(simulator, chat("The weather?", { tools }))
@@ -366,7 +371,10 @@ describe("a simulator that ends", () => {
     const { simulator, stream, whole } = await begin()
     await simulator.stop()
     assert.strictEqual(await stream.ended, "fin")
-    assert.match(stream.text(), /"delta":\{\},"logprobs":null,"finish_reason":"abort","stop_reason":null[^]*"usage":[^]*\[DONE\]\n\n\r\n0\r\n\r\n$/)
+    assert.match(
+      stream.text(),
+      /"delta":\{\},"logprobs":null,"finish_reason":"abort","stop_reason":null[^]*"usage":[^]*\[DONE\]\n\n\r\n0\r\n\r\n$/
+    )
     const { body, status } = await whole
     assert.deepStrictEqual([status, body.choices[0].finish_reason], [200, "abort"])
     const sent = Number(/"completion_tokens":(\d+)/.exec(stream.text())?.[1])
