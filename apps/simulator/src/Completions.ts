@@ -68,10 +68,11 @@ const promptProblems = (prompt: unknown): ReadonlyArray<Problem> => {
   ]
 }
 
+const isId = (value: unknown): value is number => isNumber(value) && value >= 0
+
 // Text, texts, ids or lists of ids; `undefined` for anything else.
 const promptsOf = (prompt: unknown): ReadonlyArray<ReadonlyArray<number>> | undefined => {
   if (isText(prompt)) return [Tokenizer.encodeSpecial(prompt)]
-  const isId = (value: unknown): value is number => isNumber(value) && value >= 0
   const ids = listOf(prompt, isId)
   if (ids !== undefined) return ids.length === 0 ? [] : [ids]
   const texts = listOf(prompt, isText)

@@ -10,6 +10,7 @@ import * as ChatChunks from "./ChatChunks.ts"
 import * as ChatRequest from "./ChatRequest.ts"
 import * as Completions from "./Completions.ts"
 import * as Continuation from "./Continuation.ts"
+import * as Derender from "./Derender.ts"
 import * as ErrorReply from "./ErrorReply.ts"
 import type { Rendering } from "./Exchange.ts"
 import * as ScaleOut from "./ScaleOut.ts"
@@ -157,7 +158,7 @@ const render = (call: Call, served: Served): Outcome =>
 
 const derender = withBody((body, call, served) => {
   const isStream = isRecord(body) && body["stream"] === true
-  return (isStream ? ScaleOut.derenderChunk : ScaleOut.derender)(body, served, modelOf(body, served), call.now)
+  return (isStream ? Derender.derenderChunk : Derender.derender)(body, served, modelOf(body, served), call.now)
 })
 
 const missing = (name: string, input: unknown): ErrorReply.Problem => ({ type: "missing", path: [name], message: "Field required", input })

@@ -70,7 +70,7 @@ const flags = {
     Flag.withDescription("The server to imitate, such as vllm-0.32-reasoning (default vllm-0.32)")
   ),
   mode: Flag.Literals("mode", ["echo", "random"]).pipe(
-    Flag.withDefault("echo"),
+    Flag.optional,
     Flag.withDescription("echo gives back the last user message, random gives seeded words (default echo)")
   ),
   seed: Flag.Int("seed").pipe(
@@ -159,7 +159,7 @@ const lineOf = ({ completionTokens, finishReasons, id, outcome, status }: Entry)
 export const command = Command.make(
   "simulator",
   flags,
-  Effect.fnUntraced(function* ({ maxRunning, maxUnfinished, settings, shutdownTimeout, ...options }) {
+  Effect.fnUntraced(function* ({ maxRunning, maxUnfinished, mode, settings, shutdownTimeout, ...options }) {
     const apiKey = yield* Config.Redacted("PARADIGM_SIMULATOR_API_KEY").pipe(
       Config.option,
       Config.map(Option.filter((key) => Redacted.value(key) !== "")),
@@ -173,6 +173,7 @@ export const command = Command.make(
     }
     const start = Simulator.make({
       ...options,
+      ...(Option.isSome(mode) ? { mode: mode.value } : {}),
       maxRunning: Option.getOrNull(maxRunning),
       maxUnfinished: Option.getOrNull(maxUnfinished),
       ...more,
