@@ -5,7 +5,9 @@
  */
 import type { Answer } from "./Answer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
+import { inBand, type OwnRefusal } from "./ErrorReply.ts"
 import type { Frame, Rendering } from "./Exchange.ts"
+import type { Profile } from "./Profile.ts"
 
 /**
  * An answer to `/v1/chat/completions` in the form of its request.
@@ -62,5 +64,37 @@ export class ChatAnswer implements Rendering {
       return { ...choice, steps: kept, finish: "abort" as const, stopReason: null, reasoningTokens }
     })
     return new ChatAnswer({ ...this.#answer, choices }, this.#writing)
+  }
+}
+
+/**
+ * A stream that has begun when the engine refuses the request: its first event is the error.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class RefusedStream implements Rendering {
+  readonly id = ""
+  readonly model = ""
+  readonly stream = true
+  readonly promptTokens = 0
+  readonly tokens = []
+  readonly finishes = []
+  readonly #event: string
+
+  constructor(refusal: OwnRefusal, profile: Profile) {
+    this.#event = inBand(refusal, profile)
+  }
+
+  frames(): Iterable<Frame> {
+    return [this.#event, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
+  }
+
+  whole(): string {
+    return this.#event
+  }
+
+  abort(): RefusedStream {
+    return this
   }
 }

@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import * as Answer from "./Answer.ts"
-import { ChatAnswer } from "./ChatAnswer.ts"
+import { ChatAnswer, RefusedStream } from "./ChatAnswer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
 import * as ChatRequest from "./ChatRequest.ts"
 import * as Completions from "./Completions.ts"
@@ -13,6 +13,7 @@ import * as Continuation from "./Continuation.ts"
 import * as ErrorReply from "./ErrorReply.ts"
 import type { Rendering } from "./Exchange.ts"
 import * as ScaleOut from "./ScaleOut.ts"
+import * as StructuredAnswer from "./StructuredAnswer.ts"
 import * as Tokenizer from "./Tokenizer.ts"
 
 /**
@@ -119,14 +120,20 @@ const decodeChat = (call: Call, served: Served): Result.Result<ChatRequest.ChatR
 const seconds = (call: Call) => Math.floor(call.now / 1000)
 
 const chat = (call: Call, served: Served): Outcome =>
-  Result.map(decodeChat(call, served), (request) => {
+  Result.flatMap(decodeChat(call, served), (request): Outcome => {
+    const refusal = StructuredAnswer.refusal(request, served.profile)
+    if (refusal !== undefined) {
+      return request.stream === true ? Result.succeed(new RefusedStream(refusal, served.profile)) : Result.fail(refusal)
+    }
     const answer = Answer.answer(request, served, {
       id: idOf(served.profile.ids.completion.prefix, call, served, request.request_id),
       created: seconds(call),
       model: modelOf(request, served),
       promptTokens: Continuation.promptOf(request)
     })
-    return new ChatAnswer(answer, { request, profile: served.profile, codec: served.codec })
+    const cut = StructuredAnswer.cutList(answer, request, served.profile)
+    if (cut !== undefined) return Result.fail(cut)
+    return Result.succeed(new ChatAnswer(answer, { request, profile: served.profile, codec: served.codec }))
   })
 
 const completions = withBody((body, call, served) =>
@@ -165,8 +172,9 @@ const tokenize = withBody((body, _, served) => {
         ? Continuation.promptOf(given as unknown as ChatRequest.ChatRequest)
         : undefined
   if (tokens === undefined) return Result.fail({ kind: "form", problems: [missing("prompt", body), missing("messages", body)] })
-  const token_strs = given["return_token_strs"] === true ? tokens.map((id) => Tokenizer.decode([id], true)) : null
-  return Result.succeed(JSON.stringify({ count: tokens.length, max_model_len: served.maxModelLen, tokens, token_strs }))
+  const texts = given["return_token_strs"] === true ? tokens.map((id) => Tokenizer.decode([id], true)) : null
+  const token_strs = served.profile.tokenTexts ? { token_strs: texts } : {}
+  return Result.succeed(JSON.stringify({ count: tokens.length, max_model_len: served.maxModelLen, tokens, ...token_strs }))
 })
 
 const detokenize = withBody((body) => {

@@ -3,8 +3,9 @@
  *
  * @since 0.1.0
  */
+import type { Answer } from "./Answer.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
-import { badRequest, type Refusal } from "./ErrorReply.ts"
+import { badRequest, type OwnRefusal, python } from "./ErrorReply.ts"
 import type { Profile } from "./Profile.ts"
 
 /**
@@ -79,10 +80,54 @@ const unknownType = (schema: unknown): string | undefined => {
  * @category getters
  * @since 0.1.0
  */
-export const refusal = (request: ChatRequest, profile: Profile): Refusal | undefined => {
+export const refusal = (request: ChatRequest, profile: Profile): OwnRefusal | undefined => {
   const constraint = constraintOf(request, profile)
   if (constraint?.kind === "grammar") return badRequest("The simulator knows no grammars: use json, regex or choice.", "structured_outputs")
   if (constraint?.kind !== "json") return undefined
   const unknown = unknownType(constraint.schema)
   if (unknown !== undefined) return profile.errors.words.badSchemaType(unknown)
+}
+
+// What is open at the end of a JSON text, in the words of the parser.
+const openAtEnd = (text: string): string | undefined => {
+  const open: Array<string> = []
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at]
+    if (open.at(-1) === "a string") {
+      if (character === "\\") at++
+      else if (character === '"') open.pop()
+    } else if (character === '"') open.push("a string")
+    else if (character === "[") open.push("a list")
+    else if (character === "{") open.push("an object")
+    else if (character === "]" || character === "}") open.pop()
+  }
+  return open.at(-1)
+}
+
+const mostShown = 50
+
+/**
+ * The refusal of a whole answer whose list of required calls is cut, where the server parses it strictly.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const cutList = (answer: Answer, request: ChatRequest, profile: Profile): OwnRefusal | undefined => {
+  const { calls, errors } = profile
+  if (calls.forced === "native" || calls.cutList === "none" || request.tool_choice !== "required" || request.stream === true) return undefined
+  for (const { finish, steps } of answer.choices) {
+    if (finish !== "length") continue
+    const text = steps.map(({ token }) => token.text).join("")
+    const open = openAtEnd(text)
+    if (open === undefined) continue
+    const lines = text.split("\n")
+    const column = open === "a list" && text.endsWith("\n") ? 0 : (lines.at(-1)?.length ?? 0)
+    const shown = python(text.length > mostShown ? `${text.slice(0, 25)}...${text.slice(-24)}` : text)
+    const place = `at line ${lines.length} column ${column}`
+    return badRequest(
+      `1 validation error for list[function-wrap[__log_extra_fields__()]]\n  Invalid JSON: EOF while parsing ${open} ${place} ` +
+        `[type=json_invalid, input_value=${shown}, input_type=str]\n` +
+        `    For further information visit https://errors.pydantic.dev/${errors.words.pydantic}/v/json_invalid`
+    )
+  }
 }
