@@ -250,16 +250,23 @@ export const grammarOf = (request: ChatRequest, profile: Profile): Grammar => {
     callsEndReasoning: profile.callsEndReasoning,
     callsFollowReasoning: calls.followReasoning && request.stream === true,
     lateArguments: calls.isLate && request.stream === true,
-    trimsAroundCalls: calls.trims
+    trimsAroundCalls: calls.trims || request.stream !== true
   }
 }
 
 const finishOf = (request: ChatRequest, profile: Profile, generated: Generated, called: number): Finish => {
   const { calls } = profile
   const isStreamed = request.stream === true
-  if (generated.finish === "length") return called > 0 && isStreamed ? calls.cut : "length"
-  if (called === 0) return "stop"
   const chosen = request.tool_choice
+  if (generated.finish === "length") {
+    if (called === 0 || !isStreamed) return "length"
+    return typeof chosen === "object" && chosen !== null
+      ? calls.namedCut
+      : chosen === "required"
+        ? calls.finish.streamedRequired
+        : calls.cut
+  }
+  if (called === 0) return "stop"
   if (chosen === "required") return isStreamed ? calls.finish.streamedRequired : calls.finish.required
   if (typeof chosen === "object" && chosen !== null) return isStreamed ? calls.finish.streamedNamed : "stop"
   return "tool_calls"

@@ -111,6 +111,8 @@ const messageOf = (choice: Choice, writing: Writing): Values => {
   }
   const choiceOfTool = request.tool_choice
   const isForced = choiceOfTool === "required" || (typeof choiceOfTool === "object" && choiceOfTool !== null)
+  // A list of calls that is cut is none.
+  if (choiceOfTool === "required" && profile.calls.forced === "json" && choice.finish === "length") calls.length = 0
   const isBlank = content === "" || (profile.dropsBlankContent && reasoning !== "" && calls.length > 0 && content.trim() === "")
   const isNull = isBlank && (calls.length > 0 ? !isForced : reasoning !== "")
   return project(calls.length > 0 ? profile.keys.callMessage : profile.keys.message, {
@@ -120,7 +122,7 @@ const messageOf = (choice: Choice, writing: Writing): Values => {
     tool_calls: calls.map(({ args, name }) => ({
       id: makeId(profile.ids.call),
       type: "function",
-      function: { name, arguments: args.trimEnd() }
+      function: { name, arguments: args }
     }))
   })
 }
@@ -240,7 +242,7 @@ class ChoiceWriter {
     const delta = this.delta(says)
     if (isLast) return this.finish(step, delta)
     const { profile } = this.writing
-    const isQuiet = says.length === 0
+    const isQuiet = Object.keys(delta).length === 0
     if (isQuiet && step?.isHeld === true && profile.stream.held === "text" && !(step.isReasoning && !showsReasoning(this.writing))) {
       return [this.chunk(step, this.emptyText())]
     }
@@ -266,10 +268,11 @@ class ChoiceWriter {
     const { profile } = this.writing
     const { stream } = profile
     const isQuiet = Object.keys(delta).length === 0
-    const isParsed = this.mayCall || (profile.reasoning === "first" && this.lastKind === "reasoning")
+    const isParsed = this.mayCall || profile.reasoning !== "none"
     const { finish, stopReason } = this.choice
-    if (isQuiet && stream.losesFinish && this.mayCall && finish === "length") return []
-    const style = isParsed ? stream.parsedFinish : stream.finish
+    const isCut = (this.mayCall && finish === "length") || (this.isForced && this.writing.request.tool_choice === "required")
+    if (isQuiet && isCut && stream.cutFinish === "lost") return []
+    const style = isCut ? "empty" : isParsed ? stream.parsedFinish : stream.finish
     const choice = project(profile.keys.finishChoice, {
       index: this.index,
       delta: isQuiet ? (style === "text" ? this.emptyText() : {}) : delta,
@@ -290,14 +293,17 @@ class ChoiceWriter {
     if (says.length === 0) return {}
     const { keys, reasoningField } = this.writing.profile
     const calls = says.filter(isArguments)
-    if (calls.length > 0) return project(keys.callDelta, { tool_calls: this.pieces(calls) })
+    if (calls.length > 0) {
+      const tool_calls = this.pieces(calls)
+      return tool_calls.length === 0 ? {} : project(this.isForced ? "tool_calls" : keys.callDelta, { tool_calls })
+    }
     const text = (kind: "content" | "reasoning") => {
       const parts = says.filter((delta) => delta.kind === kind)
       if (parts.length > 0) this.lastKind = kind
       return parts.length === 0 ? null : parts.map((delta) => ("text" in delta ? delta.text : "")).join("")
     }
     const values = { [reasoningField]: text("reasoning"), content: text("content"), tool_calls: [] }
-    const delta = project(this.mayCall ? keys.toolTextDelta : keys.textDelta, values)
+    const delta = project(this.mayCall && values.content !== null ? keys.toolTextDelta : keys.textDelta, values)
     return showsReasoning(this.writing) ? delta : { ...delta, [reasoningField]: null }
   }
 

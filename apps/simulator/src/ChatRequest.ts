@@ -389,7 +389,7 @@ const conversation = (request: ChatRequest, judge: Judge): Refusal | undefined =
       if (typeof part === "string") continue
       const type = isRecord(part) ? (part["type"] ?? ("text" in part ? "text" : undefined)) : undefined
       if (typeof type !== "string" || !MessageForm.partTypes.has(type)) {
-        return badRequest(MessageForm.unknownPart(part, index, python, words.pydantic))
+        return badRequest(MessageForm.unknownPart(part, index, python, words.pydantic) + words.end)
       }
       if (/image|audio|video|file/.test(type) && !(images && type.includes("image"))) {
         return badRequest(words.notMultimodal(request.model || (models[0] ?? "")))
@@ -459,7 +459,7 @@ const notAnObject = (body: unknown, { profile }: Judge): Refusal => {
     const message = "Input should be a valid dictionary or object to extract fields from"
     return { kind: "form", problems: [{ type: "model_attributes_type", path: [], message, input: body }] }
   }
-  return { kind: "crash", message: "'list' object has no attribute 'get'" }
+  return { kind: "crash", message: "'list' object has no attribute 'get'", isText: profile.errors.missingBody === "text" }
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import * as Answer from "./Answer.ts"
-import { ChatAnswer, ErrorStream } from "./ChatAnswer.ts"
+import { ChatAnswer, RefusedStream } from "./ChatAnswer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
 import * as ChatRequest from "./ChatRequest.ts"
 import * as Completions from "./Completions.ts"
@@ -122,19 +122,19 @@ const seconds = (call: Call) => Math.floor(call.now / 1000)
 
 const chat = (call: Call, served: Served): Outcome =>
   Result.flatMap(decodeChat(call, served), (request): Outcome => {
-    const { codec, profile } = served
-    const refusal = StructuredAnswer.refusal(request, profile)
-    if (refusal?.kind === "own" && request.stream === true) {
-      return Result.succeed(new ErrorStream(ErrorReply.inBand(refusal, profile), modelOf(request, served)))
+    const refusal = StructuredAnswer.refusal(request, served.profile)
+    if (refusal !== undefined) {
+      return request.stream === true ? Result.succeed(new RefusedStream(refusal, served.profile)) : Result.fail(refusal)
     }
-    if (refusal !== undefined) return Result.fail(refusal)
     const answer = Answer.answer(request, served, {
-      id: idOf(profile.ids.completion.prefix, call, served, request.request_id),
+      id: idOf(served.profile.ids.completion.prefix, call, served, request.request_id),
       created: seconds(call),
       model: modelOf(request, served),
       promptTokens: Continuation.promptOf(request)
     })
-    return Result.succeed(new ChatAnswer(answer, { request, profile, codec }))
+    const cut = StructuredAnswer.cutList(answer, request, served.profile)
+    if (cut !== undefined) return Result.fail(cut)
+    return Result.succeed(new ChatAnswer(answer, { request, profile: served.profile, codec: served.codec }))
   })
 
 const completions = withBody((body, call, served) =>
@@ -173,8 +173,9 @@ const tokenize = withBody((body, _, served) => {
         ? Continuation.promptOf(given as unknown as ChatRequest.ChatRequest)
         : undefined
   if (tokens === undefined) return Result.fail({ kind: "form", problems: [missing("prompt", body), missing("messages", body)] })
-  const token_strs = given["return_token_strs"] === true ? tokens.map((id) => Tokenizer.decode([id], true)) : null
-  return Result.succeed(JSON.stringify({ count: tokens.length, max_model_len: served.maxModelLen, tokens, token_strs }))
+  const texts = given["return_token_strs"] === true ? tokens.map((id) => Tokenizer.decode([id], true)) : null
+  const token_strs = served.profile.tokenTexts ? { token_strs: texts } : {}
+  return Result.succeed(JSON.stringify({ count: tokens.length, max_model_len: served.maxModelLen, tokens, ...token_strs }))
 })
 
 const detokenize = withBody((body) => {

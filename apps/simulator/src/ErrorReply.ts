@@ -43,7 +43,10 @@ export type Refusal =
   | { readonly kind: "media" }
   | { readonly kind: "detail"; readonly status: number; readonly detail: string; readonly headers?: Readonly<Record<string, string>> }
   | { readonly kind: "unauthorized" }
-  | { readonly kind: "crash"; readonly message: string }
+  | { readonly kind: "crash"; readonly message: string; readonly isText?: boolean }
+
+/** @since 0.1.0 */
+export type OwnRefusal = Extract<Refusal, { kind: "own" }>
 
 /**
  * An answer that is not a completion.
@@ -63,7 +66,7 @@ export interface Reply {
  * @category constructors
  * @since 0.1.0
  */
-export const badRequest = (message: string, param?: string, value?: unknown): Refusal => ({
+export const badRequest = (message: string, param?: string, value?: unknown): OwnRefusal => ({
   kind: "own",
   status: 400,
   type: "BadRequestError",
@@ -243,7 +246,7 @@ export const reply = (refusal: Refusal, profile: Profile): Reply => {
   if (refusal.kind === "detail") return json(refusal.status, { detail: refusal.detail }, refusal.headers)
   if (refusal.kind === "media" && errors.media === 415) return json(415, { detail: mediaMessage })
   if (refusal.kind === "crash") {
-    if (errors.crash === "text") {
+    if (errors.crash === "text" || refusal.isText === true) {
       return { status: 500, headers: { "content-type": "text/plain; charset=utf-8" }, body: "Internal Server Error" }
     }
     const message = errors.crash === "message" ? refusal.message : ""
@@ -276,7 +279,7 @@ export const spaced = (value: unknown): string => {
  * @category rendering
  * @since 0.1.0
  */
-export const inBand = (refusal: Extract<Refusal, { kind: "own" }>, profile: Profile): string => {
+export const inBand = (refusal: OwnRefusal, profile: Profile): string => {
   const { message, param, status, type } = faultOf(refusal, profile)
   const object = profile.errors.shape === "flat" ? { object: "error" } : {}
   return spaced({ error: { ...object, message, type, param, code: status } })

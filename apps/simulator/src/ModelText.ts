@@ -7,6 +7,9 @@ import type { TokenCodec } from "./Answer.ts"
 import { type ChatRequest, texts } from "./ChatRequest.ts"
 import type { Profile } from "./Profile.ts"
 import * as Script from "./Script.ts"
+import * as SeededRandom from "./SeededRandom.ts"
+import * as StructuredAnswer from "./StructuredAnswer.ts"
+import * as ToolUse from "./ToolUse.ts"
 
 /**
  * `echo` gives back the last user message; `random` gives words chosen by the seed, the choice and the conversation; `scripted` says what
@@ -48,56 +51,26 @@ const vocabulary = (
   "said before, and so on. Then? Yes: again; once more!"
 ).split(" ")
 
-const hash = (text: string): number => {
-  let value = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193)
-  return value >>> 0
-}
-
-/**
- * Numbers from 0 to 1 that depend on the seed alone, the same on every runtime.
- *
- * @category generation
- * @since 0.1.0
- */
-export const randomNumbers = (seed: string): (() => number) => {
-  let state = hash(seed)
-  return () => {
-    state = (state + 0x9e3779b9) | 0
-    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad)
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97)
-    return ((mixed ^ (mixed >>> 15)) >>> 0) / 0x1_0000_0000
-  }
-}
-
 const wordsOf = (random: () => number, count: number): string =>
   Array.from({ length: count }, () => vocabulary[Math.floor(random() * vocabulary.length)] ?? "the").join(" ")
 
-const callPart = (name: string, args: unknown): ReadonlyArray<Part> => {
-  const written = typeof args === "string" ? args : spaced(args ?? {})
-  return [markup("<tool_call>"), plain(`\n{"name": ${JSON.stringify(name)}, "arguments": ${written}}\n`), markup("</tool_call>")]
-}
+const written = (args: unknown): string => (typeof args === "string" ? args : StructuredAnswer.writeJson(args ?? {}))
 
-/** JSON as models write it: with a blank after each comma and colon. */
-const spaced = (value: unknown): string => {
-  if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null"
-  return `{${Object.entries(value)
-    .map(([key, inner]) => `${JSON.stringify(key)}: ${spaced(inner)}`)
-    .join(", ")}}`
-}
+const callParts = (calls: ReadonlyArray<{ readonly name: string; readonly arguments?: unknown }>): ReadonlyArray<Part> =>
+  calls.flatMap((call, at) => [
+    ...(at > 0 ? [plain("\n")] : []),
+    markup("<tool_call>"),
+    plain(`\n{"name": ${JSON.stringify(call.name)}, "arguments": ${written(call.arguments)}}\n`),
+    markup("</tool_call>")
+  ])
 
-const reasoningParts = (reasoning: string): ReadonlyArray<Part> => [
-  markup("<think>"),
-  plain(`\n${reasoning}\n`),
-  markup("</think>"),
-  plain("\n\n")
-]
+const reasoningParts = (reasoning: string): ReadonlyArray<Part> => [markup("<think>"), plain(`\n${reasoning}\n`), markup("</think>")]
+const gap = plain("\n\n")
 
 const partsOf = (said: Script.Said): ReadonlyArray<Part> => {
   if (typeof said === "string") return [markup(said)]
-  const calls = (said.calls ?? []).flatMap((call, at) => [...(at > 0 ? [plain("\n")] : []), ...callPart(call.name, call.arguments)])
-  return [...(said.reasoning === undefined ? [] : reasoningParts(said.reasoning)), plain(said.content ?? ""), ...calls]
+  const reasoning = said.reasoning === undefined ? [] : [...reasoningParts(said.reasoning), gap]
+  return [...reasoning, plain(said.content ?? ""), ...callParts(said.calls ?? [])]
 }
 
 /**
@@ -115,13 +88,33 @@ const lastText = (request: ChatRequest): string => {
   return (said.findLast(({ role }) => role === "user") ?? said.at(-1))?.text ?? ""
 }
 
+// Calls as the server reads them: in the model's own format, or forced into a list or into bare arguments.
+const forcedText = (calls: ReadonlyArray<ToolUse.CalledTool>, { tool_choice }: ChatRequest): string =>
+  tool_choice === "required"
+    ? StructuredAnswer.writeJson(calls.map(({ arguments: parameters, name }) => ({ name, parameters })))
+    : written(calls[0]?.arguments)
+
 const say = (request: ChatRequest, voice: Voice, index: number): ReadonlyArray<Part> => {
   const scripted = voice.mode === "scripted" ? Script.find(voice.script, request, index) : undefined
   if (scripted !== undefined) return partsOf(scripted)
+  const { profile } = voice
   const prompt = lastText(request)
-  const random = randomNumbers(`${request.seed ?? voice.seed} ${index} ${prompt}`)
-  const content = voice.mode === "random" ? wordsOf(random, 16 + Math.floor(random() * 48)) : prompt
-  return [...(reasons(request, voice.profile) ? reasoningParts("The user wants an answer.") : []), plain(content)]
+  const seed = `${request.seed ?? voice.seed} ${index} ${prompt}`
+  const thought = reasons(request, profile) ? reasoningParts("The user wants an answer.") : []
+  const random = SeededRandom.make(SeededRandom.hash(seed))
+  const text = voice.mode === "random" ? wordsOf(random, 16 + Math.floor(random() * 48)) : prompt
+  const constraint = StructuredAnswer.constraintOf(request, profile)
+  if (constraint !== undefined) {
+    return [...thought, plain(StructuredAnswer.write(constraint, text, seed) ?? StructuredAnswer.write(constraint, "", "0") ?? "")]
+  }
+  const calls = ToolUse.callsOf(request, seed)
+  // What is free begins with the blank line that models write after their reasoning.
+  const free = thought.length === 0 ? [] : [...thought, gap]
+  if (calls.length === 0) return [...free, plain(text)]
+  const isForced = request.tool_choice != null && request.tool_choice !== "auto"
+  if (isForced && profile.calls.forced === "json") return [...thought, plain(forcedText(calls, request))]
+  const first = !isForced && /\bfirst\b/i.test(prompt) ? [plain("I will look it up.\n")] : []
+  return [...free, ...first, ...callParts(calls)]
 }
 
 /**

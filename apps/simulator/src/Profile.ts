@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Refusal } from "./ErrorReply.ts"
+import type { OwnRefusal, Refusal } from "./ErrorReply.ts"
 
 /**
  * The knobs of one server. Recorded exchanges decide each of them.
@@ -34,8 +34,10 @@ export interface Profile {
   readonly stream: StreamStyle
   /** A blank content beside calls, if reasoning came first, is `null`. */
   readonly dropsBlankContent: boolean
-  /** Token ids on request. */
+  /** Token ids on request; texts of tokens from `/tokenize`; the load in a header. */
   readonly tokenIds: boolean
+  readonly tokenTexts: boolean
+  readonly reportsLoad: boolean
   readonly logprobs: LogprobStyle
   /** Constraints that are obeyed. */
   readonly structuredOutputs: boolean
@@ -98,8 +100,11 @@ export interface Calls {
     readonly streamedRequired: "stop" | "tool_calls"
     readonly streamedNamed: "stop" | "tool_calls"
   }
-  /** The finish reason of an answer that is cut inside its first call, in streams. */
+  /** The finish reason of a stream that is cut inside a call: one that the model chose, and a named one. */
   readonly cut: "length" | "tool_calls"
+  readonly namedCut: "length" | "tool_calls"
+  /** A JSON list of calls that is cut: refused when whole, or no calls. */
+  readonly cutList: "refused" | "none"
 }
 
 /** @since 0.1.0 */
@@ -112,8 +117,8 @@ export interface StreamStyle {
   readonly finish: "empty" | "text"
   /** With a parser of reasoning or calls. */
   readonly parsedFinish: "empty" | "text"
-  /** No finish chunk if the tool parser has nothing to say with the last token. */
-  readonly losesFinish: boolean
+  /** Cut inside a call: `{}`, or no finish chunk at all. */
+  readonly cutFinish: "empty" | "lost"
   /** The last token is not counted in the usage of a stream with several choices. */
   readonly undercounts: boolean
 }
@@ -150,7 +155,7 @@ export interface Errors {
   /** What a crash of the handler looks like. */
   readonly crash: "text" | "empty" | "message"
   /** A body that is no object, and a `json_schema` that is missing. */
-  readonly missingBody: "form" | "crash"
+  readonly missingBody: "form" | "crash" | "text"
   readonly missingSchema: "check" | "crash"
   /** Temperatures over 2, more than four stops and empty `tools` are refused. */
   readonly isStrict: boolean
@@ -169,12 +174,14 @@ export interface Words {
   readonly noMessages: string
   /** Version of the validator, for the addresses in its words. */
   readonly pydantic: string
+  /** The end of what is said about messages. */
+  readonly end: string
   readonly unknownModel: (model: string, models: ReadonlyArray<string>) => string
   readonly notMultimodal: (model: string) => string
   readonly biasKey: (keys: ReadonlyArray<string>) => Refusal
   readonly biasIds: (ids: ReadonlyArray<number>, vocabularySize: number) => Refusal
   readonly manyLogprobs: (asked: number, most: number) => Refusal
-  readonly badSchemaType: (type: string) => Refusal
+  readonly badSchemaType: (type: string) => OwnRefusal
   readonly length: (sizes: {
     readonly tokens: number
     readonly characters: () => number

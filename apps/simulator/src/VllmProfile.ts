@@ -11,6 +11,7 @@ const charactersPerToken = 13
 const words = {
   noMessages: "Cannot apply chat template to an empty conversation. Provide at least one message.",
   pydantic: "2.14",
+  end: "",
   unknownModel: (model, models) => `The model \`${model}\` does not exist. Valid aliases: ${models.join(", ")}.`,
   notMultimodal: (model) => `${model} is not a multimodal model`,
   biasKey: (keys) =>
@@ -95,11 +96,15 @@ const vllm032: Profile = {
     forced: "native",
     forcedPieces: "together",
     finish: { required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "stop" },
-    cut: "length"
+    cut: "length",
+    namedCut: "length",
+    cutList: "none"
   },
-  stream: { held: "nothing", emptyDeltas: true, finish: "empty", parsedFinish: "empty", losesFinish: false, undercounts: false },
+  stream: { held: "nothing", emptyDeltas: true, finish: "empty", parsedFinish: "empty", cutFinish: "empty", undercounts: false },
   dropsBlankContent: true,
   tokenIds: true,
+  tokenTexts: true,
+  reportsLoad: true,
   logprobs: { tokens: "decoded", end: "name", half: "nothing" },
   structuredOutputs: true,
   guided: false,
@@ -168,6 +173,9 @@ const vllm019: Profile = {
   headers: {}
 }
 
+// Some versions end what they say about messages with a cause that is not there.
+const none = " None"
+
 const vllm011: Profile = {
   ...vllm019,
   name: "vllm-0.11",
@@ -187,23 +195,28 @@ const vllm011: Profile = {
     isLate: true,
     trims: false,
     finish: { required: "stop", streamedRequired: "tool_calls", streamedNamed: "tool_calls" },
-    cut: "length"
+    cut: "length",
+    namedCut: "tool_calls",
+    cutList: "refused"
   },
-  stream: { ...vllm019.stream, parsedFinish: "empty" },
+  stream: { ...vllm019.stream, parsedFinish: "text" },
   dropsBlankContent: false,
   logprobs: { tokens: "decoded", end: "name", half: "replacement" },
   guided: true,
+  reportsLoad: false,
   errors: {
     ...vllm019.errors,
     problems: "list",
     params: false,
     crash: "empty",
+    missingBody: "text",
     missingSchema: "crash",
     words: {
       ...vllm019.errors.words,
       noMessages: "list index out of range list index out of range",
       pydantic: "2.11",
-      notMultimodal: (model) => `/models/${model} is not a multimodal model None`,
+      end: none,
+      notMultimodal: (model) => `/models/${model} is not a multimodal model${none}`,
       length: ({ asked, maxModelLen, tokens }) => {
         const limit = `This model's maximum context length is ${maxModelLen} tokens`
         if (tokens > maxModelLen) {
@@ -220,7 +233,6 @@ const vllm011: Profile = {
   }
 }
 
-const none = " None"
 const oldLength =
   (end: string): Words["length"] =>
   ({ asked, maxModelLen, tokens }) => {
@@ -245,8 +257,8 @@ const vllm009: Profile = {
     chunkChoice: "index delta logprobs finish_reason",
     finishChoice: "index delta logprobs finish_reason stop_reason"
   },
-  calls: { ...vllm011.calls, finish: { required: "stop", streamedRequired: "stop", streamedNamed: "stop" } },
-  stream: { ...vllm011.stream, parsedFinish: "text", losesFinish: true },
+  calls: { ...vllm011.calls, finish: { required: "stop", streamedRequired: "stop", streamedNamed: "stop" }, namedCut: "length" },
+  stream: { ...vllm011.stream, cutFinish: "lost" },
   tokenIds: false,
   logprobs: { tokens: "vocabulary", end: "name", half: "replacement" },
   structuredOutputs: false,
@@ -266,6 +278,7 @@ const vllm008: Profile = {
   keys: { ...vllm009.keys, completion: "id object created model choices usage prompt_logprobs" },
   calls: { ...vllm009.calls, forcedPieces: "anonymous" },
   stream: { ...vllm009.stream, undercounts: true },
+  tokenTexts: false,
   logprobs: { tokens: "decoded", end: "nothing", half: "nothing" },
   errors: {
     ...vllm009.errors,
@@ -274,6 +287,7 @@ const vllm008: Profile = {
     words: {
       ...vllm009.errors.words,
       noMessages: "",
+      end: "",
       notMultimodal: (model) => `/models/${model} is not a multimodal model`,
       biasIds: ([id]) => badRequest(`token_id ${id} in logit_bias contains out-of-vocab token id`),
       manyLogprobs: (_, most) => badRequest(`Cannot request more than ${most} logprobs.`),
