@@ -300,11 +300,7 @@ export const limitsOf = (request: ChatRequest, promptTokens: number, maxModelLen
  * @category generation
  * @since 0.1.0
  */
-export const answer = (
-  request: ChatRequest,
-  speaker: Speaker,
-  head: Pick<Answer, "id" | "created" | "model" | "promptTokens">
-): Answer => {
+export const answer = (request: ChatRequest, speaker: Speaker, head: Pick<Answer, "id" | "created" | "model" | "promptTokens">): Answer => {
   const { codec, profile } = speaker
   const limits = limitsOf(request, head.promptTokens.length, speaker.maxModelLen)
   const grammar = grammarOf(request, profile)

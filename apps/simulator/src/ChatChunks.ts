@@ -101,7 +101,7 @@ const messageOf = (choice: Choice, writing: Writing): Values => {
   let reasoning = ""
   const calls: Array<Call> = []
   for (const delta of choice.steps.flatMap(({ says }) => says)) {
-    if (delta.kind === "content" ) content += delta.text
+    if (delta.kind === "content") content += delta.text
     else if (delta.kind === "reasoning") reasoning += delta.text
     else if (delta.kind === "call") calls[delta.index] = { name: delta.name, args: "" }
     else if (delta.kind === "arguments") {
@@ -203,15 +203,22 @@ class ChoiceWriter {
     if (profile.reasoning === "first") this.lastKind = "reasoning"
   }
 
+  // An abort comes after the last token, in a chunk of its own.
+  private get length(): number {
+    return this.choice.finish === "abort" ? this.choice.steps.length + 1 : Math.max(1, this.choice.steps.length)
+  }
+
   get ended(): boolean {
-    return this.at > this.choice.steps.length || (this.at === this.choice.steps.length && this.at > 0)
+    return this.at >= this.length
   }
 
   private frame(choice: Values, keys: string, more: Values = {}): Frame {
     const { profile, request } = this.writing
     const options = request.stream_options
     const running = options?.continuous_usage_stats === true && options.include_usage === true
-    const usage = running ? project(profile.keys.runningUsage, usageOf(this.answer, profile, this.at, this.reasoned)) : null
+    const usage = running
+      ? project(profile.keys.runningUsage, usageOf(this.answer, profile, Math.min(this.at, this.choice.steps.length), this.reasoned))
+      : null
     const { created, id, model } = this.answer
     const chunk = project(keys, { id, object: "chat.completion.chunk", created, model, choices: [choice], usage, ...more })
     const tokens = this.since
@@ -228,8 +235,8 @@ class ChoiceWriter {
   /** The frames of the next token: often one. */
   next(): ReadonlyArray<Frame> {
     const step = this.choice.steps[this.at++]
-    this.since++
-    const isLast = this.at >= this.choice.steps.length
+    if (step !== undefined) this.since++
+    const isLast = this.ended
     const says = (step?.says ?? []).filter(({ kind }) => kind !== "reasoning" || showsReasoning(this.writing))
     if (step?.isReasoning === true) this.reasoned++
     const delta = this.delta(says)

@@ -339,7 +339,8 @@ const sampling = (body: Body, request: ChatRequest, { profile }: Judge): Refusal
   const limit = maxTokens(request)
   const { n, stop, temperature } = request
   if (n != null && n < 1) return badRequest(`n must be at least 1, got ${n}.`)
-  const penalty = within("presence_penalty", body["presence_penalty"], -2, 2) ?? within("frequency_penalty", body["frequency_penalty"], -2, 2)
+  const penalty =
+    within("presence_penalty", body["presence_penalty"], -2, 2) ?? within("frequency_penalty", body["frequency_penalty"], -2, 2)
   if (penalty !== undefined) return penalty
   if (temperature != null && temperature < 0) {
     return badRequest(`temperature must be non-negative, got ${python(new Float(temperature))}.`, "temperature", new Float(temperature))
@@ -432,7 +433,9 @@ const parseJson = (text: string): unknown =>
 const syntaxProblem = (text: string): Problem => {
   const start = /^\s*[[{]\s*/.exec(text)?.[0].length ?? 0
   const error =
-    text.trimStart().startsWith("{") && !/^["}]/.test(text.slice(start)) ? "Expecting property name enclosed in double quotes" : "Expecting value"
+    text.trimStart().startsWith("{") && !/^["}]/.test(text.slice(start))
+      ? "Expecting property name enclosed in double quotes"
+      : "Expecting value"
   return { type: "json_invalid", path: [start], message: "JSON decode error", input: {}, context: { error } }
 }
 
@@ -481,7 +484,6 @@ export const decode = (bytes: Uint8Array, contentType: string | undefined, judge
     const message = judge.profile.errors.words.unknownModel(model.slice(0, 256), judge.models)
     return Result.fail({ kind: "own", status: 404, type: "NotFoundError", message, param: "model" })
   }
-  const refusal =
-    conversation(request, judge) ?? length(request, judge) ?? sampling(body, request, judge) ?? engine(body, request, judge)
+  const refusal = conversation(request, judge) ?? length(request, judge) ?? sampling(body, request, judge) ?? engine(body, request, judge)
   return refusal === undefined ? Result.succeed(request) : Result.fail(refusal)
 }

@@ -68,10 +68,11 @@ const promptProblems = (prompt: unknown): ReadonlyArray<Problem> => {
   ]
 }
 
+const isId = (value: unknown): value is number => isNumber(value) && value >= 0
+
 // Text, texts, ids or lists of ids; `undefined` for anything else.
 const promptsOf = (prompt: unknown): ReadonlyArray<ReadonlyArray<number>> | undefined => {
   if (isText(prompt)) return [Tokenizer.encodeSpecial(prompt)]
-  const isId = (value: unknown): value is number => isNumber(value) && value >= 0
   const ids = listOf(prompt, isId)
   if (ids !== undefined) return ids.length === 0 ? [] : [ids]
   const texts = listOf(prompt, isText)
@@ -119,7 +120,9 @@ export const decode = (body: unknown, speaker: Speaker): Result.Result<Completio
   const options = body["stream_options"]
   const refusal =
     judgeLengths(prompts, max, echo, speaker) ??
-    (body["stream"] !== true && options != null ? badRequest("Stream options can only be defined when `stream=True`.", "stream_options") : undefined) ??
+    (body["stream"] !== true && options != null
+      ? badRequest("Stream options can only be defined when `stream=True`.", "stream_options")
+      : undefined) ??
     (n < 1 ? badRequest(`n must be at least 1, got ${n}.`) : undefined) ??
     (n > 1 && body["temperature"] === 0 ? badRequest(`n must be 1 when using greedy sampling, got ${n}.`) : undefined) ??
     (stop.includes("") ? badRequest("stop cannot contain an empty string.") : undefined)
@@ -223,12 +226,12 @@ export class CompletionsAnswer implements Rendering {
 
   *frames(): Generator<Frame, void> {
     const { continuousUsage, includeUsage } = this.#request
-    const longest = Math.max(...this.#choices.map(({ generated }) => Math.max(1, generated.tokens.length)))
+    const longest = Math.max(...this.#choices.map(piecesOf))
     const head = { id: this.id, object: "text_completion", created: this.#created, model: this.model }
     const fingerprint = { system_fingerprint: this.#speaker.profile.fingerprint }
     for (let at = 0; at < longest; at++) {
       for (const [index, choice] of this.#choices.entries()) {
-        const last = Math.max(0, choice.generated.tokens.length - 1)
+        const last = piecesOf(choice) - 1
         if (at > last) continue
         const tokens = choice.generated.tokens.slice(at, at + 1)
         const chunk = {
@@ -320,6 +323,10 @@ export class CompletionsAnswer implements Rendering {
     }
   }
 }
+
+// An abort comes after the last token, in a piece of its own.
+const piecesOf = ({ finish, generated }: Choice): number =>
+  finish === "abort" ? generated.tokens.length + 1 : Math.max(1, generated.tokens.length)
 
 const choicesOf = (request: CompletionsRequest, speaker: Speaker): ReadonlyArray<Choice> =>
   request.prompts.flatMap((prompt) =>

@@ -94,11 +94,7 @@ class Bare {
 }
 
 const quote = (text: string): string => {
-  const escaped = text
-    .replaceAll("\\", "\\\\")
-    .replaceAll("\n", "\\n")
-    .replaceAll("\r", "\\r")
-    .replaceAll("\t", "\\t")
+  const escaped = text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r").replaceAll("\t", "\\t")
   return escaped.includes("'") && !escaped.includes('"') ? `"${escaped}"` : `'${escaped.replaceAll("'", "\\'")}'`
 }
 
@@ -170,7 +166,8 @@ const sayProblems = (problems: ReadonlyArray<Problem>, style: Profile["errors"][
   if (style === "list") return list
   if (style === "trace") {
     const lines = problems.map((problem) => `  ${asDict(problem)}`).join("\n")
-    const trace = '\n\n  File "/site-packages/vllm/entrypoints/utils.py", line 40, in create_chat_completion\n    POST /v1/chat/completions '
+    const trace =
+      '\n\n  File "/site-packages/vllm/entrypoints/utils.py", line 40, in create_chat_completion\n    POST /v1/chat/completions '
     return `${count(problems)}:\n${lines}${trace}${list}`
   }
   const lines = problems.slice(0, mostProblems).map(lineOf)

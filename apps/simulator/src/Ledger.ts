@@ -4,6 +4,9 @@
  * @since 0.1.0
  */
 
+import type { Exchange, ExchangeEnd } from "./Exchange.ts"
+import { machineTimer } from "./Scheduler.ts"
+
 /**
  * How a request ended.
  *
@@ -141,5 +144,50 @@ export class Ledger {
       faults: { ...this.#faults },
       newest: this.#newest.slice(-kept)
     }
+  }
+}
+
+/**
+ * A request on its way into the ledger.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Recording {
+  /** Time of the scheduler's clock. */
+  readonly begunAt = machineTimer.now()
+  readonly #ledger: Ledger
+  readonly #onRequest: ((entry: Entry) => void) | undefined
+  readonly #about: Pick<Entry, "path" | "startedAt" | "id">
+  readonly #number: number
+
+  constructor(ledger: Ledger, onRequest: ((entry: Entry) => void) | undefined, about: Pick<Entry, "path" | "startedAt" | "id">) {
+    this.#ledger = ledger
+    this.#onRequest = onRequest
+    this.#about = about
+    this.#number = ledger.begin()
+  }
+
+  /** The request is over. */
+  end(end: ExchangeEnd, fault: string | null, exchange?: Exchange): void {
+    const entry = {
+      number: this.#number,
+      id: exchange?.rendering.id ?? this.#about.id,
+      path: this.#about.path,
+      model: exchange?.rendering.model ?? null,
+      stream: exchange?.rendering.stream ?? false,
+      outcome: end.outcome,
+      status: end.status,
+      promptTokens: exchange?.promptTokens ?? 0,
+      completionTokens: end.completionTokens,
+      plannedTokens: exchange?.planned ?? 0,
+      finishReasons: end.finishes,
+      fault,
+      startedAt: this.#about.startedAt,
+      timeToFirstToken: end.timeToFirstToken,
+      duration: machineTimer.now() - this.begunAt
+    }
+    this.#ledger.end(entry)
+    this.#onRequest?.(entry)
   }
 }

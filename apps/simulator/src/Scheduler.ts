@@ -295,3 +295,21 @@ export class Scheduler {
 
 const vary = (time: number, spread: number, random: SeededRandom.SeededRandom): number =>
   spread === 0 ? time : time * (1 + spread * (2 * random() - 1))
+
+/**
+ * The timer of the machine.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const machineTimer: Timer = {
+  now: () => performance.now(),
+  after: (delay, run) => {
+    if (delay > 0) {
+      const timeout = setTimeout(run, delay)
+      return () => clearTimeout(timeout)
+    }
+    const immediate = setImmediate(run)
+    return () => clearImmediate(immediate)
+  }
+}

@@ -70,7 +70,7 @@ const flags = {
     Flag.withDescription("The server to imitate, such as vllm-0.32-reasoning (default vllm-0.32)")
   ),
   mode: Flag.Literals("mode", ["echo", "random"]).pipe(
-    Flag.withDefault("echo"),
+    Flag.optional,
     Flag.withDescription("echo gives back the last user message, random gives seeded words (default echo)")
   ),
   seed: Flag.Int("seed").pipe(
@@ -94,8 +94,14 @@ const flags = {
     Flag.withDescription("Prompt and answer together, in tokens (default 32768)")
   ),
   keepAlive: time("sse-keep-alive-interval", "A comment is sent in a stream that was silent for so long (0: never)"),
-  requestIdHeaders: Flag.Boolean("enable-request-id-headers").pipe(Flag.withDefault(false), Flag.withDescription("Responses have the header x-request-id")),
-  scaleOut: Flag.Boolean("enable-scale-out").pipe(Flag.withDefault(false), Flag.withDescription("Serve /render, /inference/v1/generate and /derender")),
+  requestIdHeaders: Flag.Boolean("enable-request-id-headers").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Responses have the header x-request-id")
+  ),
+  scaleOut: Flag.Boolean("enable-scale-out").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Serve /render, /inference/v1/generate and /derender")
+  ),
   images: Flag.Boolean("images").pipe(Flag.withDefault(false), Flag.withDescription("The model reads images")),
   shutdownTimeout: time("shutdown-timeout", "How long answers may go on when it is told to stop (0: they end with abort)"),
   settings: Flag.String("settings").pipe(
@@ -153,20 +159,21 @@ const lineOf = ({ completionTokens, finishReasons, id, outcome, status }: Entry)
 export const command = Command.make(
   "simulator",
   flags,
-  Effect.fnUntraced(function* ({ maxRunning, maxUnfinished, settings, shutdownTimeout, ...options }) {
+  Effect.fnUntraced(function* ({ maxRunning, maxUnfinished, mode, settings, shutdownTimeout, ...options }) {
     const apiKey = yield* Config.Redacted("PARADIGM_SIMULATOR_API_KEY").pipe(
       Config.option,
       Config.map(Option.filter((key) => Redacted.value(key) !== "")),
       Config.map(Option.getOrUndefined)
     )
     const more = Option.isSome(settings) ? yield* readSettings(settings.value) : {}
-    const context = yield* Effect.context<never>()
+    const context = yield* Effect.context()
     const onRequest = (entry: Entry) => {
       const line = Effect.annotateLogs(Effect.logInfo(lineOf(entry)), { model: entry.model ?? "none" })
       Effect.runForkWith(context)(line)
     }
     const start = Simulator.make({
       ...options,
+      ...(Option.isSome(mode) ? { mode: mode.value } : {}),
       maxRunning: Option.getOrNull(maxRunning),
       maxUnfinished: Option.getOrNull(maxUnfinished),
       ...more,

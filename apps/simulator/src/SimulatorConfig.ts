@@ -25,7 +25,8 @@ import type * as Script from "./Script.ts"
  */
 export const millisOf = (time: number | string): number | undefined => {
   const input = typeof time === "string" && /^\d+(\.\d+)?$/.test(time) ? Number(time) : time
-  const millis = typeof input === "number" ? input : Option.getOrUndefined(Option.map(Duration.fromInput(input as Duration.Input), Duration.toMillis))
+  const millis =
+    typeof input === "number" ? input : Option.getOrUndefined(Option.map(Duration.fromInput(input as Duration.Input), Duration.toMillis))
   return millis !== undefined && millis >= 0 && millis < Infinity ? millis : undefined
 }
 
@@ -61,7 +62,8 @@ const Fixture = Schema.Struct({
  */
 export const SettingsChanges = Schema.Struct({
   mode: Schema.optionalKey(Schema.Literals(["echo", "random", "scripted"])).annotateKey({
-    description: "echo gives back the last user message, random gives words chosen by the seed, scripted says what the script says. Defaults to echo"
+    description:
+      "echo gives back the last user message, random gives words chosen by the seed, scripted says what the script says. Defaults to echo"
   }),
   script: Schema.optionalKey(Schema.Array(Fixture)).annotateKey({
     description: "Answers, and the requests that they are for. Sets the mode to scripted, unless it is given"
@@ -85,9 +87,15 @@ export const SettingsChanges = Schema.Struct({
   cacheTokens: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0))).annotateKey({
     description: "Tokens of the cache whose usage is reported. Defaults to 262144"
   }),
-  keepAlive: Schema.optionalKey(Time).annotateKey({ description: "A comment is sent in a stream after so long without an event. 0 (default): never" }),
-  requestIdHeaders: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Responses have the header x-request-id. Defaults to false" }),
-  faults: Schema.optionalKey(Schema.Array(FaultRule)).annotateKey({ description: "Faults that shares of the requests meet. Defaults to none" }),
+  keepAlive: Schema.optionalKey(Time).annotateKey({
+    description: "A comment is sent in a stream after so long without an event. 0 (default): never"
+  }),
+  requestIdHeaders: Schema.optionalKey(Schema.Boolean).annotateKey({
+    description: "Responses have the header x-request-id. Defaults to false"
+  }),
+  faults: Schema.optionalKey(Schema.Array(FaultRule)).annotateKey({
+    description: "Faults that shares of the requests meet. Defaults to none"
+  }),
   faultScript: Schema.optionalKey(Schema.Array(Schema.NullOr(Fault))).annotateKey({
     description: "The n-th request from now on meets the n-th fault, null is none. Defaults to none"
   }),
@@ -183,6 +191,12 @@ export const change = (settings: Settings, changes: unknown): Result.Result<Sett
         ...limits.flatMap((name) => (changes[name] === undefined ? [] : [[name, changes[name] ?? Infinity]]))
       ]
       const mode = changes.mode ?? (changes.script === undefined ? settings.mode : "scripted")
-      return { ...settings, ...changes, mode, ...(Object.fromEntries(read) as Partial<Settings>), deathDelay: delay ?? settings.deathDelay } as Settings
+      return {
+        ...settings,
+        ...changes,
+        mode,
+        ...(Object.fromEntries(read) as Partial<Settings>),
+        deathDelay: delay ?? settings.deathDelay
+      } as Settings
     }
   )

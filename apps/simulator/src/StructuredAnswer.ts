@@ -33,7 +33,9 @@ const parsed = (schema: unknown): unknown => {
   }
 }
 
-const ofFields = (fields: { readonly [Key in "json" | "regex" | "choice" | "grammar" | "json_object"]?: unknown }): Constraint | undefined => {
+const ofFields = (fields: { readonly [Key in "json" | "regex" | "choice" | "grammar" | "json_object"]?: unknown }):
+  | Constraint
+  | undefined => {
   if (fields.json != null) return { kind: "json", schema: parsed(fields.json) }
   if (typeof fields.regex === "string") return { kind: "regex", pattern: fields.regex }
   if (Array.isArray(fields.choice)) return { kind: "choice", texts: fields.choice.map(String) }

@@ -119,8 +119,7 @@ const vllm019: Profile = {
   fingerprint: null,
   keys: {
     ...vllm032.keys,
-    completion:
-      "id object created model choices service_tier system_fingerprint usage prompt_logprobs prompt_token_ids kv_transfer_params",
+    completion: "id object created model choices service_tier system_fingerprint usage prompt_logprobs prompt_token_ids kv_transfer_params",
     choice: "index message logprobs finish_reason stop_reason token_ids",
     message: "role content refusal annotations audio function_call tool_calls reasoning",
     callMessage: "role content refusal annotations audio function_call tool_calls reasoning",
@@ -221,7 +220,9 @@ const vllm011: Profile = {
       length: ({ asked, maxModelLen, tokens }) => {
         const limit = `This model's maximum context length is ${maxModelLen} tokens`
         if (tokens > maxModelLen) {
-          return badRequest(`${limit}. However, your request has ${tokens} input tokens. Please reduce the length of the input messages. None`)
+          return badRequest(
+            `${limit}. However, your request has ${tokens} input tokens. Please reduce the length of the input messages. None`
+          )
         }
         if (asked === undefined || tokens + asked <= maxModelLen) return undefined
         const sum = `(${asked} > ${maxModelLen} - ${tokens})`
@@ -290,8 +291,7 @@ const vllm008: Profile = {
       notMultimodal: (model) => `/models/${model} is not a multimodal model`,
       biasIds: ([id]) => badRequest(`token_id ${id} in logit_bias contains out-of-vocab token id`),
       manyLogprobs: (_, most) => badRequest(`Cannot request more than ${most} logprobs.`),
-      badSchemaType: (type) =>
-        badRequest(`[18:18:33] /project/cpp/json_schema_converter.cc:637: Unsupported type "${type}"\n`),
+      badSchemaType: (type) => badRequest(`[18:18:33] /project/cpp/json_schema_converter.cc:637: Unsupported type "${type}"\n`),
       length: oldLength("")
     }
   }
