@@ -5,7 +5,9 @@
  */
 import type { Answer } from "./Answer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
+import { inBand, type OwnRefusal } from "./ErrorReply.ts"
 import type { Frame, Rendering } from "./Exchange.ts"
+import type { Profile } from "./Profile.ts"
 
 /**
  * An answer to `/v1/chat/completions` in the form of its request.
@@ -54,6 +56,7 @@ export class ChatAnswer implements Rendering {
     return ChatChunks.whole(this.#answer, this.#writing)
   }
 
+  // A token that says nothing ends it, as where the engine aborts.
   abort(tokens: ReadonlyArray<number>): ChatAnswer {
     const choices = this.#answer.choices.map((choice, index) => {
       const kept = choice.steps.slice(0, tokens[index] ?? 0)
@@ -65,34 +68,33 @@ export class ChatAnswer implements Rendering {
 }
 
 /**
- * A stream that is an error, after a 200.
+ * A stream that has begun when the engine refuses the request: its first event is the error.
  *
  * @category models
  * @since 0.1.0
  */
-export class ErrorStream implements Rendering {
+export class RefusedStream implements Rendering {
   readonly id = ""
-  readonly model: string
+  readonly model = ""
   readonly stream = true
   readonly promptTokens = 0
   readonly tokens = []
-  readonly finishes = ["error"]
-  readonly #data: string
+  readonly finishes = []
+  readonly #event: string
 
-  constructor(data: string, model: string) {
-    this.#data = data
-    this.model = model
+  constructor(refusal: OwnRefusal, profile: Profile) {
+    this.#event = inBand(refusal, profile)
   }
 
   frames(): Iterable<Frame> {
-    return [this.#data, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
+    return [this.#event, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
   }
 
   whole(): string {
-    return this.#data
+    return this.#event
   }
 
-  abort(): ErrorStream {
+  abort(): RefusedStream {
     return this
   }
 }

@@ -303,7 +303,7 @@ const checkTool = (
   if (tools == null) return refuse("When using `tool_choice`, `tools` must be set.", "tool_choice", true)
   if (!isRecord(tool_choice)) {
     if (tool_choice === "auto" || tool_choice === "required") return undefined
-    const message = `Invalid value for \`tool_choice\`: ${String(tool_choice as unknown)}! Only named tools, "none", "auto" or "required" are supported.`
+    const message = `Invalid value for \`tool_choice\`: ${String(tool_choice)}! Only named tools, "none", "auto" or "required" are supported.`
     return refuse(message, "tool_choice", true)
   }
   const chosen = tool_choice["function"]
@@ -480,7 +480,7 @@ export const decode = (bytes: Uint8Array, contentType: string | undefined, judge
   if (Result.isFailure(formed)) return Result.fail({ kind: "form", problems: formed.failure })
   const request = formed.success
   const { model } = request
-  if (model != null && model !== "" && !judge.models.includes(model)) {
+  if (model != null && model !== "" && !judge.models.includes(model) && !judge.profile.acceptsAnyModel) {
     const message = judge.profile.errors.words.unknownModel(model.slice(0, 256), judge.models)
     return Result.fail({ kind: "own", status: 404, type: "NotFoundError", message, param: "model" })
   }

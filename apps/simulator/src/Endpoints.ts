@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import * as Answer from "./Answer.ts"
-import { ChatAnswer, ErrorStream } from "./ChatAnswer.ts"
+import { ChatAnswer, RefusedStream } from "./ChatAnswer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
 import * as ChatRequest from "./ChatRequest.ts"
 import * as Completions from "./Completions.ts"
@@ -111,6 +111,12 @@ const hex = (digits: number) => ChatChunks.makeId({ prefix: "", digits })
 const idOf = (prefix: string, call: Call, served: Served, given?: unknown): string =>
   prefix + (call.requestId ?? (typeof given === "string" ? given : hex(served.profile.ids.completion.digits)))
 
+const chatId = (call: Call, { profile }: Served, given: string | null | undefined): string => {
+  const { completion } = profile.ids
+  const named = call.requestId ?? given
+  return named == null ? ChatChunks.makeId(completion) : completion.prefix + named
+}
+
 const decodeChat = (call: Call, served: Served): Result.Result<ChatRequest.ChatRequest, Refused> =>
   ChatRequest.decode(call.bytes, call.contentType, {
     ...served,
@@ -122,21 +128,19 @@ const seconds = (call: Call) => Math.floor(call.now / 1000)
 
 const chat = (call: Call, served: Served): Outcome =>
   Result.flatMap(decodeChat(call, served), (request): Outcome => {
-    const { codec, profile } = served
-    const refusal = StructuredAnswer.refusal(request, profile)
-    if (refusal?.kind === "own" && request.stream === true) {
-      return Result.succeed(new ErrorStream(ErrorReply.inBand(refusal, profile), modelOf(request, served)))
+    const refusal = StructuredAnswer.refusal(request, served.profile)
+    if (refusal !== undefined) {
+      return request.stream === true ? Result.succeed(new RefusedStream(refusal, served.profile)) : Result.fail(refusal)
     }
-    if (refusal !== undefined) return Result.fail(refusal)
     const answer = Answer.answer(request, served, {
-      id: idOf(profile.ids.completion.prefix, call, served, request.request_id),
+      id: chatId(call, served, request.request_id),
       created: seconds(call),
       model: modelOf(request, served),
       promptTokens: Continuation.promptOf(request)
     })
-    const cut = StructuredAnswer.cutList(answer, request, profile)
+    const cut = StructuredAnswer.cutList(answer, request, served.profile)
     if (cut !== undefined) return Result.fail(cut)
-    return Result.succeed(new ChatAnswer(answer, { request, profile, codec }))
+    return Result.succeed(new ChatAnswer(answer, { request, profile: served.profile, codec: served.codec }))
   })
 
 const completions = withBody((body, call, served) =>

@@ -123,7 +123,11 @@ export const valueOf = (schema: unknown, seed: string): { readonly value: unknow
   const random = SeededRandom.make(SeededRandom.hash(seed))
   for (let attempt = 0; attempt < attempts; attempt++) {
     try {
-      const value = generateSync(schema as JsonSchema, { seed: Math.floor(random() * 1e9), maxDepth: 8, alwaysFakeOptionals: attempt % 2 === 0 })
+      const value = generateSync(schema as JsonSchema, {
+        seed: Math.floor(random() * 1e9),
+        maxDepth: 8,
+        alwaysFakeOptionals: attempt % 2 === 0
+      })
       if (isValid(schema, value)) return { value }
     } catch {
       // Another seed may avoid the branch that the generator does not know.
@@ -219,7 +223,8 @@ const mostShown = 50
  */
 export const cutList = (answer: Answer, request: ChatRequest, profile: Profile): OwnRefusal | undefined => {
   const { calls, errors } = profile
-  if (calls.forced === "native" || calls.cutList === "none" || request.tool_choice !== "required" || request.stream === true) return undefined
+  if (calls.forced === "native" || calls.cutList === "none" || request.tool_choice !== "required" || request.stream === true)
+    return undefined
   for (const { finish, steps } of answer.choices) {
     if (finish !== "length") continue
     const text = steps.map(({ token }) => token.text).join("")
