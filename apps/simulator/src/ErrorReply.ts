@@ -116,7 +116,7 @@ export const python = (value: unknown): string => {
     const entries = Object.entries(value).map(([key, inner]) => `${quote(key)}: ${python(inner)}`)
     return `{${entries.join(", ")}}`
   }
-  return String(value)
+  return typeof value === "number" || typeof value === "bigint" ? value.toString() : ""
 }
 
 /** A refused value without its content. */

@@ -184,13 +184,9 @@ const schemas: ReadonlyArray<object> = [
   { type: "string", enum: ["Paris", "Rome"] },
   { type: "object", additionalProperties: { type: "integer" }, minProperties: 2 },
   { type: "object", patternProperties: { "^x_": { type: "boolean" } }, additionalProperties: false },
-  {
-    type: "object",
-    properties: { kind: { const: "a" }, more: { type: "string" } },
-    required: ["kind"],
-    if: { properties: { kind: { const: "a" } } },
-    ["then"]: { required: ["more"] }
-  },
+  JSON.parse(
+    '{"type":"object","properties":{"kind":{"const":"a"},"more":{"type":"string"}},"required":["kind"],"if":{"properties":{"kind":{"const":"a"}}},"then":{"required":["more"]}}'
+  ) as object,
   { not: { type: "string" }, type: ["integer", "string"] },
   { type: "integer", minimum: -3, maximum: -1 },
   { type: "object" },
