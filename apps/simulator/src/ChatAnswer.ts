@@ -5,9 +5,7 @@
  */
 import type { Answer } from "./Answer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
-import { inBand, type OwnRefusal } from "./ErrorReply.ts"
 import type { Frame, Rendering } from "./Exchange.ts"
-import type { Profile } from "./Profile.ts"
 
 /**
  * An answer to `/v1/chat/completions` in the form of its request.
@@ -56,7 +54,6 @@ export class ChatAnswer implements Rendering {
     return ChatChunks.whole(this.#answer, this.#writing)
   }
 
-  // A token that says nothing ends it, as where the engine aborts.
   abort(tokens: ReadonlyArray<number>): ChatAnswer {
     const choices = this.#answer.choices.map((choice, index) => {
       const kept = choice.steps.slice(0, tokens[index] ?? 0)
@@ -68,33 +65,34 @@ export class ChatAnswer implements Rendering {
 }
 
 /**
- * A stream that has begun when the engine refuses the request: its first event is the error.
+ * A stream that is an error, after a 200.
  *
  * @category models
  * @since 0.1.0
  */
-export class RefusedStream implements Rendering {
+export class ErrorStream implements Rendering {
   readonly id = ""
-  readonly model = ""
+  readonly model: string
   readonly stream = true
   readonly promptTokens = 0
   readonly tokens = []
-  readonly finishes = []
-  readonly #event: string
+  readonly finishes = ["error"]
+  readonly #data: string
 
-  constructor(refusal: OwnRefusal, profile: Profile) {
-    this.#event = inBand(refusal, profile)
+  constructor(data: string, model: string) {
+    this.#data = data
+    this.model = model
   }
 
   frames(): Iterable<Frame> {
-    return [this.#event, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
+    return [this.#data, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
   }
 
   whole(): string {
-    return this.#event
+    return this.#data
   }
 
-  abort(): RefusedStream {
+  abort(): ErrorStream {
     return this
   }
 }

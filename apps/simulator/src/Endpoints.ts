@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import * as Answer from "./Answer.ts"
-import { ChatAnswer, RefusedStream } from "./ChatAnswer.ts"
+import { ChatAnswer, ErrorStream } from "./ChatAnswer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
 import * as ChatRequest from "./ChatRequest.ts"
 import * as Completions from "./Completions.ts"
@@ -128,19 +128,21 @@ const seconds = (call: Call) => Math.floor(call.now / 1000)
 
 const chat = (call: Call, served: Served): Outcome =>
   Result.flatMap(decodeChat(call, served), (request): Outcome => {
-    const refusal = StructuredAnswer.refusal(request, served.profile)
-    if (refusal !== undefined) {
-      return request.stream === true ? Result.succeed(new RefusedStream(refusal, served.profile)) : Result.fail(refusal)
+    const { codec, profile } = served
+    const refusal = StructuredAnswer.refusal(request, profile)
+    if (refusal?.kind === "own" && request.stream === true) {
+      return Result.succeed(new ErrorStream(ErrorReply.inBand(refusal, profile), modelOf(request, served)))
     }
+    if (refusal !== undefined) return Result.fail(refusal)
     const answer = Answer.answer(request, served, {
       id: chatId(call, served, request.request_id),
       created: seconds(call),
       model: modelOf(request, served),
       promptTokens: Continuation.promptOf(request)
     })
-    const cut = StructuredAnswer.cutList(answer, request, served.profile)
+    const cut = StructuredAnswer.cutList(answer, request, profile)
     if (cut !== undefined) return Result.fail(cut)
-    return Result.succeed(new ChatAnswer(answer, { request, profile: served.profile, codec: served.codec }))
+    return Result.succeed(new ChatAnswer(answer, { request, profile, codec }))
   })
 
 const completions = withBody((body, call, served) =>

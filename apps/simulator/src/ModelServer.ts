@@ -292,7 +292,8 @@ export class ModelServer {
     if (typeof answer === "string" || record === undefined) {
       return send(response, 200, { ...jsonType, ...headers }, typeof answer === "string" ? answer : answer.whole())
     }
-    const report = this.#served.profile.reportsLoad ? loadReport(header(request, "endpoint-load-metrics-format"), this.#gauges) : undefined
+    const format = this.#served.profile.reportsLoad ? header(request, "endpoint-load-metrics-format") : undefined
+    const report = loadReport(format, this.#gauges)
     const exchange = this.#exchange(answer, response, headers, report, fault, record)
     if (exchange.begin()) return
     this.#lifecycle.left(exchange)
