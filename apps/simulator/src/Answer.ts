@@ -242,7 +242,8 @@ export const grammarOf = (request: ChatRequest, profile: Profile): Grammar => {
   const { calls } = profile
   const chosen = request.tool_choice ?? ((request.tools ?? []).length > 0 ? "auto" : "none")
   const isNamed = typeof chosen === "object"
-  const format = chosen === "none" ? "none" : chosen === "auto" || calls.forced === "native" ? "native" : isNamed ? "bare" : "json"
+  const format =
+    chosen === "none" || !calls.isParsed ? "none" : chosen === "auto" || calls.forced === "native" ? "native" : isNamed ? "bare" : "json"
   return {
     reasoning: ModelText.reasons(request, profile) ? profile.reasoning : "none",
     calls: format,
@@ -308,7 +309,7 @@ export const answer = (request: ChatRequest, speaker: Speaker, head: Pick<Answer
   const { codec, profile } = speaker
   const limits = limitsOf(request, head.promptTokens.length, speaker.maxModelLen)
   const grammar = grammarOf(request, profile)
-  const choices = Array.from({ length: request.n ?? 1 }, (_, index): Choice => {
+  const choices = Array.from({ length: Math.min(request.n ?? 1, profile.maxChoices) }, (_, index): Choice => {
     const ids = ModelText.ids(request, speaker, index)
     const generated = generate([...ids, codec.end], codec, limits)
     const { called, steps } = read(generated, grammar, codec)

@@ -111,6 +111,12 @@ const hex = (digits: number) => ChatChunks.makeId({ prefix: "", digits })
 const idOf = (prefix: string, call: Call, served: Served, given?: unknown): string =>
   prefix + (call.requestId ?? (typeof given === "string" ? given : hex(served.profile.ids.completion.digits)))
 
+const chatId = (call: Call, { profile }: Served, given: string | null | undefined): string => {
+  const { completion } = profile.ids
+  const named = call.requestId ?? given
+  return named == null ? ChatChunks.makeId(completion) : completion.prefix + named
+}
+
 const decodeChat = (call: Call, served: Served): Result.Result<ChatRequest.ChatRequest, Refused> =>
   ChatRequest.decode(call.bytes, call.contentType, {
     ...served,
@@ -129,7 +135,7 @@ const chat = (call: Call, served: Served): Outcome =>
     }
     if (refusal !== undefined) return Result.fail(refusal)
     const answer = Answer.answer(request, served, {
-      id: idOf(profile.ids.completion.prefix, call, served, request.request_id),
+      id: chatId(call, served, request.request_id),
       created: seconds(call),
       model: modelOf(request, served),
       promptTokens: Continuation.promptOf(request)

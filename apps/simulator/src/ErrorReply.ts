@@ -116,7 +116,7 @@ export const python = (value: unknown): string => {
     const entries = Object.entries(value).map(([key, inner]) => `${quote(key)}: ${python(inner)}`)
     return `{${entries.join(", ")}}`
   }
-  return String(value as number | bigint)
+  return typeof value === "number" || typeof value === "bigint" ? value.toString() : ""
 }
 
 /** A refused value without its content. */
@@ -223,9 +223,25 @@ const faultOf = (refusal: Extract<Refusal, { kind: "form" | "check" | "own" | "m
   }
 }
 
+// Other servers have types of their own for the same refusals.
+const otherTypes: Readonly<Record<number, string>> = { 400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error" }
+
 const bodyOf = ({ message, param, status, type }: Fault, shape: Profile["errors"]["shape"]): object => {
-  const fault = { message, type, param, code: status }
-  return shape === "flat" ? { object: "error", ...fault } : { error: fault }
+  const otherType = otherTypes[status] ?? "server_error"
+  switch (shape) {
+    case "flat":
+      return { object: "error", message, type, param, code: status }
+    case "nested":
+      return { error: { message, type, param, code: status } }
+    case "ollama":
+      return { error: { message, type: otherType, param: null, code: null } }
+    case "llamacpp":
+      return { error: { code: status, message, type: otherType } }
+    case "text":
+      return { error: message }
+    case "detail":
+      return { detail: message }
+  }
 }
 
 const json = (status: number, body: object, headers: Readonly<Record<string, string>> = {}): Reply => ({

@@ -9,7 +9,7 @@
 import { logprobOf, type Token, type TokenCodec } from "./Answer.ts"
 import type { LogprobStyle } from "./Profile.ts"
 
-interface Entry {
+export interface Entry {
   readonly token: string
   readonly logprob: number
   readonly bytes: ReadonlyArray<number>

@@ -32,11 +32,19 @@ export interface Profile {
   readonly callsEndReasoning: boolean
   readonly calls: Calls
   readonly stream: StreamStyle
+  /** A message without content has empty text, not `null`. */
+  readonly blankMessage: boolean
   /** A blank content beside calls, if reasoning came first, is `null`. */
   readonly dropsBlankContent: boolean
   /** Token ids on request; texts of tokens from `/tokenize`; the load in a header. */
   readonly tokenIds: boolean
   readonly tokenTexts: boolean
+  /** Usage tells of cached tokens. */
+  readonly reportsCached: boolean
+  /** Any model's name is accepted. */
+  readonly acceptsAnyModel: boolean
+  /** The most choices; `n` over it is ignored. */
+  readonly maxChoices: number
   readonly reportsLoad: boolean
   readonly logprobs: LogprobStyle
   /** Constraints that are obeyed. */
@@ -51,6 +59,8 @@ export interface Profile {
 export interface IdForm {
   readonly prefix: string
   readonly digits: number
+  /** Defaults to hexadecimal. */
+  readonly alphabet?: "hexadecimal" | "decimal" | "letters" | "uuid"
 }
 
 /**
@@ -69,6 +79,9 @@ export interface Keys {
   /** The first chunk of each choice, the others, and the one that has only the usage. */
   readonly roleChunk: string
   readonly chunk: string
+  /** A chunk with pieces of calls. */
+  readonly callChunk: string
+  readonly finishChunk: string
   readonly usageChunk: string
   readonly roleChoice: string
   readonly chunkChoice: string
@@ -80,6 +93,13 @@ export interface Keys {
   readonly textDelta: string
   readonly toolTextDelta: string
   readonly callDelta: string
+  /** The delta of the first chunk, and of a finish without text. */
+  readonly roleDelta: string
+  readonly finishDelta: string
+  /** A call in one piece, and in a whole answer. */
+  readonly call: string
+  readonly wholeCall: string
+  readonly function: string
 }
 
 /** @since 0.1.0 */
@@ -92,6 +112,12 @@ export interface Calls {
   readonly trims: boolean
   /** Required and named calls are written as all others, else as a JSON list and as bare arguments. */
   readonly forced: "native" | "json"
+  /** There is a parser of calls. */
+  readonly isParsed: boolean
+  /** Arguments as the model wrote them, or written anew: without blanks, or with blanks and in ASCII. */
+  readonly arguments: "raw" | "compact" | "ascii"
+  /** Name and arguments apart, together in the first piece, all keys in each piece, or a whole call in one piece. */
+  readonly pieces: "apart" | "together" | "repeated" | "whole"
   /** How the pieces of a forced call look, if they are not written as others: name and arguments together. */
   readonly forcedPieces: "anonymous" | "together"
   /** The finish reason of an answer that ended by itself. */
@@ -109,6 +135,21 @@ export interface Calls {
 
 /** @since 0.1.0 */
 export interface StreamStyle {
+  /** The role in a chunk of its own, with the first text, or with each. */
+  readonly role: "own" | "first" | "every"
+  readonly roleContent: "" | null
+  /** Content that is not there is empty text, not `null`. */
+  readonly blankContent: boolean
+  /** The fingerprint on the last chunk, or on each. */
+  readonly fingerprint: "last" | "every"
+  /** The finish has a chunk of its own, without the last text. */
+  readonly finishAlone: boolean
+  /** Usage if it is asked for, in a chunk of its own, or always in the finish chunk. */
+  readonly usage: "asked" | "finish"
+  readonly usageObject: "chat.completion.chunk" | "chat.completion"
+  /** `[DONE]` ends the stream. */
+  readonly done: boolean
+  readonly json: "compact" | "spaced"
   /** A token whose text is held back: a piece with empty text, or nothing. */
   readonly held: "text" | "nothing"
   /** Tokens without text have a chunk with an empty delta if their logprobs or ids were asked for. */
@@ -140,8 +181,8 @@ export interface LogprobStyle {
  * @since 0.1.0
  */
 export interface Errors {
-  /** With `object: "error"`, or nested in `error`. */
-  readonly shape: "flat" | "nested"
+  /** With `object: "error"`, nested in `error`, and as other servers have it. */
+  readonly shape: "flat" | "nested" | "ollama" | "llamacpp" | "text" | "detail"
   /** The type of an error in the form of the body. */
   readonly bodyType: "BadRequestError" | "Bad Request"
   /** Problems of the form: a Python list, lines with a trace, lines. */

@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import type { LedgerReport } from "./Ledger.ts"
 import { ModelServer, type ServerOptions } from "./ModelServer.ts"
 import { change, defaults, type Settings, type SettingsChanges } from "./SimulatorConfig.ts"
-import { profiles } from "./VllmProfile.ts"
+import { profiles } from "./Profiles.ts"
 
 /**
  * Options of a simulator: what stays as it is while it runs, and its first settings.

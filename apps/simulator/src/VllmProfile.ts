@@ -74,7 +74,9 @@ const vllm032: Profile = {
     callMessage: "role content refusal annotations audio function_call tool_calls? reasoning",
     usage: "prompt_tokens total_tokens completion_tokens prompt_tokens_details completion_tokens_details",
     roleChunk: "id object created model choices usage? prompt_token_ids prompt_text",
-    chunk: "id object created model choices usage? system_fingerprint?",
+    chunk: "id object created model choices usage?",
+    callChunk: "id object created model choices usage?",
+    finishChunk: "id object created model choices usage? system_fingerprint?",
     usageChunk: "id object created model choices usage system_fingerprint?",
     roleChoice: "index delta logprobs finish_reason",
     chunkChoice: "index delta logprobs finish_reason token_ids",
@@ -83,7 +85,12 @@ const vllm032: Profile = {
     streamUsage: "prompt_tokens total_tokens completion_tokens completion_tokens_details?",
     textDelta: "content? reasoning?",
     toolTextDelta: "content? reasoning?",
-    callDelta: "content tool_calls"
+    callDelta: "content tool_calls",
+    roleDelta: "role content",
+    finishDelta: "",
+    call: "id type index function",
+    wholeCall: "id type function",
+    function: "name arguments"
   },
   reasoningField: "reasoning",
   reasoning: "none",
@@ -94,16 +101,39 @@ const vllm032: Profile = {
     isLate: false,
     trims: true,
     forced: "native",
+    isParsed: true,
+    arguments: "raw",
+    pieces: "apart",
     forcedPieces: "together",
     finish: { required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "stop" },
     cut: "length",
     namedCut: "length",
     cutList: "none"
   },
-  stream: { held: "nothing", emptyDeltas: true, finish: "empty", parsedFinish: "empty", cutFinish: "empty", undercounts: false },
+  stream: {
+    role: "own",
+    roleContent: "",
+    blankContent: false,
+    fingerprint: "last",
+    finishAlone: false,
+    usage: "asked",
+    usageObject: "chat.completion.chunk",
+    done: true,
+    json: "compact",
+    held: "nothing",
+    emptyDeltas: true,
+    finish: "empty",
+    parsedFinish: "empty",
+    cutFinish: "empty",
+    undercounts: false
+  },
+  blankMessage: false,
   dropsBlankContent: true,
   tokenIds: true,
   tokenTexts: true,
+  reportsCached: false,
+  acceptsAnyModel: false,
+  maxChoices: Infinity,
   reportsLoad: true,
   logprobs: { tokens: "decoded", end: "name", half: "nothing" },
   structuredOutputs: true,
@@ -111,6 +141,14 @@ const vllm032: Profile = {
   errors,
   headers: { vary: "Origin" }
 }
+
+/**
+ * The newest version, without a parser of reasoning.
+ *
+ * @category profiles
+ * @since 0.1.0
+ */
+export const newest: Profile = vllm032
 
 const vllm019: Profile = {
   ...vllm032,
@@ -125,7 +163,7 @@ const vllm019: Profile = {
     callMessage: "role content refusal annotations audio function_call tool_calls reasoning",
     usage: "prompt_tokens total_tokens completion_tokens prompt_tokens_details",
     roleChunk: "id object created model choices usage? prompt_token_ids",
-    chunk: "id object created model choices usage?",
+    finishChunk: "id object created model choices usage?",
     usageChunk: "id object created model choices usage",
     runningUsage: "prompt_tokens total_tokens completion_tokens",
     streamUsage: "prompt_tokens total_tokens completion_tokens",

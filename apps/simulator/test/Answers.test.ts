@@ -73,11 +73,20 @@ describe("tools", () => {
     const one = await first(simulator, "What is the weather in Paris?", { tools })
     assert.strictEqual(one.finish_reason, "tool_calls")
     assert.strictEqual(one.message.content, null)
-    assert.deepStrictEqual(callsIn(one.message).map(([name, { city }]) => [name, city]), [["get_weather", "Paris"]])
+    assert.deepStrictEqual(
+      callsIn(one.message).map(([name, { city }]) => [name, city]),
+      [["get_weather", "Paris"]]
+    )
     const two = await first(simulator, "Weather in Paris and Zürich?", { tools })
-    assert.deepStrictEqual(callsIn(two.message).map(([, { city }]) => city), ["Paris", "Zürich"])
+    assert.deepStrictEqual(
+      callsIn(two.message).map(([, { city }]) => city),
+      ["Paris", "Zürich"]
+    )
     const both = await first(simulator, "Search the documents for the weather", { tools })
-    assert.deepStrictEqual(callsIn(both.message).map(([name]) => name), ["get_weather", "searchDocuments"])
+    assert.deepStrictEqual(
+      callsIn(both.message).map(([name]) => name),
+      ["get_weather", "searchDocuments"]
+    )
     for (const [name, args] of callsIn(both.message)) {
       const tool = tools.find((tool) => tool.function.name === name)
       assert.isTrue(isValid(tool?.function.parameters ?? {}, args), JSON.stringify(args))
@@ -94,7 +103,11 @@ describe("tools", () => {
       tools,
       messages: [
         ...user("Weather in Paris?"),
-        { role: "assistant", content: null, tool_calls: [{ id: "1", type: "function", function: { name: "get_weather", arguments: "{}" } }] },
+        {
+          role: "assistant",
+          content: null,
+          tool_calls: [{ id: "1", type: "function", function: { name: "get_weather", arguments: "{}" } }]
+        },
         { role: "tool", tool_call_id: "1", content: "18 degrees" }
       ]
     })
@@ -105,7 +118,10 @@ describe("tools", () => {
   it.each(["vllm-0.32", "vllm-0.32-reasoning", "vllm-0.19", "vllm-0.8"])("are called when they must be (%s)", async (profile) => {
     await using simulator = await Simulator.start({ profile })
     const named = { type: "function", function: { name: "searchDocuments" } }
-    for (const [tool_choice, name] of [["required", "get_weather"], [named, "searchDocuments"]] as const) {
+    for (const [tool_choice, name] of [
+      ["required", "get_weather"],
+      [named, "searchDocuments"]
+    ] as const) {
       const whole = await first(simulator, "Hello", { tools, tool_choice })
       assert.strictEqual(whole.message.content, "")
       const [call] = callsIn(whole.message)
@@ -138,20 +154,39 @@ describe("tools", () => {
 
 const schemas: ReadonlyArray<object> = [
   { type: "object", properties: { a: { type: "integer" }, b: { type: "string" } }, required: ["a", "b"], additionalProperties: false },
-  { type: "object", properties: { list: { type: "array", items: { type: "number", minimum: 0, maximum: 1 }, minItems: 3 } }, required: ["list"] },
+  {
+    type: "object",
+    properties: { list: { type: "array", items: { type: "number", minimum: 0, maximum: 1 }, minItems: 3 } },
+    required: ["list"]
+  },
   { type: "array", items: { enum: ["x", "y", 3, null] }, minItems: 2, maxItems: 4, uniqueItems: true },
   { type: "array", prefixItems: [{ type: "string" }, { type: "boolean" }], minItems: 2, items: false },
-  { $ref: "#/$defs/node", $defs: { node: { type: "object", properties: { next: { $ref: "#/$defs/node" }, v: { const: 1 } }, required: ["v"] } } },
+  {
+    $ref: "#/$defs/node",
+    $defs: { node: { type: "object", properties: { next: { $ref: "#/$defs/node" }, v: { const: 1 } }, required: ["v"] } }
+  },
   { definitions: { p: { type: "string", minLength: 5 } }, type: "object", properties: { p: { $ref: "#/definitions/p" } }, required: ["p"] },
   { anyOf: [{ type: "integer", multipleOf: 7, exclusiveMinimum: 100 }, { type: "null" }] },
-  { oneOf: [{ type: "string", maxLength: 4 }, { type: "object", required: ["k"], properties: { k: { type: "boolean" } } }] },
-  { allOf: [{ type: "object", properties: { a: { type: "integer" } }, required: ["a"] }, { properties: { b: { enum: [1] } }, required: ["b"] }] },
+  {
+    oneOf: [
+      { type: "string", maxLength: 4 },
+      { type: "object", required: ["k"], properties: { k: { type: "boolean" } } }
+    ]
+  },
+  {
+    allOf: [
+      { type: "object", properties: { a: { type: "integer" } }, required: ["a"] },
+      { properties: { b: { enum: [1] } }, required: ["b"] }
+    ]
+  },
   { type: "string", pattern: "^[A-Z]{2,4}-\\d+(\\.\\d{2})?$" },
   { type: ["string", "null"] },
   { type: "string", enum: ["Paris", "Rome"] },
   { type: "object", additionalProperties: { type: "integer" }, minProperties: 2 },
   { type: "object", patternProperties: { "^x_": { type: "boolean" } }, additionalProperties: false },
-  { type: "object", properties: { kind: { const: "a" }, more: { type: "string" } }, required: ["kind"], if: { properties: { kind: { const: "a" } } }, then: { required: ["more"] } },
+  JSON.parse(
+    '{"type":"object","properties":{"kind":{"const":"a"},"more":{"type":"string"}},"required":["kind"],"if":{"properties":{"kind":{"const":"a"}}},"then":{"required":["more"]}}'
+  ) as object,
   { not: { type: "string" }, type: ["integer", "string"] },
   { type: "integer", minimum: -3, maximum: -1 },
   { type: "object" },
@@ -159,15 +194,18 @@ const schemas: ReadonlyArray<object> = [
 ]
 
 describe("a constraint", () => {
-  it.each(schemas.map((schema) => [JSON.stringify(schema).slice(0, 70), schema] as const))("of the schema %s is obeyed", async (_, schema) => {
-    await using simulator = await Simulator.start({ profile: "vllm-0.32-reasoning", mode: "random" })
-    for (const seed of [1, 2, 3]) {
-      const more = { seed, response_format: { type: "json_schema", json_schema: { name: "x", schema } } }
-      const { finish_reason, message } = await first(simulator, "Say it", more)
-      assert.strictEqual(finish_reason, "stop")
-      assert.isTrue(isValid(schema, JSON.parse(message.content ?? "")), message.content ?? "")
+  it.each(schemas.map((schema) => [JSON.stringify(schema).slice(0, 70), schema] as const))(
+    "of the schema %s is obeyed",
+    async (_, schema) => {
+      await using simulator = await Simulator.start({ profile: "vllm-0.32-reasoning", mode: "random" })
+      for (const seed of [1, 2, 3]) {
+        const more = { seed, response_format: { type: "json_schema", json_schema: { name: "x", schema } } }
+        const { finish_reason, message } = await first(simulator, "Say it", more)
+        assert.strictEqual(finish_reason, "stop")
+        assert.isTrue(isValid(schema, JSON.parse(message.content ?? "")), message.content ?? "")
+      }
     }
-  })
+  )
 
   it("is obeyed by json_object, regex and choice, and by what the message says if that fits", async () => {
     await using simulator = await Simulator.start()
@@ -189,7 +227,10 @@ describe("a constraint", () => {
     }
     assert.include(await refused({ structured_outputs: { grammar: "root ::= a" } }), "no grammars")
     const impossible = { type: "integer", minimum: 3, maximum: 1 }
-    assert.include(await refused({ response_format: { type: "json_schema", json_schema: { name: "x", schema: impossible } } }), "found no text")
+    assert.include(
+      await refused({ response_format: { type: "json_schema", json_schema: { name: "x", schema: impossible } } }),
+      "found no text"
+    )
     assert.include(await refused({ structured_outputs: { regex: "(" } }), "found no text")
   })
 })
@@ -223,12 +264,18 @@ describe("log probabilities", () => {
       assert.strictEqual(top_logprobs.length, 3)
       assert.strictEqual(top_logprobs[0]?.token, token)
       const all = top_logprobs.map((entry) => entry.logprob)
-      assert.deepStrictEqual(all, all.toSorted((a, b) => b - a))
+      assert.deepStrictEqual(
+        all,
+        all.toSorted((a, b) => b - a)
+      )
       assert.isTrue(logprob < 0 && all.reduce((sum, value) => sum + Math.exp(value), 0) <= 1)
     }
     const chunks = await stream(simulator, "Hi you", { logprobs: true })
     const streamed = chunks.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? [])
-    assert.deepStrictEqual(streamed.map(({ token }) => token), ["Hi", " you", "<|im_end|>"])
+    assert.deepStrictEqual(
+      streamed.map(({ token }) => token),
+      ["Hi", " you", "<|im_end|>"]
+    )
   })
 })
 
@@ -259,7 +306,10 @@ describe("a script", () => {
   it("answers by what the conversation has, turn by turn, choice by choice, and echoes the rest", async () => {
     await using simulator = await Simulator.start({
       script: [
-        { when: { user: "/weather/i", turn: 0, tool: "get_weather" }, answer: { calls: [{ name: "get_weather", arguments: { city: "Rome" } }] } },
+        {
+          when: { user: "/weather/i", turn: 0, tool: "get_weather" },
+          answer: { calls: [{ name: "get_weather", arguments: { city: "Rome" } }] }
+        },
         { when: { last: "tool" }, answer: "It is warm." },
         { when: { user: "Toss" }, answer: ["heads", "tails"] },
         { when: { includes: "raw" }, answer: "<think>so</think>said" }
@@ -268,7 +318,10 @@ describe("a script", () => {
     const call = await first(simulator, "The weather", { tools: [weather] })
     assert.deepStrictEqual(callsIn(call.message), [["get_weather", { city: "Rome" }]])
     const { body } = await ask(simulator, "Toss", { n: 3, temperature: 1 })
-    assert.deepStrictEqual(body.choices.map(({ message }) => message.content), ["heads", "tails", "tails"])
+    assert.deepStrictEqual(
+      body.choices.map(({ message }) => message.content),
+      ["heads", "tails", "tails"]
+    )
     assert.strictEqual((await first(simulator, "raw")).message.content, "<think>so</think>said")
     assert.strictEqual((await first(simulator, "anything")).message.content, "anything")
   })
