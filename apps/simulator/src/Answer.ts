@@ -310,8 +310,7 @@ export const answer = (request: ChatRequest, speaker: Speaker, head: Pick<Answer
   const limits = limitsOf(request, head.promptTokens.length, speaker.maxModelLen)
   const grammar = grammarOf(request, profile)
   const choices = Array.from({ length: Math.min(request.n ?? 1, profile.maxChoices) }, (_, index): Choice => {
-    const ids = ModelText.ids(request, speaker, index)
-    const generated = generate([...ids, codec.end], codec, limits)
+    const generated = generate(ModelText.endless(request, speaker, index), codec, limits)
     const { called, steps } = read(generated, grammar, codec)
     return {
       steps,

@@ -183,11 +183,15 @@ const within = (name: string, value: unknown, minimum: number, maximum: number, 
  */
 export const maxTokens = (request: ChatRequest): number | undefined => request.max_completion_tokens ?? request.max_tokens ?? undefined
 
+// vLLM's own limit is 16,384, and can be set; here all choices are made at once.
+const mostChoices = 128
+
 const sampling = (body: Body, request: ChatRequest, { profile }: Judge): Refusal | undefined => {
   const { errors } = profile
   const limit = maxTokens(request)
   const { n, stop, temperature } = request
   if (n != null && n < 1) return badRequest(`n must be at least 1, got ${n}.`)
+  if (n != null && n > mostChoices) return badRequest(`n must be at most ${mostChoices}, got ${n}.`)
   const penalty =
     within("presence_penalty", body["presence_penalty"], -2, 2) ?? within("frequency_penalty", body["frequency_penalty"], -2, 2)
   if (penalty !== undefined) return penalty

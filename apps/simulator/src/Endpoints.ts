@@ -230,8 +230,19 @@ const models = (call: Call, { maxModelLen, models, profile }: Served): Outcome =
 
 const version = (_: Call, { profile }: Served): Outcome => Result.succeed(JSON.stringify({ version: profile.version }))
 
-const generating = (answer: Endpoint["answer"]): Endpoint => ({ generates: true, answer })
-const plain = (answer: Endpoint["answer"]): Endpoint => ({ generates: false, answer })
+// A body that breaks the server, as one nested too deep to walk through, is a 500 of this request alone.
+const guarded =
+  (answer: Endpoint["answer"]): Endpoint["answer"] =>
+  (call, served) => {
+    try {
+      return answer(call, served)
+    } catch {
+      return Result.fail({ kind: "crash", message: "" })
+    }
+  }
+
+const generating = (answer: Endpoint["answer"]): Endpoint => ({ generates: true, answer: guarded(answer) })
+const plain = (answer: Endpoint["answer"]): Endpoint => ({ generates: false, answer: guarded(answer) })
 
 /**
  * The endpoints by path and method.

@@ -98,22 +98,25 @@ const quote = (text: string): string => {
   return escaped.includes("'") && !escaped.includes('"') ? `"${escaped}"` : `'${escaped.replaceAll("'", "\\'")}'`
 }
 
+const deepest = 64
+
 /**
- * A JSON value as Python writes it.
+ * A JSON value as Python writes it. What is nested deeper than 64 levels is `...`.
  *
  * @category rendering
  * @since 0.1.0
  */
-export const python = (value: unknown): string => {
+export const python = (value: unknown, depth = 0): string => {
   if (value === null || value === undefined) return "None"
   if (value === true) return "True"
   if (value === false) return "False"
   if (value instanceof Bare) return value.text
   if (value instanceof Float) return Number.isInteger(value.value) ? `${value.value}.0` : String(value.value)
   if (typeof value === "string") return quote(value)
-  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`
+  if (depth > deepest) return "..."
+  if (Array.isArray(value)) return `[${value.map((inner) => python(inner, depth + 1)).join(", ")}]`
   if (typeof value === "object") {
-    const entries = Object.entries(value).map(([key, inner]) => `${quote(key)}: ${python(inner)}`)
+    const entries = Object.entries(value).map(([key, inner]) => `${quote(key)}: ${python(inner, depth + 1)}`)
     return `{${entries.join(", ")}}`
   }
   return typeof value === "number" || typeof value === "bigint" ? value.toString() : ""
@@ -130,7 +133,7 @@ const where = ({ path }: Problem) => ["body", ...path]
 
 const asDict = (problem: Problem): string => {
   const path = where(problem)
-  const location = path.length === 1 ? "('body',)" : `(${path.map(python).join(", ")})`
+  const location = path.length === 1 ? "('body',)" : `(${path.map((key) => python(key)).join(", ")})`
   const fields = [
     `'type': ${quote(problem.type)}`,
     `'loc': ${location}`,

@@ -145,3 +145,18 @@ export const ids = (request: ChatRequest, voice: Voice, index: number): Readonly
   if (begun !== "" && text.startsWith(begun)) return codec.encode(text.slice(begun.length))
   return parts.flatMap((part) => (part.isMarkup ? codec.encode(part.text) : codec.encodePlain(part.text)))
 }
+
+/**
+ * The same ids, then the end token, and words without end for requests that do not let it end there (`ignore_eos`, `min_tokens`).
+ *
+ * @category generation
+ * @since 0.1.0
+ */
+export function* endless(request: ChatRequest, voice: Voice, index: number): Generator<number, void> {
+  yield* ids(request, voice, index)
+  const random = SeededRandom.make(SeededRandom.hash(`${request.seed ?? voice.seed} ${index} more`))
+  for (;;) {
+    yield voice.codec.end
+    yield* voice.codec.encodePlain(` ${wordsOf(random, 8)}`)
+  }
+}

@@ -53,6 +53,21 @@ const matches = (expected: string, text: string): boolean => {
   return pattern === null ? text === expected : new RegExp(pattern[1] ?? "", pattern[2]).test(text)
 }
 
+/**
+ * Whether a text for `user` can be used: a plain text, or a pattern that is one.
+ *
+ * @category predicates
+ * @since 0.1.0
+ */
+export const isUsable = (expected: string): boolean => {
+  try {
+    matches(expected, "")
+    return true
+  } catch {
+    return false
+  }
+}
+
 const fits = ({ when }: Fixture, request: ChatRequest): boolean => {
   if (when === undefined) return true
   const said = texts(request)

@@ -10,7 +10,7 @@ import * as Schema from "effect/Schema"
 import { Fault, FaultRule } from "./Faults.ts"
 import { Phase } from "./Lifecycle.ts"
 import type { Mode } from "./ModelText.ts"
-import type * as Script from "./Script.ts"
+import * as Script from "./Script.ts"
 
 /**
  * Milliseconds of a time, or `undefined` if it is none. A time is a number of milliseconds, or a text such as `"20 millis"`.
@@ -39,6 +39,9 @@ const Spread = Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))
 const Limit = Schema.NullOr(Schema.Int.check(Schema.isGreaterThan(0)))
 
 const text = Schema.optionalKey(Schema.String)
+const pattern = Schema.optionalKey(
+  Schema.String.check(Schema.makeFilter(Script.isUsable, { expected: "a text, or a regular expression as /…/flags" }))
+)
 const Said = Schema.Union([
   Schema.String,
   Schema.Struct({
@@ -49,7 +52,7 @@ const Said = Schema.Union([
 ])
 const Fixture = Schema.Struct({
   when: Schema.optionalKey(
-    Schema.Struct({ model: text, user: text, includes: text, last: text, turn: Schema.optionalKey(Schema.Natural), tool: text })
+    Schema.Struct({ model: text, user: pattern, includes: text, last: text, turn: Schema.optionalKey(Schema.Natural), tool: text })
   ),
   answer: Schema.Union([Said, Schema.Array(Said)])
 })

@@ -31,7 +31,7 @@ const post = (simulator: Simulator.Simulator, body: unknown) =>
   fetch(`${simulator.url}/v1/chat/completions`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify(body)
+    body: typeof body === "string" ? body : JSON.stringify(body)
   })
 
 const user = (content: unknown) => [{ role: "user", content }]
@@ -324,5 +324,39 @@ describe("a script", () => {
     )
     assert.strictEqual((await first(simulator, "raw")).message.content, "<think>so</think>said")
     assert.strictEqual((await first(simulator, "anything")).message.content, "anything")
+  })
+})
+
+describe("a request", () => {
+  it("that ignores the end, or wants more tokens than there are, goes on with words", async () => {
+    await using simulator = await Simulator.start()
+    const usage = async (more: object) => {
+      const { body } = await ask(simulator, "Hello", more)
+      return [body.usage.completion_tokens, body.choices[0]?.finish_reason]
+    }
+    assert.deepStrictEqual(await usage({ ignore_eos: true, max_tokens: 300 }), [300, "length"])
+    const [tokens, finish] = await usage({ min_tokens: 50 })
+    assert.isTrue(Number(tokens) >= 50 && Number(tokens) < 150)
+    assert.strictEqual(finish, "stop")
+  })
+
+  it("that is nested too deep, or wants too much, harms nobody", async () => {
+    await using simulator = await Simulator.start()
+    const deep = "[".repeat(20_000) + "]".repeat(20_000)
+    assert.strictEqual((await post(simulator, `{"messages":[],"temperature":${deep}}`)).status, 400)
+    assert.strictEqual((await ask(simulator, "Hello", { n: 1e9, temperature: 1 })).status, 400)
+    const schema = '{"items":'.repeat(20_000) + "{}" + "}".repeat(20_000)
+    const format = `{"type":"json_schema","json_schema":{"name":"x","schema":${schema}}}`
+    assert.strictEqual((await post(simulator, `{"messages":[{"role":"user","content":"x"}],"response_format":${format}}`)).status, 500)
+    assert.strictEqual((await first(simulator, "Hello")).message.content, "Hello")
+  })
+})
+
+describe("a script with a pattern that is none", () => {
+  it("is refused with the place of the pattern", () => {
+    return Simulator.start({ script: [{ when: { user: "/(/" }, answer: "x" }] }).then(
+      () => assert.fail("It was accepted."),
+      (error: unknown) => assert.match(String(error), /regular expression[^]*"user"/)
+    )
   })
 })
