@@ -108,15 +108,19 @@ export const continued = (
 ): Iterable<number> => {
   const read = ChatTemplate.read(prompt)
   if (read === undefined) return babble(prompt, seed, speaker)
+  const kept = read.kept.length
+  const least = limits.minTokens > 0 ? limits.minTokens + kept : 0
+  const most = limits.maxTokens + kept
   const said = (seed: number | undefined): ReadonlyArray<number> => {
-    const kept = read.kept.length
-    const sampled = {
-      ignore_eos: limits.ignoreEnd,
-      max_tokens: limits.maxTokens + kept,
-      min_tokens: limits.minTokens + (limits.minTokens > 0 ? kept : 0)
+    const request = { ...read.context, messages: read.messages, ...(seed === undefined ? {} : { seed }) } as ChatRequest
+    const ids: Array<number> = []
+    for (const id of ModelText.endless(request, speaker, choice)) {
+      const isEnd = id === speaker.codec.end
+      if (isEnd && (limits.ignoreEnd || ids.length < least)) continue
+      ids.push(id)
+      if (isEnd || ids.length >= most) break
     }
-    const request = { ...read.context, ...sampled, messages: read.messages, ...(seed === undefined ? {} : { seed }) } as ChatRequest
-    return [...ModelText.ids(request, speaker, choice), speaker.codec.end]
+    return ids
   }
   if (read.kept.length === 0) return said(seed)
   const rest = restOf(said(seed === undefined ? undefined : seed - read.kept.length), read.kept)
