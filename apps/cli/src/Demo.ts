@@ -33,7 +33,11 @@ export const command = <E, R>(listen: Listen<E, R>) =>
       function* ({ words }) {
         const prompt = words.join(" ") || "Every token you read here was an event on a real socket."
         const apiKey = `pk-${crypto.randomUUID()}`
-        const { url: upstream } = yield* Simulator.scoped({ models: [model], timeToFirstToken: "150 millis", interTokenLatency: "15 millis" })
+        const { url: upstream } = yield* Simulator.scoped({
+          models: [model],
+          timeToFirstToken: "150 millis",
+          interTokenLatency: "15 millis"
+        })
         const gateway = yield* start(
           Gateway.layer({
             models: new Map([[model, { url: new URL("/v1/chat/completions", upstream), model, apiKey: undefined }]]),

@@ -335,7 +335,7 @@ const choicesOf = (request: CompletionsRequest, speaker: Speaker): ReadonlyArray
         const nothing: Generated = { tokens: [], texts: [], finish: "length", stopReason: null }
         return { prompt, generated: nothing, finish: "length" }
       }
-      const ids = Continuation.continued(prompt, request.seed, speaker, index)
+      const ids = Continuation.continued(prompt, request.seed, speaker, index, request.limits)
       const generated = generate(ids, Continuation.codecAfter(prompt, speaker.codec), request.limits)
       return { prompt, generated, finish: generated.finish }
     })

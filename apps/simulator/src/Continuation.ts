@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Speaker, TokenCodec } from "./Answer.ts"
+import type { Limits, Speaker, TokenCodec } from "./Answer.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import * as ChatTemplate from "./ChatTemplate.ts"
 import * as ModelText from "./ModelText.ts"
@@ -104,11 +104,17 @@ export const continued = (
   seed: number | undefined,
   speaker: Speaker,
   choice: number,
-  sampled: Partial<ChatRequest> = {}
+  limits: Pick<Limits, "maxTokens" | "minTokens" | "ignoreEnd">
 ): Iterable<number> => {
   const read = ChatTemplate.read(prompt)
   if (read === undefined) return babble(prompt, seed, speaker)
   const said = (seed: number | undefined): ReadonlyArray<number> => {
+    const kept = read.kept.length
+    const sampled = {
+      ignore_eos: limits.ignoreEnd,
+      max_tokens: limits.maxTokens + kept,
+      min_tokens: limits.minTokens + (limits.minTokens > 0 ? kept : 0)
+    }
     const request = { ...read.context, ...sampled, messages: read.messages, ...(seed === undefined ? {} : { seed }) } as ChatRequest
     return [...ModelText.ids(request, speaker, choice), speaker.codec.end]
   }

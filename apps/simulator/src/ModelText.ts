@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type { TokenCodec } from "./Answer.ts"
-import { type ChatRequest, texts } from "./ChatRequest.ts"
+import { type ChatRequest, maxTokens, texts } from "./ChatRequest.ts"
 import type { Profile } from "./Profile.ts"
 import * as Script from "./Script.ts"
 import * as SeededRandom from "./SeededRandom.ts"
@@ -54,6 +54,16 @@ const vocabulary = (
 const wordsOf = (random: () => number, count: number): string =>
   Array.from({ length: count }, () => vocabulary[Math.floor(random() * vocabulary.length)] ?? "the").join(" ")
 
+// How many tokens a request wants at least: without an end, all that it may have.
+const leastTokens = (request: ChatRequest): number =>
+  request.ignore_eos === true ? (maxTokens(request) ?? 1024) : (request.min_tokens ?? 0)
+
+const repeated = (text: string, least: number, codec: TokenCodec): string => {
+  if (least === 0) return text
+  const times = Math.ceil(least / Math.max(1, codec.encodePlain(text).length))
+  return Array.from({ length: Math.max(1, times) }, () => text || "the").join(" ")
+}
+
 const written = (args: unknown): string => (typeof args === "string" ? args : StructuredAnswer.writeJson(args ?? {}))
 
 const callParts = (calls: ReadonlyArray<{ readonly name: string; readonly arguments?: unknown }>): ReadonlyArray<Part> =>
@@ -102,7 +112,9 @@ const say = (request: ChatRequest, voice: Voice, index: number): ReadonlyArray<P
   const seed = `${request.seed ?? voice.seed} ${index} ${prompt}`
   const thought = reasons(request, profile) ? reasoningParts("The user wants an answer.") : []
   const random = SeededRandom.make(SeededRandom.hash(seed))
-  const text = voice.mode === "random" ? wordsOf(random, 16 + Math.floor(random() * 48)) : prompt
+  const least = leastTokens(request)
+  const text =
+    voice.mode === "random" ? wordsOf(random, Math.max(16 + Math.floor(random() * 48), least)) : repeated(prompt, least, voice.codec)
   const constraint = StructuredAnswer.constraintOf(request, profile)
   if (constraint !== undefined) {
     return [...thought, plain(StructuredAnswer.write(constraint, text, seed) ?? StructuredAnswer.write(constraint, "", "0") ?? "")]

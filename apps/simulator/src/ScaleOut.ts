@@ -207,7 +207,7 @@ export class GenerateAnswer implements Rendering {
 
   static make(request: GenerateRequest, speaker: Speaker, head: { readonly id: string; readonly model: string; readonly created: number }) {
     const choices = Array.from({ length: request.n }, (_, index): Made => {
-      const ids = Continuation.continued(request.prompt, request.seed, speaker, index)
+      const ids = Continuation.continued(request.prompt, request.seed, speaker, index, request.limits)
       const generated = generate(ids, Continuation.codecAfter(request.prompt, speaker.codec), request.limits)
       return { generated, finish: generated.finish }
     })
