@@ -211,10 +211,29 @@ export class ChoiceWriter {
     if (isQuiet && step?.isHeld === true && profile.stream.held === "text" && !(step.isReasoning && !showsReasoning(this.writing))) {
       return [this.chunk(step, this.emptyText())]
     }
-    if (!isQuiet) return [this.chunk(step, delta)]
+    if (!isQuiet) return [(step === undefined ? undefined : this.plainChunk(step, delta)) ?? this.chunk(step, delta)]
     const isAsked = this.writing.request.logprobs === true || showsIds(this.writing)
     return profile.stream.emptyDeltas && isAsked ? [this.chunk(step, {})] : []
   }
+
+  // Most chunks differ in their text alone: what is around it is written once.
+  private plainChunk(step: Step, delta: Values): Frame | undefined {
+    const { profile, request } = this.writing
+    const [key, ...others] = Object.keys(delta)
+    const text = key === undefined ? undefined : delta[key]
+    if (key === undefined || others.length > 0 || typeof text !== "string" || !this.hasSpoken || profile.stream.json !== "compact")
+      return undefined
+    if (request.logprobs === true || showsIds(this.writing) || request.stream_options?.continuous_usage_stats === true) return undefined
+    const tokens = this.since
+    const mark = "\u0000"
+    const around = this.templates.get(key) ?? this.chunk(step, { [key]: mark }).data.split(JSON.stringify(mark))
+    if (around.length !== 2) return undefined
+    this.templates.set(key, around)
+    this.since = 0
+    return { choice: this.index, tokens, data: `${around[0]}${JSON.stringify(text)}${around[1]}` }
+  }
+
+  private readonly templates = new Map<string, ReadonlyArray<string>>()
 
   private chunk(step: Step | undefined, delta: Values): Frame {
     const { keys } = this.writing.profile
