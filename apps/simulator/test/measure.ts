@@ -109,7 +109,7 @@ const ledger = async (calls: number) => {
         number % 3 === 0
           ? await ask(
               url,
-              { prompt: `text ${number}`, max_tokens: max_tokens + 3, ignore_eos: leaves, ...options },
+              { prompt: `text ${number}`, max_tokens: leaves ? 5000 : max_tokens + 3, ignore_eos: leaves, ...options },
               "/v1/completions",
               leaves ? 2 : Infinity
             )
