@@ -10,62 +10,51 @@ import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { Writable } from "node:stream"
 import { note, streamToTerminal } from "./Chat.ts"
-import type { Listen } from "./Listen.ts"
 
 const model = "alfred-4.2"
 
-const address = HttpServer.addressFormattedWith(Effect.succeed)
-
-// Starts a server that lives as long as the scope, and tells its address.
-const start = Effect.fnUntraced(function* <R>(routes: Layer.Layer<never, never, HttpServer.HttpServer>, listen: Listen<R>) {
-  const context = yield* Layer.build(Layer.provideMerge(routes, listen({ host: "127.0.0.1", port: 0 })))
-  return yield* Effect.provideContext(address, context)
-})
-
 /** The command `demo`. */
-export const command = <R>(listen: Listen<R>) =>
-  Command.make(
-    "demo",
-    { words: Argument.String("words").pipe(Argument.variadic(), Argument.withDescription("What to say; the simulator says it back")) },
-    Effect.fnUntraced(
-      function* ({ words }) {
-        const prompt = words.join(" ") || "Every token you read here was an event on a real socket."
-        const apiKey = `pk-${crypto.randomUUID()}`
-        const upstream = yield* start(
-          Simulator.layer({ models: [model], timeToFirstToken: "150 millis", interTokenLatency: "40 millis" }),
-          listen
-        )
-        const config = yield* GatewayConfig.parse(
-          JSON.stringify({
-            listen: { port: 0 },
-            operator: false,
-            models: { [model]: { replicas: [{ baseUrl: `${upstream}/v1` }] } },
-            keys: { demo: { sha256: Authentication.sha256(apiKey) } }
-          }),
-          "of the demo"
-        )
-        const { url: gateway } = yield* Gateway.start(config, new LineWriter(new Writable({ write: (_line, _encoding, done) => done() })))
-        yield* note(`Started a simulated vLLM on ${upstream} and the gateway on ${gateway}.\n`)
-        yield* streamToTerminal({ model, messages: [{ role: "user", content: prompt }] }, false).pipe(
-          Effect.provide(Paradigm.layer({ apiKey, baseUrl: gateway }))
-        )
-        yield* note(
-          [
-            "",
-            "The Node client asked the gateway, the gateway checked the key and asked the simulator, and the tokens came back as they were made.",
-            "No model was needed: the simulator says back what it is told. Both servers are stopped now.",
-            "",
-            "Ask a real server:",
-            '  PARADIGM_API_KEY=<key> PARADIGM_BASE_URL=https://paradigm.lighton.ai npx pnpm@12 paradigm chat "Hello"'
-          ].join("\n")
-        )
-      },
-      Effect.scoped,
-      Effect.provide(Logger.layer([]))
-    )
-  ).pipe(Command.withDescription("Start simulator and gateway, stream one completion through them, stop"))
+export const command = Command.make(
+  "demo",
+  { words: Argument.String("words").pipe(Argument.variadic(), Argument.withDescription("What to say; the simulator says it back")) },
+  Effect.fnUntraced(
+    function* ({ words }) {
+      const prompt = words.join(" ") || "Every token you read here was an event on a real socket."
+      const apiKey = `pk-${crypto.randomUUID()}`
+      const { url: upstream } = yield* Simulator.scoped({
+        models: [model],
+        timeToFirstToken: "150 millis",
+        interTokenLatency: "15 millis"
+      })
+      const config = yield* GatewayConfig.parse(
+        JSON.stringify({
+          listen: { port: 0 },
+          operator: false,
+          models: { [model]: { replicas: [{ baseUrl: `${upstream}/v1` }] } },
+          keys: { demo: { sha256: Authentication.sha256(apiKey) } }
+        }),
+        "of the demo"
+      )
+      const { url: gateway } = yield* Gateway.start(config, new LineWriter(new Writable({ write: (_line, _encoding, done) => done() })))
+      yield* note(`Started a simulated vLLM on ${upstream} and the gateway on ${gateway}.\n`)
+      yield* streamToTerminal({ model, messages: [{ role: "user", content: prompt }] }, false).pipe(
+        Effect.provide(Paradigm.layer({ apiKey, baseUrl: gateway }))
+      )
+      yield* note(
+        [
+          "",
+          "The Node client asked the gateway, the gateway checked the key and asked the simulator, and the tokens came back as they were made.",
+          "No model was needed: the simulator says back what it is told. Both servers are stopped now.",
+          "",
+          "Ask a real server:",
+          '  PARADIGM_API_KEY=<key> PARADIGM_BASE_URL=https://paradigm.lighton.ai npx pnpm@12 paradigm chat "Hello"'
+        ].join("\n")
+      )
+    },
+    Effect.scoped,
+    Effect.provide(Logger.layer([]))
+  )
+).pipe(Command.withDescription("Start simulator and gateway, stream one completion through them, stop"))

@@ -2,11 +2,8 @@
 /**
  * The binary `paradigm`.
  */
-import type { Address } from "@paradigm-effect/gateway/GatewayConfig"
 import * as GatewayCommand from "@paradigm-effect/gateway/GatewayCommand"
-import { ListenError } from "@paradigm-effect/gateway/ListenError"
 import * as SimulatorCommand from "@paradigm-effect/simulator/SimulatorCommand"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
@@ -15,27 +12,14 @@ import * as Command from "effect/cli/Command"
 import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { createServer } from "node:http"
 import packageJson from "../package.json" with { type: "json" }
 import * as Chat from "./Chat.ts"
 import * as Demo from "./Demo.ts"
 import { errorLine } from "./ErrorLine.ts"
 
-const listen = (at: Address) =>
-  NodeHttpServer.layer(createServer, { ...at, gracefulShutdownTimeout: "1 second" }).pipe(
-    Layer.catch((error) => Layer.effectContext(Effect.fail(ListenError.of(at, error))))
-  )
-
 const paradigm = Command.make("paradigm").pipe(
   Command.withDescription("Chat completions of a LightOn Paradigm endpoint: ask one, or be one"),
-  Command.withSubcommands([
-    Chat.command,
-    GatewayCommand.command,
-    GatewayCommand.key,
-    SimulatorCommand.command(listen),
-    Demo.command(listen)
-  ])
+  Command.withSubcommands([Chat.command, GatewayCommand.command, GatewayCommand.key, SimulatorCommand.command, Demo.command])
 )
 
 const report = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>) {

@@ -4,15 +4,11 @@ import * as GatewayConfig from "@paradigm-effect/gateway/GatewayConfig"
 import { LineWriter } from "@paradigm-effect/gateway/LineWriter"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import { execFile } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createServer } from "node:http"
 import { createRequire } from "node:module"
 import { dirname, join } from "node:path"
 import { Writable } from "node:stream"
@@ -41,14 +37,9 @@ const run = (file: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv =
     return Effect.sync(() => child.kill())
   })
 
-const serve = (routes: Layer.Layer<never, never, HttpServer.HttpServer>) =>
-  Effect.flatMap(Layer.build(Layer.provideMerge(routes, NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))), (context) =>
-    Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)
-  )
-
 // A gateway in front of a simulated model that repeats the prompt.
 const gateway = Effect.gen(function* () {
-  const upstream = yield* serve(Simulator.layer({ models: ["alfred-4.2"] }))
+  const upstream = (yield* Simulator.scoped()).url
   const config = yield* GatewayConfig.parse(
     JSON.stringify({
       listen: { port: 0 },

@@ -1,45 +1,22 @@
 /**
- * A gateway in front of a simulator, which counts the answers it is generating, and of a fault server.
+ * A gateway in front of a simulator and of a fault server.
  */
 import * as FaultServer from "@paradigm-effect/conformance/FaultServer"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Scope from "effect/Scope"
-import { createServer, type Server } from "node:http"
 import { Writable } from "node:stream"
 import { sha256 } from "../src/Authentication.ts"
 import * as Gateway from "../src/Gateway.ts"
 import * as GatewayConfig from "../src/GatewayConfig.ts"
 import { LineWriter } from "../src/LineWriter.ts"
 
-const serve = async (routes: Layer.Layer<never, never, HttpServer.HttpServer>, server: Server, log: () => void) => {
-  const runtime = ManagedRuntime.make(
-    routes.pipe(
-      Layer.provideMerge(NodeHttpServer.layer(() => server, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: 0 })),
-      Layer.provide(Logger.layer([Logger.make(log)]))
-    )
-  )
-  return { url: await runtime.runPromise(HttpServer.addressFormattedWith(Effect.succeed)), close: () => runtime.dispose() }
-}
-
 /** Starts all three. The gateway's key is `pk-conformance`, its models are `alfred`, `faulty`, and `forbidden`, which the key may not use. */
 export const startBeforeSimulator = async () => {
-  let begun = 0
-  let ended = 0
-  const simulator = await serve(
-    Simulator.layer({ models: ["org/alfred"], mode: "random", interTokenLatency: "1 millis" }),
-    createServer().on("request", () => void begun++),
-    // It writes one line for each answer, when it is over.
-    () => void ended++
-  )
+  const simulator = await Simulator.start({ models: ["org/alfred"], mode: "random", interTokenLatency: "1 millis" })
   const faults = await FaultServer.start()
   const path = "/runs/upstream/cases/faulty"
   const apiKey = "vllm-conformance"
@@ -65,7 +42,7 @@ export const startBeforeSimulator = async () => {
   return {
     baseUrl: gateway.url,
     upstream: { controlUrl: faults.controlUrl, path, model: "faulty", apiKey },
-    running: async () => begun - ended,
+    running: async () => simulator.ledger().open,
     close: () => Promise.all([Effect.runPromise(Scope.close(scope, Exit.void)), simulator.close(), faults.close()])
   }
 }

@@ -7,26 +7,43 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Config from "effect/Config"
 import * as Console from "effect/Console"
-import * as Duration from "effect/Duration"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
+import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import type { Entry } from "./Ledger.ts"
 import * as Simulator from "./Simulator.ts"
+import { millisOf, type SettingsChanges } from "./SimulatorConfig.ts"
 
-const pause = (name: string) =>
+const time = (name: string, description: string) =>
   Flag.String(name).pipe(
     Flag.withDefault("0"),
     Flag.filterMap(
-      (text) => {
-        const duration = /^\d+(\.\d+)?$/.test(text)
-          ? Option.some(Duration.millis(Number(text)))
-          : Duration.fromInput(text as Duration.Input)
-        return Option.filter(duration, (duration) => Duration.isFinite(duration) && !Duration.isNegative(duration))
-      },
+      (text) => Option.fromUndefinedOr(millisOf(text)),
       () => 'Expected milliseconds or a duration such as "50 millis" or "2 seconds"'
-    )
+    ),
+    Flag.withDescription(`${description}, such as "200 millis"; a bare number is milliseconds (default 0)`)
+  )
+
+const ratio = (name: string, description: string) =>
+  Flag.Finite(name).pipe(
+    Flag.withDefault(0),
+    Flag.filter(
+      (ratio) => ratio >= 0 && ratio <= 1,
+      () => "Expected a number from 0 to 1"
+    ),
+    Flag.withDescription(`${description}; 0.2 varies it by 20 % (default 0)`)
+  )
+
+const limit = (name: string, description: string) =>
+  Flag.Int(name).pipe(
+    Flag.filter(
+      (limit) => limit > 0,
+      () => "Expected a number above 0"
+    ),
+    Flag.optional,
+    Flag.withDescription(`${description} (default: no limit)`)
   )
 
 const flags = {
@@ -48,50 +65,124 @@ const flags = {
     Flag.map((models) => (models.length === 0 ? ["alfred-4.2"] : [...new Set(models)])),
     Flag.withDescription("Model name to answer to; may be given more than once (default alfred-4.2)")
   ),
+  profile: Flag.String("profile").pipe(
+    Flag.withDefault("vllm-0.32"),
+    Flag.withDescription("The server to imitate, such as vllm-0.32-reasoning (default vllm-0.32)")
+  ),
   mode: Flag.Literals("mode", ["echo", "random"]).pipe(
-    Flag.withDefault("echo"),
+    Flag.optional,
     Flag.withDescription("echo gives back the last user message, random gives seeded words (default echo)")
   ),
-  seed: Flag.Int("seed").pipe(Flag.withDefault(0), Flag.withDescription("Seed for requests that bring none (default 0)")),
-  timeToFirstToken: pause("time-to-first-token").pipe(
-    Flag.withDescription('Wait before the first token, such as "200 millis"; a bare number is milliseconds (default 0)')
+  seed: Flag.Int("seed").pipe(
+    Flag.withDefault(0),
+    Flag.withDescription("Seed of answers that bring none, of spreads and of faults (default 0)")
   ),
-  interTokenLatency: pause("inter-token-latency").pipe(
-    Flag.withDescription('Wait between tokens, such as "20 millis"; a bare number is milliseconds (default 0)')
+  timeToFirstToken: time("time-to-first-token", "Wait before the first token"),
+  timeToFirstTokenSpread: ratio("time-to-first-token-spread", "Spread of that wait"),
+  prefillPerToken: time("prefill-per-token", "Added to that wait for each token of the prompt"),
+  prefillSpread: ratio("prefill-spread", "Spread of the prefill"),
+  interTokenLatency: time("inter-token-latency", "Wait between tokens"),
+  interTokenSpread: ratio("inter-token-spread", "Spread of the wait between tokens"),
+  slowdown: Flag.Finite("slowdown").pipe(
+    Flag.withDefault(1),
+    Flag.withDescription("How many times longer all waits are while --max-num-seqs requests run (default 1)")
+  ),
+  maxRunning: limit("max-num-seqs", "Requests that run at once; others wait"),
+  maxUnfinished: limit("max-num-queued-reqs", "Requests that run or wait; others get a 503"),
+  maxModelLen: Flag.Int("max-model-len").pipe(
+    Flag.withDefault(32_768),
+    Flag.withDescription("Prompt and answer together, in tokens (default 32768)")
+  ),
+  keepAlive: time("sse-keep-alive-interval", "A comment is sent in a stream that was silent for so long (0: never)"),
+  requestIdHeaders: Flag.Boolean("enable-request-id-headers").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Responses have the header x-request-id")
+  ),
+  scaleOut: Flag.Boolean("enable-scale-out").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Serve /render, /inference/v1/generate and /derender")
+  ),
+  images: Flag.Boolean("images").pipe(Flag.withDefault(false), Flag.withDescription("The model reads images")),
+  shutdownTimeout: time("shutdown-timeout", "How long answers may go on when it is told to stop (0: they end with abort)"),
+  settings: Flag.String("settings").pipe(
+    Flag.optional,
+    Flag.withDescription("JSON file with more settings (faults, faultScript, script, …), as POST /__config takes them")
   )
 }
 
-const started = (options: Simulator.Options) =>
-  HttpServer.addressFormattedWith((address) =>
-    Console.log(
-      `Simulator listens on ${address} for ${options.models.join(", ")}${options.apiKey === undefined ? "" : ", with an API key"}. Ctrl-C stops it.`
-    )
+/**
+ * The file of `--settings` cannot be used. The message names it and tells why.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class SettingsFileError extends Data.TaggedError("SettingsFileError")<{ readonly message: string }> {}
+
+const readSettings = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* Effect.mapError(
+    fs.readFileString(path),
+    (error) => new SettingsFileError({ message: `Cannot read the settings ${path}: ${error.message}` })
   )
+  return yield* Effect.try({
+    try: () => JSON.parse(text) as SettingsChanges,
+    catch: () => new SettingsFileError({ message: `The settings ${path} are not valid JSON.` })
+  })
+})
+
+const plural = (tokens: number) => `${tokens} token${tokens === 1 ? "" : "s"}`
+
+// One line for each request, however it ended; never what was asked or answered.
+const lineOf = ({ completionTokens, finishReasons, id, outcome, status }: Entry): string => {
+  switch (outcome) {
+    case "finished":
+      return `${id} finished: ${[...new Set(finishReasons)].join(" and ")}, ${plural(completionTokens)}`
+    case "left":
+      return `${id} aborted by client after ${plural(completionTokens)}`
+    case "aborted":
+      return `${id} stopped with the server after ${plural(completionTokens)}`
+    case "failed":
+      return `${id} failed on purpose after ${plural(completionTokens)}`
+    case "rejected":
+      return `${id === "" ? "request" : id} rejected: ${status}`
+  }
+}
 
 /**
- * The command `simulator`. It runs until it is interrupted, and logs a line for each completion.
+ * The command `simulator`. It runs until it is interrupted, ends what it was saying with `abort`, and logs a line for each request.
  *
- * `listen` gives the runtime's HTTP server. An API key is read from `PARADIGM_SIMULATOR_API_KEY` alone, so that it never stands in a
- * list of processes or a shell's history.
+ * An API key is read from `PARADIGM_SIMULATOR_API_KEY` alone, so that it never stands in a list of processes or a shell's history.
  *
  * @category commands
  * @since 0.1.0
  */
-export const command = <E, R>(listen: (at: { readonly host: string; readonly port: number }) => Layer.Layer<HttpServer.HttpServer, E, R>) =>
-  Command.make(
-    "simulator",
-    flags,
-    Effect.fnUntraced(function* ({ host, port, ...options }) {
-      const apiKey = yield* Config.Redacted("PARADIGM_SIMULATOR_API_KEY").pipe(
-        Config.option,
-        Config.map(Option.filter((key) => Redacted.value(key) !== "")),
-        Config.map(Option.getOrUndefined)
-      )
-      const settings = { ...options, apiKey }
-      return yield* Simulator.layer(settings).pipe(
-        Layer.merge(Layer.effectDiscard(started(settings))),
-        Layer.provide(listen({ host, port })),
-        Layer.launch
-      )
+export const command = Command.make(
+  "simulator",
+  flags,
+  Effect.fnUntraced(function* ({ maxRunning, maxUnfinished, mode, settings, shutdownTimeout, ...options }) {
+    const apiKey = yield* Config.Redacted("PARADIGM_SIMULATOR_API_KEY").pipe(
+      Config.option,
+      Config.map(Option.filter((key) => Redacted.value(key) !== "")),
+      Config.map(Option.getOrUndefined)
+    )
+    const more = Option.isSome(settings) ? yield* readSettings(settings.value) : {}
+    const context = yield* Effect.context()
+    const onRequest = (entry: Entry) => {
+      const line = Effect.annotateLogs(Effect.logInfo(lineOf(entry)), { model: entry.model ?? "none" })
+      Effect.runForkWith(context)(line)
+    }
+    const start = Simulator.make({
+      ...options,
+      ...(Option.isSome(mode) ? { mode: mode.value } : {}),
+      maxRunning: Option.getOrNull(maxRunning),
+      maxUnfinished: Option.getOrNull(maxUnfinished),
+      ...more,
+      apiKey,
+      onRequest
     })
-  ).pipe(Command.withDescription("Start a vLLM-compatible server without a model"))
+    const simulator = yield* Effect.acquireRelease(start, (simulator) => Effect.promise(() => simulator.stop(shutdownTimeout)))
+    const keyed = apiKey === undefined ? "" : ", with an API key"
+    yield* Console.log(`Simulator listens on ${simulator.url} for ${options.models.join(", ")}${keyed}. Ctrl-C stops it.`)
+    return yield* Effect.never
+  }, Effect.scoped)
+).pipe(Command.withDescription("Start a vLLM-compatible server without a model"))

@@ -1,0 +1,396 @@
+/**
+ * One generation on one connection: its frames leave when the scheduler makes their tokens, unless a fault, the client or the end of
+ * the server comes in between.
+ *
+ * @since 0.1.0
+ */
+import type { ServerResponse } from "node:http"
+import type { Fault } from "./Faults.ts"
+import type { Outcome } from "./Ledger.ts"
+import type { Scheduler, Ticket, Timer, Work } from "./Scheduler.ts"
+
+/**
+ * One event of a stream.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Frame {
+  /** Index of the choice. Counts only if `tokens` is not 0. */
+  readonly choice: number
+  /** How many tokens of the choice the frame carries: 0 for a role, for usage and for the end. */
+  readonly tokens: number
+  /** What stands after `data: `. */
+  readonly data: string
+}
+
+/**
+ * An answer as bytes. Answers of all endpoints have this form.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Rendering {
+  readonly id: string
+  readonly model: string
+  readonly stream: boolean
+  readonly promptTokens: number
+  /** Tokens of each choice. */
+  readonly tokens: ReadonlyArray<number>
+  /** Why each choice ends. */
+  readonly finishes: ReadonlyArray<string>
+  readonly frames: () => Iterable<Frame>
+  readonly whole: () => string
+  /** The same answer, ended with `abort` after these tokens of each choice. */
+  readonly abort: (tokens: ReadonlyArray<number>) => Rendering
+}
+
+/**
+ * How an exchange ended.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ExchangeEnd {
+  readonly outcome: Outcome
+  readonly status: number
+  readonly completionTokens: number
+  readonly finishes: ReadonlyArray<string>
+  readonly timeToFirstToken: number | null
+}
+
+/**
+ * What an exchange needs of its server.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface ExchangeHost {
+  readonly timer: Timer
+  readonly scheduler: Scheduler
+  /** Headers of the response. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** Headers that are known only when a whole answer is ready. */
+  readonly wholeHeaders: () => Readonly<Record<string, string>>
+  /** An error as the data of an event. */
+  readonly errorEvent: (status: number, message: string) => string
+  /** An error as a response. */
+  readonly errorReply: (status: number, message: string) => { readonly status: number; readonly body: string }
+  readonly onToken: (tokens: number, sinceLast: number | undefined) => void
+  readonly onStart: () => void
+  readonly onEnd: (end: ExchangeEnd) => void
+}
+
+const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((sum, number) => sum + number, 0)
+
+/** Writes in small pieces, one after another. */
+class Drip {
+  readonly #queue: Array<Buffer> = []
+  #waiting = false
+  readonly #timer: Timer
+  readonly #response: ServerResponse
+  readonly #bytes: number
+  readonly #pause: number
+  #end: (() => void) | undefined
+
+  constructor(timer: Timer, response: ServerResponse, bytes: number, pause: number) {
+    this.#timer = timer
+    this.#response = response
+    this.#bytes = bytes
+    this.#pause = pause
+  }
+
+  write(text: string): void {
+    const bytes = Buffer.from(text)
+    for (let at = 0; at < bytes.length; at += this.#bytes) this.#queue.push(bytes.subarray(at, at + this.#bytes))
+    this.#next()
+  }
+
+  /** Calls `run` after the last piece. */
+  end(run: () => void): void {
+    this.#end = run
+    this.#next()
+  }
+
+  #next(): void {
+    if (this.#waiting || this.#response.destroyed) return
+    const piece = this.#queue.shift()
+    if (piece === undefined) return this.#end?.()
+    this.#response.write(piece)
+    this.#waiting = true
+    this.#timer.after(this.#pause, () => {
+      this.#waiting = false
+      this.#next()
+    })
+  }
+}
+
+/**
+ * One generation on one connection.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Exchange implements Work {
+  readonly rendering: Rendering
+  readonly fault: Fault | undefined
+  readonly #host: ExchangeHost
+  readonly #response: ServerResponse
+  readonly #drip: Drip | undefined
+  readonly #frames: Iterator<Frame> | undefined
+  readonly #made: Array<number>
+  readonly #planned: number
+  readonly #longest: number
+  readonly #begunAt: number
+  #ticket: Ticket | undefined
+  #next: IteratorResult<Frame> | undefined
+  #sent = 0
+  #steps = 0
+  #total = 0
+  #lastTokenAt: number | undefined
+  #lastWriteAt = 0
+  #firstTokenAfter: number | null = null
+  #over = false
+  #isMarred = false
+  #isStarted = false
+
+  constructor(host: ExchangeHost, response: ServerResponse, rendering: Rendering, fault: Fault | undefined) {
+    this.#host = host
+    this.#response = response
+    this.rendering = rendering
+    this.fault = fault
+    this.#made = rendering.tokens.map(() => 0)
+    this.#planned = sum(rendering.tokens)
+    this.#longest = Math.max(0, ...rendering.tokens)
+    this.#frames = rendering.stream ? rendering.frames()[Symbol.iterator]() : undefined
+    this.#begunAt = host.timer.now()
+    if (fault?.kind === "drip") this.#drip = new Drip(host.timer, response, fault.bytes ?? 16, fault.pause ?? 50)
+    if (fault?.kind === "split") this.#drip = new Drip(host.timer, response, 1, 0)
+  }
+
+  get promptTokens(): number {
+    return this.rendering.promptTokens
+  }
+
+  get choices(): number {
+    return this.rendering.tokens.length
+  }
+
+  /** Tokens made so far, of all choices. */
+  get total(): number {
+    return this.#total
+  }
+
+  /** Tokens that the whole answer has, of all choices. */
+  get planned(): number {
+    return this.#planned
+  }
+
+  /** Enters the queue. Returns false if it is full: nothing was sent then. */
+  begin(): boolean {
+    const fault = this.fault
+    const strikes = fault?.kind === "reset" || fault?.kind === "truncate" || fault?.kind === "stall"
+    if (strikes && fault.afterTokens === undefined) {
+      this.#response.once("close", this.#left)
+      this.#strike(fault.kind)
+      return true
+    }
+    const ticket = this.#host.scheduler.submit(this)
+    if (ticket === undefined) return false
+    this.#ticket = ticket
+    this.#response.once("close", this.#left)
+    if (this.rendering.stream) {
+      this.#response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", ...this.#host.headers })
+      this.#response.flushHeaders()
+      this.#response.on("drain", () => this.#host.scheduler.resume(ticket))
+    }
+    this.#lastWriteAt = this.#host.timer.now()
+    this.#meetFault()
+    return true
+  }
+
+  started(): void {
+    this.#isStarted = true
+    this.#host.onStart()
+  }
+
+  /** Whether it left the queue. */
+  get isStarted(): boolean {
+    return this.#isStarted
+  }
+
+  /** Tokens that it holds in the cache. */
+  get cached(): number {
+    return this.#isStarted ? this.promptTokens + this.#total : 0
+  }
+
+  step(): "more" | "pause" | "done" {
+    if (this.#over) return "done"
+    this.#steps++
+    const now = this.#host.timer.now()
+    const before = this.#total
+    const flows = this.#frames === undefined ? this.#count() : this.#emit(this.#frames)
+    if (this.#total > before) {
+      this.#firstTokenAfter ??= now - this.#begunAt
+      this.#host.onToken(this.#total - before, this.#lastTokenAt === undefined ? undefined : now - this.#lastTokenAt)
+      this.#lastTokenAt = now
+    }
+    if (this.#meetFault()) return "done"
+    const isLast = this.#frames === undefined ? this.#steps >= this.#longest : this.#next?.done === true
+    if (isLast) {
+      this.#finish()
+      return "done"
+    }
+    return flows ? "more" : "pause"
+  }
+
+  /** Sends a comment if nothing was sent for `interval` milliseconds. */
+  keepAlive(now: number, interval: number): void {
+    if (!this.rendering.stream || this.#over || now - this.#lastWriteAt < interval) return
+    this.#write(": keep-alive\n\n")
+  }
+
+  /** The server is told to stop: the answer ends with `abort`. */
+  abort(): void {
+    if (this.#over) return
+    const aborted = this.rendering.abort(this.#made)
+    if (this.#frames === undefined) this.#sendWhole(200, aborted.whole())
+    else {
+      // The frames that were sent are the first ones of the aborted answer too.
+      let at = 0
+      for (const frame of aborted.frames()) if (at++ >= this.#sent) this.#writeFrame(frame)
+    }
+    this.#end("aborted", 200, aborted.finishes)
+    this.#close()
+  }
+
+  /** The engine dies: an error event ends the stream, and a whole answer is the error. */
+  fail(status: number, message: string): void {
+    if (this.#over) return
+    if (this.rendering.stream) {
+      this.#write(`data: ${this.#host.errorEvent(status, message)}\n\ndata: [DONE]\n\n`)
+      this.#end("failed", 200, ["error"])
+      return this.#close()
+    }
+    const reply = this.#host.errorReply(status, message)
+    this.#sendWhole(reply.status, reply.body)
+    this.#end("failed", reply.status, ["error"])
+    this.#close()
+  }
+
+  /** The process is gone: the connection closes as it is. */
+  kill(): void {
+    if (this.#over) return
+    this.#end("failed", this.#response.headersSent ? this.#response.statusCode : 0, ["error"])
+    this.#response.socket?.destroy()
+  }
+
+  #count(): boolean {
+    for (const [choice, tokens] of this.rendering.tokens.entries()) {
+      if ((this.#made[choice] ?? 0) >= tokens) continue
+      this.#made[choice] = (this.#made[choice] ?? 0) + 1
+      this.#total++
+    }
+    return true
+  }
+
+  #emit(frames: Iterator<Frame>): boolean {
+    let flows = true
+    for (;;) {
+      this.#next ??= frames.next()
+      if (this.#next.done === true) return flows
+      const frame = this.#next.value
+      const made = (this.#made[frame.choice] ?? 0) + frame.tokens
+      if (frame.tokens > 0 && made > this.#steps) return flows
+      this.#made[frame.choice] = made
+      this.#total += frame.tokens
+      this.#next = undefined
+      flows = this.#writeFrame(frame)
+    }
+  }
+
+  #writeFrame(frame: Frame): boolean {
+    this.#sent++
+    if (this.fault?.kind === "noDone" && frame.data === "[DONE]") return true
+    return this.#write(`data: ${frame.data}\n\n`)
+  }
+
+  #write(text: string): boolean {
+    this.#lastWriteAt = this.#host.timer.now()
+    if (this.#drip === undefined) return this.#response.write(text)
+    this.#drip.write(text)
+    return true
+  }
+
+  #sendWhole(status: number, body: string): void {
+    this.#head(status, body)
+    this.#write(body)
+  }
+
+  #head(status: number, body: string): void {
+    this.#response.writeHead(status, {
+      "content-length": Buffer.byteLength(body),
+      "content-type": "application/json",
+      ...this.#host.headers,
+      ...(status === 200 ? this.#host.wholeHeaders() : {})
+    })
+  }
+
+  #finish(): void {
+    if (this.#frames === undefined) this.#sendWhole(200, this.rendering.whole())
+    this.#end("finished", 200, this.rendering.finishes)
+    this.#close()
+  }
+
+  /** True if the fault ended the exchange. */
+  #meetFault(): boolean {
+    const fault = this.fault
+    switch (fault?.kind) {
+      case "garbage":
+        if (this.#isMarred || this.#total < (fault.afterTokens ?? 0)) return false
+        this.#isMarred = true
+        if (this.rendering.stream) this.#write(`data: ${fault.text ?? '{"id":"chatcmpl-'}\n\n`)
+        return false
+      case "error":
+        if (this.#total < (fault.afterTokens ?? 0)) return false
+        this.fail(fault.status ?? 500, fault.message ?? "The simulator was asked for this error.")
+        return true
+      case "reset":
+      case "truncate":
+      case "stall":
+        if (this.#total < (fault.afterTokens ?? 0)) return false
+        this.#strike(fault.kind)
+        return true
+      default:
+        return false
+    }
+  }
+
+  // Of a whole answer, its head and the first half are sent before.
+  #strike(kind: "reset" | "truncate" | "stall"): void {
+    if (!this.rendering.stream && this.#ticket !== undefined) {
+      const body = this.rendering.whole()
+      this.#head(200, body)
+      this.#write(body.slice(0, body.length >> 1))
+    }
+    if (kind === "stall") return this.#ticket === undefined ? undefined : this.#host.scheduler.leave(this.#ticket)
+    this.#end("failed", this.#response.headersSent ? 200 : 0, ["error"])
+    const { socket } = this.#response
+    // What was written leaves first.
+    socket?.write("", () => (kind === "reset" ? socket.resetAndDestroy() : socket.end(() => socket.destroy())))
+  }
+
+  readonly #left = (): void => this.#end("left", this.#response.headersSent ? this.#response.statusCode : 0, ["abort"])
+
+  #end(outcome: Outcome, status: number, finishes: ReadonlyArray<string>): void {
+    if (this.#over) return
+    this.#over = true
+    if (this.#ticket !== undefined) this.#host.scheduler.leave(this.#ticket)
+    this.#host.onEnd({ outcome, status, finishes, completionTokens: this.#total, timeToFirstToken: this.#firstTokenAfter })
+  }
+
+  #close(): void {
+    if (this.#drip === undefined) this.#response.end()
+    else this.#drip.end(() => this.#response.end())
+  }
+}

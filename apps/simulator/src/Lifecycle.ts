@@ -1,0 +1,121 @@
+/**
+ * The life of a server: it runs, drains, is told to stop, loses its engine, or is killed, with the answers that were recorded of vLLM.
+ *
+ * @since 0.1.0
+ */
+import * as Schema from "effect/Schema"
+import type { Exchange } from "./Exchange.ts"
+import type { Timer } from "./Scheduler.ts"
+
+/**
+ * The phase of a server.
+ *
+ * - `running`: it answers.
+ * - `draining`: told to stop, with time to end what runs. New requests get a 500 while `/health` is still 200; then it is gone.
+ * - `stopping`: told to stop. Answers end with `abort`, and it is gone.
+ * - `engineDead`: what runs ends with an error, new requests get a 500, and soon it is gone.
+ * - `killed`: gone at once, in the middle of what it said.
+ *
+ * A server that is gone refuses connections. `running` brings it back on the same port.
+ *
+ * @category schemas
+ * @since 0.1.0
+ */
+export const Phase = Schema.Literals(["running", "draining", "stopping", "engineDead", "killed"])
+/** @since 0.1.0 */
+export type Phase = typeof Phase.Type
+
+/** What a dead engine says. */
+const engineDeath = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+/** What a draining server says to a new request. */
+const drained = "cannot schedule new futures after shutdown"
+
+/**
+ * The listening side of a server.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Door {
+  readonly timer: Timer
+  readonly open: () => Promise<void>
+  /** Refuses new connections. Connections close when their response is over. */
+  readonly close: () => void
+  /** Closes all connections as they are. */
+  readonly sever: () => void
+  /** Milliseconds that a server with a dead engine still answers. */
+  readonly deathDelay: () => number
+}
+
+/**
+ * Leads a server through its phases.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export class Lifecycle {
+  readonly #door: Door
+  readonly #exchanges = new Set<Exchange>()
+  #phase: Phase = "running"
+  #cancel: (() => void) | undefined
+
+  constructor(door: Door) {
+    this.#door = door
+  }
+
+  get phase(): Phase {
+    return this.#phase
+  }
+
+  /** What a new generation is refused with, if it is refused. */
+  get refusal(): string | undefined {
+    return this.#phase === "running" ? undefined : this.#phase === "engineDead" ? engineDeath : drained
+  }
+
+  /** Exchanges that are open. */
+  get exchanges(): ReadonlySet<Exchange> {
+    return this.#exchanges
+  }
+
+  entered(exchange: Exchange): void {
+    this.#exchanges.add(exchange)
+  }
+
+  left(exchange: Exchange): void {
+    this.#exchanges.delete(exchange)
+    if (this.#phase === "draining" && this.#exchanges.size === 0) this.#door.close()
+  }
+
+  /** Goes to a phase. Settles when a server that is to run listens again, and at once otherwise. */
+  async to(phase: Phase): Promise<void> {
+    if (phase === this.#phase) return
+    this.#cancel?.()
+    this.#cancel = undefined
+    this.#phase = phase
+    const open = [...this.#exchanges]
+    switch (phase) {
+      case "running":
+        return this.#door.open()
+      case "draining":
+        if (open.length === 0) this.#door.close()
+        return
+      case "stopping":
+        this.#door.close()
+        for (const exchange of open) exchange.abort()
+        return
+      case "engineDead":
+        for (const exchange of open) exchange.fail(500, engineDeath)
+        if (Number.isFinite(this.#door.deathDelay())) this.#cancel = this.#door.timer.after(this.#door.deathDelay(), () => this.#kill())
+        return
+      case "killed":
+        this.#kill()
+    }
+  }
+
+  #kill(): void {
+    this.#door.close()
+    for (const exchange of this.#exchanges) exchange.kill()
+    this.#door.sever()
+  }
+}

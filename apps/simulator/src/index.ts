@@ -1,0 +1,2 @@
+export * as Simulator from "./Simulator.ts"
+export * as SimulatorConfig from "./SimulatorConfig.ts"
