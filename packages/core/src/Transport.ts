@@ -113,7 +113,8 @@ const toStream = (reader: ReadableStreamDefaultReader<Uint8Array>) =>
   )
 
 /**
- * Creates a transport on `fetch`. Each request passes `init` on. Effect's `FetchHttpClient.Fetch` reference replaces the global `fetch`.
+ * Creates a transport on `fetch`. Each request passes `init` on. The second parameter, or else Effect's `FetchHttpClient.Fetch` reference, replaces
+ * the global `fetch`.
  *
  * It does not load Effect's `HttpClient`, which would add about 5 KB (gzipped) to a page.
  *
@@ -137,10 +138,10 @@ const toStream = (reader: ReadableStreamDefaultReader<Uint8Array>) =>
  * @since 0.1.0
  */
 export const fromFetch =
-  (init: RequestInit = {}): Transport =>
+  (init: RequestInit = {}, given?: (url: URL, init: RequestInit) => Promise<Response>): Transport =>
   ({ body, headers, url }) =>
     Effect.gen(function* () {
-      const fetch = yield* Fetch
+      const fetch = given ?? (yield* Fetch)
       const controller = new AbortController()
       let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
       yield* Effect.addFinalizer(() =>

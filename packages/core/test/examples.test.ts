@@ -12,7 +12,7 @@ const exempt: Readonly<Record<string, string>> = {}
 
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 
-const names = ["core", "node", "browser", "deno"]
+const names = ["core", "node", "browser", "deno", "fetch"]
 
 const modules = names.flatMap((name) =>
   readdirSync(`${packages}${name}/src`)
