@@ -5,11 +5,11 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Schema from "effect/Schema"
-import { type Case, CaseFile } from "./src/Case.ts"
-import * as Cases from "./src/Cases.ts"
-import * as Plan from "./src/Plan.ts"
-import { ProfileFile, type ServerCase, ServerCaseFile } from "./src/ServerCase.ts"
-import * as ServerCases from "./src/ServerCases.ts"
+import { type Case, CaseFile } from "./src/case/Case.ts"
+import * as Cases from "./src/case/Cases.ts"
+import * as Plan from "./src/plan/Plan.ts"
+import { ProfileFile, type ServerCase, ServerCaseFile } from "./src/server/ServerCase.ts"
+import * as ServerCases from "./src/server/ServerCases.ts"
 import { mutants } from "./test/mutants.ts"
 import { serverMutants } from "./test/serverMutants.ts"
 
@@ -49,7 +49,7 @@ const page = () => {
   return [
     "# Client cases",
     "",
-    `${Cases.all.length} cases, ${Cases.plan.length} with their variants. Made by \`node generate.ts\` from \`cases/*.json\`; the bugs are those of`,
+    `${Cases.all.length} cases, ${Cases.plan.length} with their variants. Made by \`node generate.ts\` from \`cases/client/*.json\`; the bugs are those of`,
     "`test/mutants.ts`. `policy` stands for a decision of this project where nothing else says.",
     ...sections,
     "",

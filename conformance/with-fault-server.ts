@@ -3,7 +3,7 @@
  * `{controlUrl}` in an argument is the address, and `{hosts}` the list of hosts that a client under test has to reach.
  */
 import { spawn } from "node:child_process"
-import * as FaultServer from "./src/FaultServer.ts"
+import * as FaultServer from "./src/fault/FaultServer.ts"
 
 const [command, ...template] = process.argv.slice(2)
 if (command === undefined) {

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const main = here("../src/main.ts")
+const main = here("../src/cli/main.ts")
 const subject = `python3 ${here("../examples/subject.py")}`
 
 const run = (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}) =>
@@ -73,7 +73,7 @@ describe("paradigm-conformance client", () => {
   it("names the file, the case and the place of a case that breaks the schema, with code 2", async () => {
     await inFolder(async (folder) => {
       const file = join(folder, "cases.json")
-      const { cases, group } = JSON.parse(readFileSync(here("../cases/auth.json"), "utf8")) as { group: string; cases: [object] }
+      const { cases, group } = JSON.parse(readFileSync(here("../cases/client/auth.json"), "utf8")) as { group: string; cases: [object] }
       writeFileSync(file, JSON.stringify({ group, cases: [{ ...cases[0], level: "MAY" }] }))
       const { code, output } = await run(["client", "--command", subject, "--cases", file])
       assert.strictEqual(code, 2)

@@ -5,9 +5,9 @@ import { setTimeout } from "node:timers/promises"
 import { connect as secureConnect } from "node:tls"
 import { gunzipSync } from "node:zlib"
 import { afterAll } from "vitest"
-import type { Script } from "../src/Script.ts"
-import * as FaultServer from "../src/FaultServer.ts"
-import type { Report } from "../src/Report.ts"
+import type { Script } from "../src/fault/Script.ts"
+import * as FaultServer from "../src/fault/FaultServer.ts"
+import type { Report } from "../src/fault/Report.ts"
 
 const server = await FaultServer.start()
 afterAll(() => server.close())

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { afterAll } from "vitest"
-import { Expectation } from "../src/Case.ts"
-import * as Cases from "../src/Cases.ts"
-import * as FaultServer from "../src/FaultServer.ts"
-import * as Runner from "../src/Runner.ts"
+import { Expectation } from "../src/case/Case.ts"
+import * as Cases from "../src/case/Cases.ts"
+import * as FaultServer from "../src/fault/FaultServer.ts"
+import * as Runner from "../src/client/Runner.ts"
 import { mutants } from "./mutants.ts"
 import { makeReference } from "./reference.ts"
 

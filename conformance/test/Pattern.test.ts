@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { match, type Pattern } from "../src/Pattern.ts"
+import { match, type Pattern } from "../src/case/Pattern.ts"
 
 const matches = (pattern: Pattern, actual: unknown) => match("value", pattern, actual).length === 0
 

@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as Reporter from "../src/Reporter.ts"
-import * as ReportHtml from "../src/ReportHtml.ts"
-import * as ReportJunit from "../src/ReportJunit.ts"
-import * as ReportNdjson from "../src/ReportNdjson.ts"
-import * as ReportTerminal from "../src/ReportTerminal.ts"
+import * as Reporter from "../src/report/Reporter.ts"
+import * as ReportHtml from "../src/report/ReportHtml.ts"
+import * as ReportJunit from "../src/report/ReportJunit.ts"
+import * as ReportNdjson from "../src/report/ReportNdjson.ts"
+import * as ReportTerminal from "../src/report/ReportTerminal.ts"
 
 const result = (id: string, verdict: Reporter.Reported["verdict"], more: Partial<Reporter.Reported> = {}): Reporter.Reported => ({
   id,

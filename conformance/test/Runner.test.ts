@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { afterAll } from "vitest"
-import * as Cases from "../src/Cases.ts"
-import * as FaultServer from "../src/FaultServer.ts"
-import * as Plan from "../src/Plan.ts"
-import * as Runner from "../src/Runner.ts"
-import type { Subject, SubjectClient } from "../src/Subject.ts"
+import * as Cases from "../src/case/Cases.ts"
+import * as FaultServer from "../src/fault/FaultServer.ts"
+import * as Plan from "../src/plan/Plan.ts"
+import * as Runner from "../src/client/Runner.ts"
+import type { Subject, SubjectClient } from "../src/client/Subject.ts"
 import { makeReference } from "./reference.ts"
 
 const server = await FaultServer.start()

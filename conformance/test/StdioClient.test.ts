@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { afterAll } from "vitest"
-import * as Cases from "../src/Cases.ts"
-import * as FaultServer from "../src/FaultServer.ts"
-import * as Runner from "../src/Runner.ts"
-import * as StdioClient from "../src/StdioClient.ts"
+import * as Cases from "../src/case/Cases.ts"
+import * as FaultServer from "../src/fault/FaultServer.ts"
+import * as Runner from "../src/client/Runner.ts"
+import * as StdioClient from "../src/client/StdioClient.ts"
 
 const server = await FaultServer.start()
 afterAll(() => server.close())

@@ -1,8 +1,8 @@
 /**
  * A client over plain fetch that holds every rule of the suite, and can be given one bug: what the suite itself is tested with.
  */
-import type { Operation } from "../src/Case.ts"
-import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/Subject.ts"
+import type { Operation } from "../src/case/Case.ts"
+import { type Call, type ClientOptions, type Outcome, printedForms, type Subject } from "../src/client/Subject.ts"
 import { chunks, codeOf, describe, Failure, fault, isChunk, isObject, type Json, mendCompletion, parse, peek } from "./referenceStream.ts"
 import { encode, withoutNulls } from "./referenceRequest.ts"
 

@@ -1,7 +1,7 @@
 /**
  * The reference client's encoding of requests; each `bug` spoils it in one way.
  */
-import type { Operation } from "../src/Case.ts"
+import type { Operation } from "../src/case/Case.ts"
 import { isObject, type Json } from "./referenceStream.ts"
 
 const fields = (value: unknown, name: string): ReadonlyArray<readonly [string, string]> => {

@@ -1,7 +1,7 @@
 /**
  * The reference client's reading of streams; each `bug` spoils it in one way.
  */
-import type { SubjectError } from "../src/Subject.ts"
+import type { SubjectError } from "../src/client/Subject.ts"
 
 export type Json = Record<string, unknown>
 

@@ -1,6 +1,6 @@
 // Repairs responses that the validator refuses, or accepts although they deviate from the contract. A known deviation has
 // a repair with a name. Any other field of a wrong type is removed, unless it is essential: the text, the calls, and the index of the choice
-// they belong to. Each repair is noted as an anomaly, and has a case in conformance/cases/repair.json. Values are changed in place.
+// they belong to. Each repair is noted as an anomaly, and has a case in conformance/cases/client/repair.json. Values are changed in place.
 import * as Predicate from "effect/Predicate"
 import type { Anomalies, Repair } from "../Anomaly.ts"
 import type { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"

@@ -4,16 +4,16 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import auth from "../cases/server/auth.json" with { type: "json" }
-import error from "../cases/server/error.json" with { type: "json" }
-import form from "../cases/server/form.json" with { type: "json" }
-import http from "../cases/server/http.json" with { type: "json" }
-import profileFile from "../cases/server/profiles.json" with { type: "json" }
-import relay from "../cases/server/relay.json" with { type: "json" }
-import request from "../cases/server/request.json" with { type: "json" }
-import stream from "../cases/server/stream.json" with { type: "json" }
-import { decodeWith } from "./Cases.ts"
-import type * as Plan from "./Plan.ts"
+import auth from "../../cases/server/auth.json" with { type: "json" }
+import error from "../../cases/server/error.json" with { type: "json" }
+import form from "../../cases/server/form.json" with { type: "json" }
+import http from "../../cases/server/http.json" with { type: "json" }
+import profileFile from "../../cases/server/profiles.json" with { type: "json" }
+import relay from "../../cases/server/relay.json" with { type: "json" }
+import request from "../../cases/server/request.json" with { type: "json" }
+import stream from "../../cases/server/stream.json" with { type: "json" }
+import { decodeWith } from "../case/Cases.ts"
+import type * as Plan from "../plan/Plan.ts"
 import { ProfileFile, ServerCase } from "./ServerCase.ts"
 
 /**

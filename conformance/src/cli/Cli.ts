@@ -16,8 +16,8 @@ import * as Path from "effect/Path"
 import * as CliClient from "./CliClient.ts"
 import * as CliRun from "./CliRun.ts"
 import * as CliServer from "./CliServer.ts"
-import * as ReportHtml from "./ReportHtml.ts"
-import * as ReportNdjson from "./ReportNdjson.ts"
+import * as ReportHtml from "../report/ReportHtml.ts"
+import * as ReportNdjson from "../report/ReportNdjson.ts"
 
 const report = Command.make(
   "report",

@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
-import type { Capability, Operation, Runtime } from "./Case.ts"
+import type { Capability, Operation, Runtime } from "../case/Case.ts"
 import { type Call, type Outcome, printedForms, type Subject, type SubjectError } from "./Subject.ts"
 
 /**

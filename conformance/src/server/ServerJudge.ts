@@ -3,10 +3,10 @@
  *
  * @since 0.1.0
  */
-import * as Judge from "./Judge.ts"
-import { match, type Pattern } from "./Pattern.ts"
+import * as Judge from "../client/Judge.ts"
+import { match, type Pattern } from "../case/Pattern.ts"
 import type { RawAnswer } from "./RawExchange.ts"
-import type { Report } from "./Report.ts"
+import type { Report } from "../fault/Report.ts"
 import { type Answer, finish, text, usage } from "./ServerAnswer.ts"
 import type { ServerCase, ServerExpectation } from "./ServerCase.ts"
 import * as ServerFact from "./ServerFact.ts"

@@ -3,11 +3,11 @@
  *
  * @since 0.1.0
  */
-import * as KnownFailures from "./KnownFailures.ts"
+import * as KnownFailures from "../plan/KnownFailures.ts"
 import { type OpenSocket, play } from "./RawExchange.ts"
-import type { Report } from "./Report.ts"
-import * as Runner from "./Runner.ts"
-import * as Script from "./Script.ts"
+import type { Report } from "../fault/Report.ts"
+import * as Runner from "../client/Runner.ts"
+import * as Script from "../fault/Script.ts"
 import * as ServerAnswer from "./ServerAnswer.ts"
 import type { Exchange, Profile, ServerCapability, ServerCase, ServerExpectation, ServerRequest } from "./ServerCase.ts"
 import { profiles } from "./ServerCases.ts"

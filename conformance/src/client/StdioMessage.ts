@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Capability, Operation, Runtime } from "./Case.ts"
+import { Capability, Operation, Runtime } from "../case/Case.ts"
 import type { ClientOptions } from "./Subject.ts"
 
 /**

@@ -4,12 +4,12 @@
  *
  * @since 0.1.0
  */
-import type { Case } from "./Case.ts"
+import type { Case } from "../case/Case.ts"
 import { type Answered, judge } from "./Judge.ts"
-import * as KnownFailures from "./KnownFailures.ts"
-import * as Plan from "./Plan.ts"
-import type { Origins, Report, Until } from "./Report.ts"
-import * as Script from "./Script.ts"
+import * as KnownFailures from "../plan/KnownFailures.ts"
+import * as Plan from "../plan/Plan.ts"
+import type { Origins, Report, Until } from "../fault/Report.ts"
+import * as Script from "../fault/Script.ts"
 import type { Outcome, Subject, SubjectClient } from "./Subject.ts"
 
 /**

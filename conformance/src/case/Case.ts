@@ -11,7 +11,7 @@
 import * as ParadigmError from "@paradigm-effect/core/ParadigmError"
 import * as Schema from "effect/Schema"
 import { Pattern } from "./Pattern.ts"
-import { axes, CaseStep } from "./Script.ts"
+import { axes, CaseStep } from "../fault/Script.ts"
 
 const milliseconds = Schema.Natural.annotate({ description: "milliseconds" })
 

@@ -4,25 +4,25 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import auth from "../cases/auth.json" with { type: "json" }
-import backpressure from "../cases/backpressure.json" with { type: "json" }
-import cancel from "../cases/cancel.json" with { type: "json" }
-import concurrency from "../cases/concurrency.json" with { type: "json" }
-import error from "../cases/error.json" with { type: "json" }
-import repair from "../cases/repair.json" with { type: "json" }
-import requestForm from "../cases/request-form.json" with { type: "json" }
-import requestJson from "../cases/request-json.json" with { type: "json" }
-import response from "../cases/response.json" with { type: "json" }
-import retry from "../cases/retry.json" with { type: "json" }
-import security from "../cases/security.json" with { type: "json" }
-import sse from "../cases/sse.json" with { type: "json" }
-import stream from "../cases/stream.json" with { type: "json" }
-import timeout from "../cases/timeout.json" with { type: "json" }
-import transport from "../cases/transport.json" with { type: "json" }
-import utf8 from "../cases/utf8.json" with { type: "json" }
-import published from "../cases.plan.json" with { type: "json" }
+import auth from "../../cases/client/auth.json" with { type: "json" }
+import backpressure from "../../cases/client/backpressure.json" with { type: "json" }
+import cancel from "../../cases/client/cancel.json" with { type: "json" }
+import concurrency from "../../cases/client/concurrency.json" with { type: "json" }
+import error from "../../cases/client/error.json" with { type: "json" }
+import repair from "../../cases/client/repair.json" with { type: "json" }
+import requestForm from "../../cases/client/request-form.json" with { type: "json" }
+import requestJson from "../../cases/client/request-json.json" with { type: "json" }
+import response from "../../cases/client/response.json" with { type: "json" }
+import retry from "../../cases/client/retry.json" with { type: "json" }
+import security from "../../cases/client/security.json" with { type: "json" }
+import sse from "../../cases/client/sse.json" with { type: "json" }
+import stream from "../../cases/client/stream.json" with { type: "json" }
+import timeout from "../../cases/client/timeout.json" with { type: "json" }
+import transport from "../../cases/client/transport.json" with { type: "json" }
+import utf8 from "../../cases/client/utf8.json" with { type: "json" }
+import published from "../../cases.plan.json" with { type: "json" }
 import { Case, CaseFile } from "./Case.ts"
-import * as Plan from "./Plan.ts"
+import * as Plan from "../plan/Plan.ts"
 
 const files: ReadonlyArray<unknown> = [
   requestJson,

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import * as Runner from "./Runner.ts"
-import * as ServerCases from "./ServerCases.ts"
-import * as ServerRunner from "./ServerRunner.ts"
+import * as Runner from "../client/Runner.ts"
+import * as ServerCases from "../server/ServerCases.ts"
+import * as ServerRunner from "../server/ServerRunner.ts"
 
 /**
  * A server that was started for the tests.

@@ -4,9 +4,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Case } from "./Case.ts"
-import type { Variant } from "./Script.ts"
-import type { Subject } from "./Subject.ts"
+import type { Case } from "../case/Case.ts"
+import type { Variant } from "../fault/Script.ts"
+import type { Subject } from "../client/Subject.ts"
 
 /**
  * One case in one variant. The id of a case with axes names the variant: `sse/bom-leading[split=bytes]`.

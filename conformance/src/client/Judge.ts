@@ -3,9 +3,9 @@
  *
  * @since 0.1.0
  */
-import type { Capability, Expectation, Runtime } from "./Case.ts"
-import { match } from "./Pattern.ts"
-import type { Attempt, Report } from "./Report.ts"
+import type { Capability, Expectation, Runtime } from "../case/Case.ts"
+import { match } from "../case/Pattern.ts"
+import type { Attempt, Report } from "../fault/Report.ts"
 import type { Outcome } from "./Subject.ts"
 
 /**

@@ -4,10 +4,10 @@
  * @since 0.1.0
  */
 import { assert, describe, inject, it } from "vitest"
-import * as Cases from "./Cases.ts"
-import type * as Plan from "./Plan.ts"
-import * as Runner from "./Runner.ts"
-import type { Subject } from "./Subject.ts"
+import * as Cases from "../case/Cases.ts"
+import type * as Plan from "../plan/Plan.ts"
+import * as Runner from "../client/Runner.ts"
+import type { Subject } from "../client/Subject.ts"
 
 declare module "vitest" {
   interface ProvidedContext {

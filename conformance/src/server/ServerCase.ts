@@ -7,9 +7,9 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { Expectation } from "./Case.ts"
-import { Pattern } from "./Pattern.ts"
-import { CaseStep } from "./Script.ts"
+import { Expectation } from "../case/Case.ts"
+import { Pattern } from "../case/Pattern.ts"
+import { CaseStep } from "../fault/Script.ts"
 import { factNames } from "./ServerFact.ts"
 
 const milliseconds = Schema.Natural.annotate({ description: "milliseconds" })

@@ -10,6 +10,6 @@ import * as Effect from "effect/Effect"
 import { readFileSync } from "node:fs"
 import * as Cli from "./Cli.ts"
 
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { readonly version: string }
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { readonly version: string }
 
 Cli.run(version).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain({ disableErrorReporting: true }))

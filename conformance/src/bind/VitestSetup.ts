@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import type { TestProject } from "vitest/node"
-import * as FaultServer from "./FaultServer.ts"
+import * as FaultServer from "../fault/FaultServer.ts"
 
 /**
  * What vitest calls.

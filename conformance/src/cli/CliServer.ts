@@ -12,11 +12,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as CliRun from "./CliRun.ts"
-import * as FaultServer from "./FaultServer.ts"
-import { open as openSocket } from "./NodeSocket.ts"
-import { Profile, ServerCapability } from "./ServerCase.ts"
-import * as ServerCases from "./ServerCases.ts"
-import * as ServerRunner from "./ServerRunner.ts"
+import * as FaultServer from "../fault/FaultServer.ts"
+import { open as openSocket } from "../server/NodeSocket.ts"
+import { Profile, ServerCapability } from "../server/ServerCase.ts"
+import * as ServerCases from "../server/ServerCases.ts"
+import * as ServerRunner from "../server/ServerRunner.ts"
 
 const positive = (flag: Flag.Flag<number>) =>
   Flag.filter(

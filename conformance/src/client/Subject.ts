@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Capability, Client, Operation, Reason, Runtime } from "./Case.ts"
+import type { Capability, Client, Operation, Reason, Runtime } from "../case/Case.ts"
 
 /**
  * What one call came to. `chunks` holds what was delivered, also before an error or an abort; `completion` is set for `"completion"` and

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Result } from "./Runner.ts"
+import type { Result } from "../client/Runner.ts"
 
 /**
  * What is run, and against whom.
