@@ -8,7 +8,7 @@ export default defineConfig({
   // A dependency that is found while tests run makes vite load the page anew, and the tests run twice.
   optimizeDeps: { exclude: ["effect"] },
   test: {
-    globalSetup: "@paradigm-effect/conformance/VitestSetup",
+    globalSetup: ["@paradigm-effect/conformance/VitestSetup", "../fetch/test/SettlingServer.ts"],
     browser: {
       enabled: true,
       headless: true,

@@ -40,7 +40,7 @@ const connect =
   /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH|EADDRNOTAVAIL|PROXY_|ConnectionRefused|OpenSocket|\(Connect\)|Unable to connect|Failed to fetch|NetworkError|Load failed/
 // Codes of Node, undici, the HTTP parser and zlib; then messages of undici, Deno, Bun, Chromium, Firefox and Safari.
 const lost =
-  /ECONN|EPIPE|ETIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTPParser|terminated|hang up|SendRequest|connection|UnexpectedEof|BrokenPipe|HTTPResponse|network error|(input|body) stream/i
+  /ECONN|EPIPE|ETIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTPParser|terminated|hang up|SendRequest|connection|UnexpectedEof|BrokenPipe|HTTP_?Response|network error|(input|body) stream/i
 
 /** The members of an `HttpClientError` that are read. */
 export interface TransportFailure {
