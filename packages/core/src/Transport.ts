@@ -50,10 +50,12 @@ export interface TransportResponse {
  */
 export interface TransportError {
   readonly reason: {
-    /** `InvalidUrlError`, `EncodeError`, `EmptyBodyError`, or any other name. */
+    /** `EmptyBodyError` if a response has no body; otherwise any name. */
     readonly _tag: string
     /** The platform's exception. The client matches its names, codes and messages. */
     readonly cause?: unknown
+    /** What was connected to, for the message of the error. Defaults to the origin of the URL. */
+    readonly origin?: string | undefined
   }
 }
 
@@ -154,10 +156,6 @@ export const fromFetch =
       )
       const request = { ...init, method: "POST", headers, body, signal: controller.signal }
       const response = yield* Effect.tryPromise({ try: () => fetch(url, request), catch: failure })
-      reader = response.body?.getReader()
-      return {
-        status: response.status,
-        headers: Object.fromEntries(response.headers),
-        stream: reader === undefined ? Stream.empty : toStream(reader)
-      }
+      reader = (response.body ?? new Blob().stream()).getReader()
+      return { status: response.status, headers: Object.fromEntries(response.headers), stream: toStream(reader) }
     })

@@ -36,7 +36,10 @@ export const start = async (entry: string, bindings: Readonly<Record<string, str
   const packages = createRequire(createRequire(import.meta.url).resolve("workerd"))
   const platform = `@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : "arm64"}`
   const binary = join(dirname(packages.resolve(`${platform}/package.json`)), "bin", "workerd")
-  const child = spawn(binary, ["serve", "config.capnp", "--control-fd=3"], { cwd: directory, stdio: ["ignore", "inherit", "inherit", "pipe"] })
+  const child = spawn(binary, ["serve", "config.capnp", "--control-fd=3"], {
+    cwd: directory,
+    stdio: ["ignore", "inherit", "inherit", "pipe"]
+  })
   const exit = once(child, "exit")
   const listening = async () => {
     for await (const line of createInterface({ input: child.stdio[3] as Readable })) {

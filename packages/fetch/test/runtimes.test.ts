@@ -2,8 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { type Settled, unsettled } from "./Settling.ts"
@@ -17,7 +15,15 @@ const worker = path("worker.ts")
 const outcomes: Readonly<Record<string, (url: string) => Promise<ReadonlyArray<Settled>>>> = {
   Bun: async (url) => JSON.parse((await run(path("../node_modules/.bin/bun"), [path("settling.main.ts"), url])).stdout),
   Deno: async (url) => {
-    const args = ["run", "--no-check", `--allow-net=${new URL(url).host}`, "--config", path("../../deno/deno.json"), path("settling.main.ts"), url]
+    const args = [
+      "run",
+      "--no-check",
+      `--allow-net=${new URL(url).host}`,
+      "--config",
+      path("../../deno/deno.json"),
+      path("settling.main.ts"),
+      url
+    ]
     return JSON.parse((await run(path("../node_modules/.bin/deno"), args)).stdout)
   },
   Workers: async (url) => {
@@ -47,7 +53,9 @@ const startEcho = async () => {
       for (const [i, content] of pieces.entries()) {
         if (outgoing.destroyed) return
         const choice = { index: 0, delta: { content }, finish_reason: i + 1 === pieces.length ? "stop" : null }
-        outgoing.write(`data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "m", choices: [choice] })}\n\n`)
+        outgoing.write(
+          `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "m", choices: [choice] })}\n\n`
+        )
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
       outgoing.end("data: [DONE]\n\n")
@@ -72,7 +80,10 @@ describe("a client of a Worker's module", () => {
       const response = await fetch(`${workerd.url}/stream?content=${content}`, { signal: signal ?? null })
       let text = ""
       for await (const part of response.body?.pipeThrough(new TextDecoderStream()) ?? []) text += part
-      const chunks = text.trim().split("\n").map((line) => JSON.parse(line) as { readonly choices: ReadonlyArray<{ delta: { content: string } }> })
+      const chunks = text
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as { readonly choices: ReadonlyArray<{ delta: { content: string } }> })
       return chunks.map(({ choices }) => choices[0]?.delta.content).join("")
     }
     const cancelled = Array.from({ length: 10 }, async (_, i) => {
@@ -85,7 +96,10 @@ describe("a client of a Worker's module", () => {
     })
     const contents = Array.from({ length: 20 }, (_, i) => `request-${i}-of-twenty`)
     assert.deepStrictEqual(await Promise.all(contents.map((content) => ask(content))), contents)
-    assert.deepStrictEqual(await Promise.all(cancelled), cancelled.map(() => "AbortError"))
+    assert.deepStrictEqual(
+      await Promise.all(cancelled),
+      cancelled.map(() => "AbortError")
+    )
     assert.deepStrictEqual(await Promise.all(contents.map((content) => ask(content))), contents)
   })
 })
