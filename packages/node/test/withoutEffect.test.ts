@@ -1,10 +1,11 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import { build } from "esbuild"
 import { execFile } from "node:child_process"
 import { createServer } from "node:http"
 import { createRequire } from "node:module"
 import type { AddressInfo } from "node:net"
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
@@ -132,5 +133,98 @@ describe("the packages without Effect", () => {
     assert.deepStrictEqual([error.reason._tag, error.retryAfter], ["RateLimited", 7000])
     const own = new ParadigmError({ reason: error.reason })
     assert.deepStrictEqual([Bundled.isError(own), Bundled.isError(new Error("other"))], [true, false])
+  })
+})
+
+// A server that completes every request, and a program that calls it: it prints the text, or the message of the error.
+const startServer = async () => {
+  const choices = [{ index: 0, message: { role: "assistant", content: "Hello" }, finish_reason: "stop" }]
+  const server = createServer((_, response) => {
+    response.setHeader("content-type", "application/json")
+    response.end(JSON.stringify({ id: "c", object: "chat.completion", created: 1, model: "m", choices }))
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  return {
+    env: {
+      ...process.env,
+      PARADIGM_API_KEY: "sk-0123456789abcdef",
+      PARADIGM_BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    },
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => void server.close(() => resolve()))
+  }
+}
+
+const call = `const paradigm = Paradigm.connect()
+paradigm.chat.completions.create({ model: "m", messages: [{ role: "user", content: "Hi" }] })
+  .then(({ choices }) => console.log(choices[0].message.content), (error) => console.log(error.message))
+  .then(() => paradigm.close())`
+const face = "@paradigm-effect/node/promise"
+const imported = `import { Paradigm } from "${face}"\n${call}`
+const required = `const { Paradigm } = require("${face}")\n${call}`
+
+describe("a program of Node", () => {
+  const grants = () => [
+    "--permission",
+    `--allow-fs-read=${join(project, "*")}`,
+    ...(process.allowedNodeEnvironmentFlags.has("--allow-net") ? ["--allow-net"] : [])
+  ]
+
+  it.each<[string, () => ReadonlyArray<string>]>([
+    ["node --eval, as a module", () => ["--input-type=module", "--eval", imported]],
+    ["node --eval, with require", () => ["--input-type=commonjs", "--eval", required]],
+    [
+      "node --eval, with a dynamic import",
+      () => ["--input-type=commonjs", "--eval", `import("${face}").then(({ Paradigm }) => { ${call} })`]
+    ],
+    ["an eval worker", () => ["--eval", `new (require("node:worker_threads").Worker)(${JSON.stringify(required)}, { eval: true })`]],
+    ["node --permission with the right to read the packages", () => [...grants(), join(project, "program.mjs")]],
+    ["a file of CommonJS", () => [join(project, "program.cjs")]]
+  ])("calls the endpoint: %s", async (_, args) => {
+    await using server = await startServer()
+    await writeFile(join(project, "program.mjs"), imported)
+    await writeFile(join(project, "program.cjs"), required)
+    const { stdout } = await run(process.execPath, args(), { cwd: project, env: server.env })
+    assert.strictEqual(stdout, "Hello\n")
+  })
+
+  it.each(["esm", "cjs"] as const)("calls the endpoint when esbuild bundles it for Lambda: %s", async (format) => {
+    await using server = await startServer()
+    const outfile = join(project, "lambda", `index.${format === "esm" ? "mjs" : "cjs"}`)
+    // undici is of CommonJS: its require needs a definition in a module.
+    const banner = {
+      js: format === "esm" ? 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' : ""
+    }
+    await build({
+      stdin: { contents: imported, resolveDir: project },
+      outfile,
+      bundle: true,
+      platform: "node",
+      target: "node22",
+      format,
+      banner
+    })
+    const { stdout } = await run(process.execPath, [outfile], { cwd: tmpdir(), env: server.env })
+    assert.strictEqual(stdout, "Hello\n")
+  })
+
+  it("fails the call with InvalidConfiguration if undici cannot be loaded", async () => {
+    await using server = await startServer()
+    const directory = await mkdtemp(join(tmpdir(), "without-undici-"))
+    await cp(join(project, "node_modules", "@paradigm-effect", "node", "dist", "promise"), directory, {
+      recursive: true,
+      dereference: true
+    })
+    await writeFile(join(directory, "program.mjs"), imported.replace(face, "./index.js"))
+    await writeFile(join(directory, "package.json"), JSON.stringify({ type: "module" }))
+    const { stdout } = await run(process.execPath, [join(directory, "program.mjs")], { env: server.env })
+    await rm(directory, { recursive: true })
+    assert.match(stdout, /^InvalidConfiguration: dispatcher is missing, and undici cannot be loaded: install it/)
+  })
+
+  it("fails the call with the name of the right package in Bun, which replaces undici", async () => {
+    await using server = await startServer()
+    const bun = join(packages, "node", "node_modules", ".bin", "bun")
+    const { stdout } = await run(bun, ["--eval", imported], { cwd: project, env: server.env })
+    assert.match(stdout, /^InvalidConfiguration: dispatcher .*in Bun, import @paradigm-effect\/fetch/)
   })
 })
