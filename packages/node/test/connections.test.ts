@@ -1,6 +1,8 @@
 import * as Certificate from "@paradigm-effect/conformance/Certificate"
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { createServer, request as sendRequest, type RequestListener } from "node:http"
 import { createSecureServer } from "node:http2"
 import { createServer as createTlsServer } from "node:https"
@@ -282,17 +284,16 @@ describe("a Unix domain socket", () => {
         answer(incoming, outgoing)
       })
       await new Promise<void>((resolve) => server.listen(socket, resolve))
-      await environment(
-        { HTTP_PROXY: "http://127.0.0.1:9", PARADIGM_BASE_URL: `unix:${socket}${suffix}`, PARADIGM_API_KEY: key },
-        async () => {
-          for (const options of [{ apiKey: key, baseUrl: `unix:${socket}${suffix}` }, {}]) {
-            await using paradigm = Paradigm.connect(options)
-            assert.strictEqual((await paradigm.chat.completions.create(request)).id, "c")
-          }
-          const program = Effect.flatMap(Paradigm.Client, (client) => client.createChatCompletion(request))
-          assert.strictEqual((await Effect.runPromise(Effect.provide(program, Paradigm.layerConfig))).id, "c")
+      const variables = { HTTP_PROXY: "http://127.0.0.1:9", PARADIGM_BASE_URL: `unix:${socket}${suffix}`, PARADIGM_API_KEY: key }
+      await environment(variables, async () => {
+        for (const options of [{ apiKey: key, baseUrl: variables.PARADIGM_BASE_URL }, {}]) {
+          await using paradigm = Paradigm.connect(options)
+          assert.strictEqual((await paradigm.chat.completions.create(request)).id, "c")
         }
-      )
+        const program = Effect.flatMap(Paradigm.Client, (client) => client.createChatCompletion(request))
+        const layer = Layer.provide(Paradigm.layerConfig, ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables)))
+        assert.strictEqual((await Effect.runPromise(Effect.provide(program, layer))).id, "c")
+      })
       assert.deepStrictEqual(urls, [path, path, path])
       await new Promise<void>((resolve) => void server.close(() => resolve()))
     })
