@@ -4,4 +4,4 @@
  * @since 0.1.0
  */
 export type * from "@paradigm-effect/core/CallerTypes"
-export { connect, Error, isError, type ConnectOptions } from "./Paradigm.ts"
+export { connect, Error, isError, type ConnectionOptions, type ConnectOptions, type HttpClient } from "./Paradigm.ts"
