@@ -14,7 +14,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = (
       modules = [(name = "worker", esModule = embed "worker.js")],
-      compatibilityDate = "2025-06-01",
+      compatibilityDate = "2025-05-05",
       globalOutbound = "internet",
       bindings = [${Object.entries(bindings)
         .map(([name, text]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(text)})`)
