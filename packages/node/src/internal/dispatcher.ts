@@ -1,6 +1,5 @@
 // Selects the dispatcher of the requests: the caller's, a proxy agent, or a pool of connections.
-import { X509Certificate } from "node:crypto"
-import { createSecureContext, type SecureContextOptions } from "node:tls"
+import type { SecureContextOptions } from "node:tls"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -14,6 +13,9 @@ const invalid = (option: string, detail: string, cause?: unknown) =>
   new ParadigmError({ reason: new InvalidConfiguration({ option, detail, ...(cause === undefined ? {} : { cause }) }) })
 
 const isReadable = (options: SecureContextOptions) => {
+  // Loaded if needed: they take half of the time to import this package.
+  const { X509Certificate } = process.getBuiltinModule("node:crypto")
+  const { createSecureContext } = process.getBuiltinModule("node:tls")
   try {
     // A context ignores an authority that it cannot read.
     for (const authority of [options.ca ?? []].flat()) void new X509Certificate(authority)
@@ -66,7 +68,8 @@ export const make = (
   if (socketPath !== undefined && proxy) return Effect.fail(invalid("proxy", "cannot be combined with a unix: base URL"))
   const wrong = (["ca", "cert", "key"] as const).find((name) => options[name] !== undefined && !isPem(name, options[name]))
   if (wrong !== undefined) return Effect.fail(invalid(wrong, "must be PEM, as a text, its bytes or a list of these"))
-  if (!isReadable({ ca, cert, key } as SecureContextOptions)) return Effect.fail(invalid("key", "must be the key of cert"))
+  if ((ca ?? cert ?? key) !== undefined && !isReadable({ ca, cert, key } as SecureContextOptions))
+    return Effect.fail(invalid("key", "must be the key of cert"))
   if (http2 !== undefined && typeof http2 !== "boolean") return Effect.fail(invalid("http2", "must be true or false"))
   const tls = Object.fromEntries(Object.entries({ ca, cert, key }).filter(([, value]) => value !== undefined))
   const open = ({ Agent, EnvHttpProxyAgent, ProxyAgent }: typeof import("undici")): Dispatcher => {
