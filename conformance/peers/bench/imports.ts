@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process"
 import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
+import { publish, publishedNode } from "./published.ts"
 import { median } from "./report.ts"
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
@@ -40,7 +41,8 @@ export const imports: ReadonlyArray<Imported> = [
   ours("browser"),
   {
     name: "node",
-    specifiers: [pathToFileURL(join(packages, "node", "dist", "index.js")).href],
+    // As it is published: its dependencies are TypeScript in the workspace.
+    specifiers: [pathToFileURL(publishedNode("index.js")).href],
     installs: ["@paradigm-effect/node", "effect"]
   },
   { name: "openai", specifiers: ["openai"], installs: ["openai"] },
@@ -90,7 +92,8 @@ export interface Cost {
 }
 
 /** Measures the imports by turns. */
-export const costs = (subjects: ReadonlyArray<Imported>, rounds: number): ReadonlyArray<Cost> => {
+export const costs = async (subjects: ReadonlyArray<Imported>, rounds: number): Promise<ReadonlyArray<Cost>> => {
+  if (subjects.some(({ isChecked }) => isChecked !== true)) await publish("cold.ts")
   const empty: Array<number> = []
   const found = new Map<string, Array<number>>(subjects.map(({ name }) => [name, []]))
   for (let round = 0; round < rounds; round++) {
@@ -109,7 +112,7 @@ export const costs = (subjects: ReadonlyArray<Imported>, rounds: number): Readon
 if (import.meta.main) {
   const isCheck = process.argv.includes("--check")
   const subjects = isCheck ? imports.filter(({ isChecked }) => isChecked === true) : imports
-  for (const { cpuMillis, installedBytes, name, packages, ratio } of costs(subjects, isCheck ? 7 : 15)) {
+  for (const { cpuMillis, installedBytes, name, packages, ratio } of await costs(subjects, isCheck ? 7 : 15)) {
     const size = `${(installedBytes / 1e6).toFixed(1)} MB in ${packages} packages`
     console.log(`${name}: ${cpuMillis.toFixed(1)} ms, ${ratio.toFixed(2)} of an empty module, ${size}`)
     if (!isCheck || ratio <= budget) continue

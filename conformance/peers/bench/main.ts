@@ -161,7 +161,7 @@ try {
   const sections = [...(await overTheWire(url)), ...(isWanted("parser") ? await alone() : [])]
   const cold = isWanted("cold") ? await firstStreams(url) : []
   const sizes = isWanted("bundle") ? await Promise.all(programNames.map(async (name) => [name, await sizeOf(name)] as const)) : []
-  const imported = isWanted("imports") ? costs(imports, rounds * coldRuns) : []
+  const imported = isWanted("imports") ? await costs(imports, rounds * coldRuns) : []
   process.stderr.write("\n")
   const text = page({ sections, cold, sizes, imported, rounds, tokens: { ...tokens, cold: coldTokens }, gapMicros })
   console.log(text)

@@ -47,7 +47,7 @@ describe("the option fetch", () => {
     [{ fetchOptions: { redirect: "follow" } }, /fetchOptions.redirect is set by the client/],
     [{ fetchOption: {} }, /unknown option fetchOption: did you mean fetchOptions\?/]
   ])("is refused if it is wrong: %j", (options, message) => {
-    assert.throws(() => Paradigm.connect({ apiKey: key, ...options } as Paradigm.ConnectOptions), message)
+    assert.throws(() => Paradigm.connect({ apiKey: key, ...options }), message)
   })
 })
 
