@@ -13,15 +13,18 @@ export const runAll = async (
   known: ReadonlyArray<KnownFailure> = []
 ): Promise<boolean> => {
   const results: Array<Runner.Result> = []
-  const waiting = [...Cases.plan]
-  const job = async (): Promise<void> => {
+  // These count connections, which the cases of a runtime share.
+  const isAlone = ({ id }: Plan.Instance) => id.startsWith("concurrency/")
+  const job = async (waiting: Array<Plan.Instance>): Promise<void> => {
     for (let instance = waiting.shift(); instance !== undefined; instance = waiting.shift()) {
       const result = await run(instance)
       results.push(result)
       if (!Runner.isFine(result)) console.error(Runner.format(result))
     }
   }
-  await Promise.all(Array.from({ length: jobs }, job))
+  const together = Cases.plan.filter((instance) => !isAlone(instance))
+  await Promise.all(Array.from({ length: jobs }, () => job(together)))
+  await job(Cases.plan.filter(isAlone))
   const { line, problems } = await Runner.conclude(Cases.plan, results, { known, summary: Cases.summary })
   console.log(line)
   for (const problem of problems) console.error(problem)

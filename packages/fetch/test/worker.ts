@@ -6,6 +6,7 @@ import { Paradigm } from "../src/index.ts"
 import { settleAll } from "./Settling.ts"
 import { known } from "./workers.known-failures.ts"
 
+// The cases share the one thread of a Worker.
 const subject = ParadigmSubject.make({ runtime: "workers", layer: Paradigm.layer })
 
 interface Environment {
@@ -20,7 +21,7 @@ const routes: Readonly<Record<string, (request: Request, environment: Environmen
     const { controlUrl, id } = (await request.json()) as { readonly controlUrl: string; readonly id: string }
     const instance = Cases.plan.find((instance) => instance.id === id)
     if (instance === undefined) return new Response("unknown case", { status: 404 })
-    return Response.json(await Runner.run(instance, subject, { controlUrl, known }))
+    return Response.json(await Runner.run(instance, subject, { controlUrl, known, timeLimitMs: 30_000 }))
   },
   "/settle": async (_, { UPSTREAM }) => Response.json(await settleAll(Paradigm.connect, UPSTREAM)),
   "/stream": async (request, { UPSTREAM }) => {
