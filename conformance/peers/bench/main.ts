@@ -1,7 +1,8 @@
 /**
- * `pnpm bench`: measures the cost of a chunk and of the first stream of a process with each client, the cost of a parser, and the size of a page.
+ * `pnpm bench`: measures the cost of a chunk and of the first stream of a process with each client, the cost of a parser, the size of a page,
+ * and the cost of an import.
  * Prints a page of tables; `--write` also writes it to `docs/benchmarks.md`. `--rounds N` repeats every measurement N times and defaults to 5.
- * `--only batched|single|cold|parser|bundle` selects parts, and can be repeated.
+ * `--only batched|single|cold|parser|bundle|imports` selects parts, and can be repeated.
  */
 import { fork } from "node:child_process"
 import { once } from "node:events"
@@ -12,6 +13,7 @@ import { programNames, sizeOf } from "./bundle.ts"
 import type { ColdFinding, Passed } from "./cold.ts"
 import type { ClientTask, Finding, ParsersTask } from "./measure.ts"
 import type { ParserName } from "./parsers.ts"
+import { costs, imports } from "./imports.ts"
 import { publish } from "./published.ts"
 import { type ColdRow, median, page, type Row, type Section } from "./report.ts"
 import type { SubjectName } from "./subjects.ts"
@@ -29,7 +31,7 @@ if (!Number.isSafeInteger(rounds) || rounds < 1) {
   console.error("--rounds takes a whole number of at least 1")
   process.exit(2)
 }
-const isWanted = (part: Mode | "cold" | "parser" | "bundle") => options.only === undefined || options.only.includes(part)
+const isWanted = (part: Mode | "cold" | "parser" | "bundle" | "imports") => options.only === undefined || options.only.includes(part)
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 
@@ -164,8 +166,9 @@ try {
   const sections = [...(await overTheWire(url)), ...(isWanted("parser") ? await alone() : [])]
   const cold = isWanted("cold") ? await firstStreams(url) : []
   const sizes = isWanted("bundle") ? await Promise.all(programNames.map(async (name) => [name, await sizeOf(name)] as const)) : []
+  const imported = isWanted("imports") ? await costs(imports, rounds * coldRuns) : []
   process.stderr.write("\n")
-  const text = page({ sections, cold, sizes, rounds, tokens: { ...tokens, cold: coldTokens }, gapMicros })
+  const text = page({ sections, cold, sizes, imported, rounds, tokens: { ...tokens, cold: coldTokens }, gapMicros })
   console.log(text)
   if (options.write) writeFileSync(path("../../../docs/benchmarks.md"), text)
 } finally {

@@ -33,6 +33,9 @@ const stage = (name: string): void => {
   }
 }
 
+/** The path of a file of the package for Node, after `publish`. */
+export const publishedNode = (file: string) => `${directory}/node_modules/@paradigm-effect/node/dist/${file}`
+
 /** Builds our packages and compiles a program of this directory. Returns the path of the JavaScript file. */
 export const publish = async (program: string): Promise<string> => {
   execFileSync(

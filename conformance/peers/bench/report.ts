@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import type { Program, Size } from "./bundle.ts"
 import type { Passed } from "./cold.ts"
+import type { Cost } from "./imports.ts"
 import type { Mode, Text } from "./Wire.ts"
 
 /** The result of one subject: medians of the rounds. */
@@ -34,6 +35,7 @@ export interface Measured {
   readonly sections: ReadonlyArray<Section>
   readonly cold: ReadonlyArray<ColdRow>
   readonly sizes: ReadonlyArray<readonly [Program, Size]>
+  readonly imported: ReadonlyArray<Cost>
   readonly rounds: number
   readonly tokens: Readonly<Record<Mode | "cold", number>>
   readonly gapMicros: Readonly<Record<Mode, number>>
@@ -110,7 +112,7 @@ const millis = ({ cpuMicros, wallMicros }: Passed) => `${Math.round(cpuMicros / 
 const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(1)} KB`
 
 /** The page. */
-export const page = ({ cold, gapMicros, rounds, sections, sizes, tokens }: Measured): string => {
+export const page = ({ cold, gapMicros, imported, rounds, sections, sizes, tokens }: Measured): string => {
   const of = (kind: Section["kind"]) => sections.filter((section) => section.kind === kind)
   const parts = [
     `# Benchmarks
@@ -171,6 +173,21 @@ Bundled with esbuild ${versionOf("esbuild")} for browsers.
 ${table(
   ["", "minified", "gzipped"],
   sizes.map(([name, size]) => [label(name), kilobytes(size.minified), kilobytes(size.gzipped)])
+)}`)
+  }
+  if (imported.length > 0) {
+    parts.push(`## An import
+
+CPU time to import a client in Node, more than an empty module takes, and what npm installs for it. \`./promise\` is bundled, without Effect.
+
+${table(
+  ["", "import", "installed", "packages"],
+  imported.map(({ cpuMillis, installedBytes, name, packages }) => [
+    `\`${name}\``,
+    `${cpuMillis.toFixed(0)} ms`,
+    `${(installedBytes / 1e6).toFixed(1)} MB`,
+    String(packages)
+  ])
 )}`)
   }
   return `${parts.join("\n\n")}\n`

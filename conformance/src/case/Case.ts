@@ -22,7 +22,7 @@ const milliseconds = Schema.Natural.annotate({ description: "milliseconds" })
  * @category models
  * @since 0.1.0
  */
-export const Runtime = Schema.Literals(["node", "browser", "deno"])
+export const Runtime = Schema.Literals(["node", "browser", "deno", "bun", "workers"])
 /** @since 0.1.0 */
 export type Runtime = typeof Runtime.Type
 

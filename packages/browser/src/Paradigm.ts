@@ -1,5 +1,5 @@
 /**
- * The Paradigm client for browsers, on `fetch`, without cookies, referrer or headers that the endpoint does not need.
+ * The Paradigm client for browsers, on `fetch`, without referrer or headers that the endpoint does not need.
  *
  * @since 0.1.0
  */
@@ -16,41 +16,55 @@ export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 /**
- * Client options in a browser.
+ * Client options in a browser: either the address of the application's own backend, or a key that the page may hold.
  *
  * @category options
  * @since 0.1.0
  */
-export interface Options extends ParadigmClient.Options {
+export interface Options extends ParadigmClient.ConnectOptions {
+  /**
+   * The address of the endpoint, as in other runtimes. It may be relative to the page: `/v1` is requested as `/v1/chat/completions`. Required
+   * without a key, unless there is a `url`.
+   */
+  readonly baseUrl?: string | URL | undefined
+  /** The exact URL of the requests, for a backend with another path. It may be relative to the page. Replaces `baseUrl`. */
+  readonly url?: string | URL | undefined
+  /** The API key. Requires `allowKeyInBrowser`. Without it, no credential is sent: the backend of the application adds its own. */
+  readonly apiKey?: ParadigmClient.ApiKey | undefined
   /**
    * Whether the page may hold the key, which everybody who opens the page can read. Set it to `true` for the user's own key or a short-lived
    * one. Defaults to `false`.
    */
   readonly allowKeyInBrowser?: boolean | undefined
+  /** Which requests send cookies. Defaults to `same-origin` without a key, and to `omit` with one. */
+  readonly credentials?: "omit" | "same-origin" | "include" | undefined
 }
 
-const transport = /* @__PURE__ */ Transport.fromFetch({
-  redirect: "manual",
-  credentials: "omit",
-  referrerPolicy: "no-referrer",
-  cache: "no-store"
+// Names of the options in addition to those of core.
+const options = ["url", "allowKeyInBrowser", "credentials"]
+
+// Not the document's, which workers do not have. Servers that render the page have no location.
+const toUrl = (url: string | URL) => URL.parse(url, globalThis.location?.href)
+
+const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
+
+const make = Effect.fnUntraced(function* ({ url, ...given }: Options): Effect.fn.Return<ParadigmClient.Service, ParadigmError> {
+  const { allowKeyInBrowser, apiKey, credentials = apiKey === undefined ? "same-origin" : "omit" } = given
+  const baseUrl = url ?? given.baseUrl
+  const transport = Transport.fromFetch({ redirect: "manual", credentials, referrerPolicy: "no-referrer", cache: "no-store" })
+  const runtime = { options, toUrl, isUrlExact: url !== undefined, isKeyOptional: baseUrl !== undefined }
+  // The key may be absent.
+  const client = yield* ParadigmClient.makeWith(transport, { ...given, baseUrl } as ParadigmClient.Options, runtime)
+  if (apiKey !== undefined && allowKeyInBrowser !== true) {
+    return yield* invalid("allowKeyInBrowser", "must be true: everybody who opens the page can read the key")
+  }
+  if (!/^(omit|same-origin|include)$/.test(credentials)) return yield* invalid("credentials", "must be omit, same-origin or include")
+  return client
 })
-
-const runtime: ParadigmClient.Runtime = { options: ["allowKeyInBrowser"] }
-
-const refused = /* @__PURE__ */ new InvalidConfiguration({
-  option: "allowKeyInBrowser",
-  detail: "must be true: everybody who opens the page can read the key"
-})
-
-const make = (options: Options): Effect.Effect<ParadigmClient.Service, ParadigmError> =>
-  Effect.flatMap(ParadigmClient.makeWith(transport, options, runtime), (client) =>
-    options.allowKeyInBrowser === true ? Effect.succeed(client) : Effect.fail(new ParadigmError({ reason: refused }))
-  )
 
 /**
- * Creates the layer of a client. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown, and unless
- * `allowKeyInBrowser` is `true`.
+ * Creates the layer of a client. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown, and when there is a
+ * key without `allowKeyInBrowser: true`.
  *
  * @example
  * ```ts
@@ -81,7 +95,8 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
   Layer.effect(ParadigmClient.ParadigmClient, make(options))
 
 /**
- * Creates a client with promises and async iterables.
+ * Creates a client with promises and async iterables. Throws `InvalidConfiguration` when an option is missing, wrong or unknown, and when there
+ * is a key without `allowKeyInBrowser: true`.
  *
  * @example
  * ```ts

@@ -21,6 +21,12 @@ const variable = (name: string) =>
     (value): [string, string | undefined] => [name, Option.getOrUndefined(value)]
   )
 
+const optionsOf = Effect.fnUntraced(function* (runtime: ParadigmClient.Runtime): Effect.fn.Return<ParadigmClient.Options, ParadigmError> {
+  const variables = new Map(yield* Effect.forEach(["PARADIGM_API_KEY", "LIGHTON_API_KEY", "PARADIGM_BASE_URL"], variable))
+  const { apiKey } = yield* Effect.fromResult(resolveOptions({}, { ...runtime, environment: (name) => variables.get(name) }))
+  return { apiKey: yield* apiKey, baseUrl: variables.get("PARADIGM_BASE_URL") || undefined }
+})
+
 /**
  * Reads the client options from the `ConfigProvider`. Fails with `InvalidConfiguration`, which names the variable.
  *
@@ -37,11 +43,7 @@ const variable = (name: string) =>
  * @category options
  * @since 0.1.0
  */
-export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* @__PURE__ */ Effect.gen(function* () {
-  const variables = new Map(yield* Effect.forEach(["PARADIGM_API_KEY", "LIGHTON_API_KEY", "PARADIGM_BASE_URL"], variable))
-  const { apiKey } = yield* Effect.fromResult(resolveOptions({}, { environment: (name) => variables.get(name) }))
-  return { apiKey: yield* apiKey, baseUrl: variables.get("PARADIGM_BASE_URL") || undefined }
-})
+export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* @__PURE__ */ optionsOf({})
 
 /**
  * Makes the client layer of a runtime from the environment. Fails with `InvalidConfiguration`, which names the variable.
@@ -64,9 +66,10 @@ export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* 
  * @since 0.1.0
  */
 export const layerOf = <R>(
-  make: (options: ParadigmClient.Options) => Effect.Effect<ParadigmClient.Service, ParadigmError, R>
+  make: (options: ParadigmClient.Options) => Effect.Effect<ParadigmClient.Service, ParadigmError, R>,
+  runtime: ParadigmClient.Runtime = {}
 ): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, Exclude<R, Scope.Scope>> =>
-  Layer.effect(ParadigmClient.ParadigmClient, Effect.flatMap(options, make))
+  Layer.effect(ParadigmClient.ParadigmClient, Effect.flatMap(optionsOf(runtime), make))
 
 /**
  * The client layer on the `HttpClient` service, with options from the environment.

@@ -50,10 +50,12 @@ export interface TransportResponse {
  */
 export interface TransportError {
   readonly reason: {
-    /** `InvalidUrlError`, `EncodeError`, `EmptyBodyError`, or any other name. */
+    /** `EmptyBodyError` if a response has no body; otherwise any name. */
     readonly _tag: string
     /** The platform's exception. The client matches its names, codes and messages. */
     readonly cause?: unknown
+    /** What was connected to, for the message of the error. Defaults to the origin of the URL. */
+    readonly origin?: string | undefined
   }
 }
 
@@ -113,7 +115,8 @@ const toStream = (reader: ReadableStreamDefaultReader<Uint8Array>) =>
   )
 
 /**
- * Creates a transport on `fetch`. Each request passes `init` on. Effect's `FetchHttpClient.Fetch` reference replaces the global `fetch`.
+ * Creates a transport on `fetch`. Each request passes `init` on. The second parameter, or else Effect's `FetchHttpClient.Fetch` reference, replaces
+ * the global `fetch`.
  *
  * It does not load Effect's `HttpClient`, which would add about 5 KB (gzipped) to a page.
  *
@@ -137,10 +140,10 @@ const toStream = (reader: ReadableStreamDefaultReader<Uint8Array>) =>
  * @since 0.1.0
  */
 export const fromFetch =
-  (init: RequestInit = {}): Transport =>
+  (init: RequestInit = {}, given?: (url: URL, init: RequestInit) => Promise<Response>): Transport =>
   ({ body, headers, url }) =>
     Effect.gen(function* () {
-      const fetch = yield* Fetch
+      const fetch = given ?? (yield* Fetch)
       const controller = new AbortController()
       let reader: ReadableStreamDefaultReader<Uint8Array> | undefined
       yield* Effect.addFinalizer(() =>
@@ -153,10 +156,6 @@ export const fromFetch =
       )
       const request = { ...init, method: "POST", headers, body, signal: controller.signal }
       const response = yield* Effect.tryPromise({ try: () => fetch(url, request), catch: failure })
-      reader = response.body?.getReader()
-      return {
-        status: response.status,
-        headers: Object.fromEntries(response.headers),
-        stream: reader === undefined ? Stream.empty : toStream(reader)
-      }
+      reader = (response.body ?? new Blob().stream()).getReader()
+      return { status: response.status, headers: Object.fromEntries(response.headers), stream: toStream(reader) }
     })

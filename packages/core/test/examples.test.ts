@@ -12,7 +12,7 @@ const exempt: Readonly<Record<string, string>> = {}
 
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 
-const names = ["core", "node", "browser", "deno", "ai"]
+const names = ["core", "node", "browser", "deno", "fetch", "ai"]
 
 const modules = names.flatMap((name) =>
   readdirSync(`${packages}${name}/src`)

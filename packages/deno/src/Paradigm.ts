@@ -4,24 +4,110 @@
  * @since 0.1.0
  */
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
-import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
+import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import * as ParadigmPromise from "@paradigm-effect/core/ParadigmPromise"
 import * as Telemetry from "@paradigm-effect/core/Telemetry"
 import * as Transport from "@paradigm-effect/core/Transport"
-import type * as Layer from "effect/Layer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 
 // Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/CallerTypes"
-export { type ConnectOptions, type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
-declare const Deno: { readonly env: { readonly get: (name: string) => string | undefined } }
+/**
+ * An HTTP client of Deno. Not Deno's own type, because that needs the types of Deno.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface HttpClient {
+  close(): void
+}
 
-const transport = /* @__PURE__ */ Transport.fromFetch({ redirect: "manual" })
+/**
+ * Options of the connections.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ConnectionOptions {
+  /** Sends the requests, from `Deno.createHttpClient`. The client does not close it. The other connection options cannot be combined with it. */
+  readonly client?: HttpClient | undefined
+  /**
+   * The proxy for all requests, for example `http://user:password@proxy.example.com:8080`. Defaults to the environment variables `HTTPS_PROXY`,
+   * `HTTP_PROXY` and `NO_PROXY`, which Deno itself reads.
+   */
+  readonly proxy?: string | URL | undefined
+  /** Certificate authorities to trust in addition to Deno's own, as PEM. */
+  readonly caCerts?: ReadonlyArray<string> | undefined
+  /** The certificate of the client, as PEM. */
+  readonly cert?: string | undefined
+  /** The private key of the client's certificate, as PEM. */
+  readonly key?: string | undefined
+}
+
+/**
+ * Client options.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface Options extends ParadigmClient.Options, ConnectionOptions {}
+
+/**
+ * Client options with an optional key, which defaults to the environment's.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export interface ConnectOptions extends ParadigmClient.ConnectOptions, ConnectionOptions {}
+
+declare const Deno: {
+  readonly env: { readonly get: (name: string) => string | undefined }
+  readonly createHttpClient: (options: object) => HttpClient
+}
 
 // `navigator.userAgent` is, for example, `Deno/2.5.6`.
-const runtime: ParadigmClient.Runtime = { product: navigator.userAgent.toLowerCase(), telemetry: /* @__PURE__ */ Telemetry.make() }
+const runtime: ParadigmClient.Runtime = {
+  product: navigator.userAgent.toLowerCase(),
+  options: ["client", "proxy", "caCerts", "cert", "key"],
+  telemetry: /* @__PURE__ */ Telemetry.make()
+}
+
+const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
+
+const proxyOf = (proxy: string | URL): object | undefined => {
+  const url = URL.parse(proxy)
+  if (url === null) return undefined
+  const { password, username } = url
+  url.username = url.password = ""
+  const basicAuth = { username: decodeURIComponent(username), password: decodeURIComponent(password) }
+  return { url: url.href, ...(username === "" ? {} : { basicAuth }) }
+}
+
+// Deno's own error quotes the value, which may be a key.
+const openClient = ({ caCerts, cert, key, proxy }: ConnectionOptions) => {
+  const given = { caCerts, cert, key, proxy: proxy === undefined ? undefined : proxyOf(proxy) }
+  const [option = "proxy"] = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]))
+  if (proxy !== undefined && given.proxy === undefined) return Effect.fail(invalid("proxy", "is not the URL of a proxy"))
+  return Effect.try({
+    try: () => Deno.createHttpClient(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))),
+    catch: () => invalid(option, "is refused by Deno.createHttpClient")
+  })
+}
+
+const make = Effect.fnUntraced(function* (options: Options, here = runtime) {
+  yield* ParadigmClient.checkOptions(options, here)
+  const own = (["proxy", "caCerts", "cert", "key"] as const).find((name) => options[name] !== undefined)
+  if (options.client !== undefined && own !== undefined) return yield* invalid(own, "cannot be combined with client")
+  const client =
+    own === undefined ? options.client : yield* Effect.acquireRelease(openClient(options), (client) => Effect.sync(() => client.close()))
+  const init = { redirect: "manual", ...(client === undefined ? {} : { client }) } as const
+  return yield* ParadigmClient.makeWith(Transport.fromFetch(init), options, here)
+})
 
 // A variable counts as absent if its permission is missing.
 const environment = (name: string): string | undefined => {
@@ -59,8 +145,8 @@ const environment = (name: string): string | undefined => {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
-  ParadigmClient.layerWith(transport, options, runtime)
+export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> =>
+  Layer.effect(ParadigmClient.ParadigmClient, make(options))
 
 /**
  * The layer of a client with options from Effect's `Config`: `PARADIGM_API_KEY` (or `LIGHTON_API_KEY`) and `PARADIGM_BASE_URL`, which need the
@@ -70,7 +156,7 @@ export const layer = (options: ParadigmClient.Options): Layer.Layer<ParadigmClie
  * @since 0.1.0
  */
 export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf((options) =>
-  ParadigmClient.makeWith(transport, options, runtime)
+  make(options)
 )
 
 /**
@@ -98,6 +184,6 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: ParadigmClient.ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
+export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
   // The environment may have the key.
-  ParadigmPromise.make(ParadigmClient.makeWith(transport, options as ParadigmClient.Options, { ...runtime, environment }))
+  ParadigmPromise.make(make(options as Options, { ...runtime, environment }))

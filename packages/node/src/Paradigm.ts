@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import type { ConnectionOptions } from "./ConnectionOptions.ts"
 import * as Dispatcher from "./internal/dispatcher.ts"
 import * as UndiciTransport from "./internal/UndiciTransport.ts"
+import * as UnixSocket from "./internal/unixSocket.ts"
 
 // Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/CallerTypes"
@@ -40,15 +41,19 @@ export interface ConnectOptions extends ParadigmClient.ConnectOptions, Connectio
 const runtime: ParadigmClient.Runtime = {
   product: `node/${process.versions.node}`,
   options: Dispatcher.optionNames,
-  telemetry: /* @__PURE__ */ Telemetry.make()
+  telemetry: /* @__PURE__ */ Telemetry.make(),
+  toUrl: UnixSocket.toUrl
 }
 
 const make = Effect.fnUntraced(function* (options: Options, environment?: ParadigmClient.Runtime["environment"]) {
   const here = { ...runtime, environment }
   // Before undici is loaded, so that `connect` throws at once.
   yield* ParadigmClient.checkOptions(options, here)
-  const transport = UndiciTransport.make(yield* Dispatcher.make(options, Timeouts.toMillis(options.timeouts?.connect) ?? 10_000))
-  return yield* ParadigmClient.makeWith(transport, options, here)
+  const socketPath = UnixSocket.socketPathOf(options.baseUrl ?? environment?.("PARADIGM_BASE_URL"))
+  const connectTimeout = Timeouts.toMillis(options.timeouts?.connect) ?? 10_000
+  const dispatcher = yield* Dispatcher.make(options, connectTimeout, socketPath)
+  const origin = socketPath === undefined ? undefined : `unix:${socketPath}`
+  return yield* ParadigmClient.makeWith(UndiciTransport.make(dispatcher, origin), options, here)
 })
 
 /**
@@ -88,8 +93,9 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
  * @category layers
  * @since 0.1.0
  */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf((options) =>
-  make(options)
+export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError> = /* @__PURE__ */ ParadigmConfig.layerOf(
+  (options) => make(options),
+  runtime
 )
 
 /**

@@ -21,4 +21,5 @@ const diagnostics = [
 ]
 const format = { getCurrentDirectory: () => project, getCanonicalFileName: (name: string) => name, getNewLine: () => "\n" }
 process.stdout.write(ts.formatDiagnostics(diagnostics, format))
-if (!files.some(({ fileName }) => fileName.includes("@paradigm-effect/core/"))) console.log(`no declarations: ${files.length} files`)
+if (!files.some(({ fileName }) => /@paradigm-effect\/(core|\w+\/dist\/promise)\//.test(fileName)))
+  console.log(`no declarations: ${files.length} files`)

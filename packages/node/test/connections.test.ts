@@ -1,9 +1,15 @@
 import * as Certificate from "@paradigm-effect/conformance/Certificate"
 import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { createServer, request as sendRequest, type RequestListener } from "node:http"
 import { createSecureServer } from "node:http2"
 import { createServer as createTlsServer } from "node:https"
 import { type AddressInfo, connect as connectSocket, type Server } from "node:net"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib"
 import { Agent } from "undici"
 import { Paradigm, type ChatCompletion as Contract } from "../src/index.ts"
@@ -254,6 +260,56 @@ describe("an IPv6 address", () => {
     await using server = await listening(createServer(answer), "::1")
     await using paradigm = Paradigm.connect({ apiKey: key, baseUrl: `http://[::1]:${server.port}` })
     assert.strictEqual((await paradigm.chat.completions.create(request)).id, "c")
+  })
+})
+
+describe("a Unix domain socket", () => {
+  const socketIn = async (use: (path: string) => Promise<void>) => {
+    const directory = await mkdtemp(join(tmpdir(), "socket-"))
+    try {
+      await use(join(directory, "paradigm.sock"))
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  }
+
+  it.each([
+    ["", "/api/v3/chat/completions"],
+    [":/v1", "/v1/chat/completions"]
+  ])("is a base URL, also with a proxy in the environment: unix:PATH%s", (suffix, path) =>
+    socketIn(async (socket) => {
+      const urls: Array<string | undefined> = []
+      const server = createServer((incoming, outgoing) => {
+        urls.push(incoming.url)
+        answer(incoming, outgoing)
+      })
+      await new Promise<void>((resolve) => server.listen(socket, resolve))
+      const variables = { HTTP_PROXY: "http://127.0.0.1:9", PARADIGM_BASE_URL: `unix:${socket}${suffix}`, PARADIGM_API_KEY: key }
+      await environment(variables, async () => {
+        for (const options of [{ apiKey: key, baseUrl: variables.PARADIGM_BASE_URL }, {}]) {
+          await using paradigm = Paradigm.connect(options)
+          assert.strictEqual((await paradigm.chat.completions.create(request)).id, "c")
+        }
+        const program = Effect.flatMap(Paradigm.Client, (client) => client.createChatCompletion(request))
+        const layer = Layer.provide(Paradigm.layerConfig, ConfigProvider.layer(ConfigProvider.fromEnvRecord(variables)))
+        assert.strictEqual((await Effect.runPromise(Effect.provide(program, layer))).id, "c")
+      })
+      assert.deepStrictEqual(urls, [path, path, path])
+      await new Promise<void>((resolve) => void server.close(() => resolve()))
+    })
+  )
+
+  it("is named by the error if nothing listens", () =>
+    socketIn(async (socket) => {
+      await using paradigm = Paradigm.connect({ apiKey: key, baseUrl: `unix:${socket}`, retry: false })
+      const { message } = await reasonOf(paradigm.chat.completions.create(request))
+      assert.strictEqual(message, `ConnectFailed: Could not connect to unix:${socket} (ENOENT)`)
+    }))
+
+  it("is refused with a relative path, and beside a proxy", () => {
+    const connect = (baseUrl: string, proxy?: string) => () => Paradigm.connect({ apiKey: key, baseUrl, proxy })
+    assert.throws(connect("unix:paradigm.sock"), /baseUrl must be an absolute URL/)
+    assert.throws(connect("unix:/paradigm.sock", "http://127.0.0.1:9"), /proxy cannot be combined with a unix: base URL/)
   })
 })
 

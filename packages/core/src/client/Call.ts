@@ -79,11 +79,12 @@ export class Call {
   /** Sends the request once and succeeds with the accepted response. */
   readonly attempt = (key: Redacted.Redacted): Effect.Effect<OpenResponse, ParadigmError, Scope.Scope> => {
     const { baseUrl: url, headers } = this.settings
+    const bearer = Redacted.value(key)
     const request = {
       url,
       headers: {
         ...headers,
-        authorization: `Bearer ${Redacted.value(key)}`,
+        ...(bearer && { authorization: `Bearer ${bearer}` }),
         // A server with content negotiation refuses `text/event-stream` alone, because its errors are JSON.
         accept: this.#stream ? "application/json, text/event-stream" : "application/json",
         "content-type": this.#body.contentType

@@ -99,6 +99,12 @@ export interface Runtime {
   readonly telemetry?: Telemetry | undefined
   /** Reads an environment variable, for options that are not given. */
   readonly environment?: ((name: string) => string | undefined) | undefined
+  /** Converts a base URL to an absolute one, or returns `null`. Defaults to `URL.parse`. */
+  readonly toUrl?: ((baseUrl: string | URL) => URL | null) | undefined
+  /** Whether requests go to the base URL itself, without another path. Defaults to `false`. */
+  readonly isUrlExact?: boolean | undefined
+  /** Whether the client works without a key. It then sends no credential. Defaults to `false`. */
+  readonly isKeyOptional?: boolean | undefined
 }
 
 /** Resolved timeouts in milliseconds. */
@@ -106,7 +112,7 @@ export type Limits = { readonly [Stage in Exclude<keyof Timeouts, "keepAliveCoun
 
 /** Resolved options of one call. */
 export interface Settings {
-  /** Gets the key for an attempt. */
+  /** Gets the key for an attempt. An empty key is not sent. */
   readonly apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>
   /** The URL that requests are sent to. */
   readonly baseUrl: URL
@@ -218,15 +224,16 @@ const path = "/chat/completions"
 const secretName = /key|token|secret|auth|cookie|sig/i
 
 const baseUrl =
-  (secrets: Secrets): Reader<URL> =>
+  (secrets: Secrets, { isUrlExact, toUrl = (url) => URL.parse(url) }: Runtime): Reader<URL> =>
   (value, option) => {
-    const url = typeof value === "string" || value instanceof URL ? URL.parse(value) : null
+    const url = typeof value === "string" || value instanceof URL ? toUrl(value) : null
     if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute URL with http:// or https://")
     if (url.username !== "" || url.password !== "") return refuse(option, "must not have a user name or password")
     for (const [name, text] of url.searchParams) if (secretName.test(name)) secrets.add(text)
+    url.hash = ""
+    if (isUrlExact === true) return url
     const base = url.pathname.replace(/\/+$/, "")
     url.pathname = base.endsWith(path) ? base : `${base || "/api/v3"}${path}`
-    url.hash = ""
     return url
   }
 
@@ -309,7 +316,7 @@ const missingKey = ({ environment }: Runtime) =>
 export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.Result<Settings, ParadigmError> =>
   attempt(() => {
     const secrets = new Secrets()
-    const readers = { ...callReaders(secrets), baseUrl: baseUrl(secrets) }
+    const readers = { ...callReaders(secrets), baseUrl: baseUrl(secrets, runtime) }
     // The environment counts for an option that is not given. An empty variable counts as absent.
     const inherited = <Name extends "apiKey" | "baseUrl">(
       name: Name,
@@ -321,7 +328,7 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
       const variable = variables.find((variable) => runtime.environment?.(variable))
       return variable === undefined ? base : read(runtime.environment?.(variable), variable, base)
     }
-    const noKey: Settings["apiKey"] = Effect.suspend(() => Effect.fail(missingKey(runtime)))
+    const noKey: Settings["apiKey"] = Effect.succeed(Redacted.make(""))
     const defaults: CallSettings & { readonly baseUrl: URL } = {
       apiKey: inherited("apiKey", readers.apiKey, noKey, keyVariables),
       baseUrl: inherited("baseUrl", readers.baseUrl, new URL(`https://paradigm.lighton.ai/api/v3${path}`), ["PARADIGM_BASE_URL"]),
@@ -335,7 +342,7 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
     }
     const others = Object.fromEntries((runtime.options ?? []).map((name): [string, Reader<unknown>] => [name, identity]))
     const settings = group<typeof defaults>({ ...others, ...readers })(options, "", defaults)
-    if (settings.apiKey === noKey) throw missingKey(runtime)
+    if (settings.apiKey === noKey && runtime.isKeyOptional !== true) throw missingKey(runtime)
     return { ...settings, secrets, redact: secrets.error }
   })
 

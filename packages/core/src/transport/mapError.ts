@@ -7,7 +7,6 @@ import {
   ConnectFailed,
   ConnectionLost,
   InvalidConfiguration,
-  InvalidRequest,
   type ParadigmErrorReason,
   Timeout,
   TlsFailed,
@@ -35,16 +34,16 @@ const member = (link: object, name: string): string => {
   return typeof value === "string" ? value : ""
 }
 
+// Parts of the codes of Node, undici, the HTTP parser and zlib, and of the messages of undici, Deno, Bun, Chromium, Firefox and Safari.
 const tls = /CERT|TLS|SSL|UNABLE_TO_|certificate/
 const connect =
-  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|E(HOST|NET)UNREACH|EADDRNOTAVAIL|PROXY_|ConnectionRefused|OpenSocket|\(Connect\)|Unable to connect|Failed to fetch|NetworkError|Load failed/
-// Codes of Node, undici, the HTTP parser and zlib; then messages of undici, Deno, Bun, Chromium, Firefox and Safari.
+  /REFUSED|NOTFOUND|EAI_AGAIN|UNREACH|NOTAVAIL|ENOENT|PROXY_|Refused|OpenSocket|\(Connect\)|to connect|to fetch|NetworkE|Load failed/
 const lost =
-  /ECONN|EPIPE|ETIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTPParser|terminated|hang up|SendRequest|connection|UnexpectedEof|BrokenPipe|HTTPResponse|network error|(input|body) stream/i
+  /conn|pipe|TIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTP_?(Parser|Response)|terminated|hang up|SendRequest|UnexpectedEof|network error|t stream/i
 
 /** The members of an `HttpClientError` that are read. */
 export interface TransportFailure {
-  readonly reason: { readonly _tag: string; readonly cause?: unknown }
+  readonly reason: { readonly _tag: string; readonly cause?: unknown; readonly origin?: string | undefined }
 }
 
 /** Context of a failure. */
@@ -58,14 +57,12 @@ export interface Failing {
 export const fromTransport = (
   { reason }: TransportFailure,
   phase: "headers" | "body",
-  { limits, origin, secrets }: Failing
+  { limits, origin: requested, secrets }: Failing
 ): ParadigmErrorReason => {
-  if (reason._tag === "InvalidUrlError")
-    return new InvalidConfiguration({ option: "baseUrl", detail: "is not a URL that can be requested" })
-  if (reason._tag === "EncodeError") return new InvalidRequest({ detail: "its body could not be written", fields: {} })
+  const { origin = requested } = reason
   const chain = causes(reason.cause)
   if (chain.some((link) => /^(NotCapable|PermissionDenied)$/.test(member(link, "name")))) {
-    return new InvalidConfiguration({ option: "baseUrl", detail: "is a host that this program may not reach; run Deno with --allow-net" })
+    return new InvalidConfiguration({ option: "baseUrl", detail: "may not be requested: run Deno with --allow-net" })
   }
   const code = chain.map((link) => member(link, "code")).find((code) => /^\w+$/.test(code))
   const words = [code ?? "", ...chain.flatMap((link) => [member(link, "name"), member(link, "message")])].join("\n")

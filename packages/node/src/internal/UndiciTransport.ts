@@ -17,9 +17,9 @@ const highWaterMark = 64 * 1024
 // undici has no code for the refusal of a proxy.
 const refusedByProxy = /^Proxy .*\((\d{3})\)/
 
-const failure = (cause: unknown): TransportError => {
+const failure = (cause: unknown, origin: string | undefined): TransportError => {
   const status = cause instanceof Error ? refusedByProxy.exec(cause.message)?.[1] : undefined
-  return { reason: { _tag: "TransportError", cause: status === undefined ? cause : { code: `PROXY_${status}` } } }
+  return { reason: { _tag: "TransportError", cause: status === undefined ? cause : { code: `PROXY_${status}` }, origin } }
 }
 
 /** One request: it receives undici's events, and the body is pulled from it. */
@@ -32,6 +32,11 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   #end: Effect.Effect<never, TransportError | Cause.Done> | undefined
   #wake: (() => void) | undefined
   #isAborted = false
+  readonly #origin: string | undefined
+
+  constructor(origin: string | undefined) {
+    this.#origin = origin
+  }
 
   /** Dispatches the request and waits for the head of its response. */
   dispatch(dispatcher: Dispatcher, { body, headers, url }: TransportRequest): Effect.Effect<TransportResponse, TransportError> {
@@ -41,7 +46,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
       try {
         dispatcher.dispatch({ origin: url.origin, path, method: "POST", headers, body, headersTimeout: 0, bodyTimeout: 0 }, this)
       } catch (error) {
-        resume(Effect.fail(failure(error)))
+        resume(Effect.fail(failure(error, this.#origin)))
       }
       return Effect.sync(() => this.abort())
     })
@@ -69,7 +74,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
     this.#decompressor = decompressor(joined["content-encoding"], {
       onData: (bytes) => this.#push(bytes),
       onEnd: () => this.#finish(Cause.done()),
-      onError: (error) => this.#finish(Effect.fail(failure(error)))
+      onError: (error) => this.#finish(Effect.fail(failure(error, this.#origin)))
     })
     this.#onHead?.(Effect.succeed({ status, headers: joined, stream: Stream.fromPull(Effect.succeed(this.#reads)) }))
   }
@@ -85,8 +90,8 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#onHead?.(Effect.fail(failure(error)))
-    if (this.#decompressor === undefined) this.#finish(Effect.fail(failure(error)))
+    this.#onHead?.(Effect.fail(failure(error, this.#origin)))
+    if (this.#decompressor === undefined) this.#finish(Effect.fail(failure(error, this.#origin)))
     else this.#decompressor.fail(error)
   }
 
@@ -128,11 +133,11 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   )
 }
 
-/** The transport on a dispatcher. */
+/** The transport on a dispatcher. Errors name the origin instead of the URL's. */
 export const make =
-  (dispatcher: Dispatcher): Transport =>
+  (dispatcher: Dispatcher, origin?: string): Transport =>
   (request) =>
     Effect.acquireRelease(
-      Effect.sync(() => new ResponseHandler()),
+      Effect.sync(() => new ResponseHandler(origin)),
       (handler) => Effect.sync(() => handler.abort())
     ).pipe(Effect.flatMap((handler) => handler.dispatch(dispatcher, request)))

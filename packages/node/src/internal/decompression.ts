@@ -1,13 +1,15 @@
 // Decompresses bodies. The client does not request compression, but proxies may compress without a request.
 import type { Transform } from "node:stream"
-import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from "node:zlib"
+
+// Loaded if needed: most bodies are not compressed.
+const zlib = () => process.getBuiltinModule("node:zlib")
 
 const decoders: ReadonlyMap<string, () => Transform> = new Map<string, () => Transform>([
-  ["gzip", createGunzip],
-  ["x-gzip", createGunzip],
-  ["deflate", createInflate],
-  ["br", createBrotliDecompress],
-  ["zstd", createZstdDecompress]
+  ["gzip", () => zlib().createGunzip()],
+  ["x-gzip", () => zlib().createGunzip()],
+  ["deflate", () => zlib().createInflate()],
+  ["br", () => zlib().createBrotliDecompress()],
+  ["zstd", () => zlib().createZstdDecompress()]
 ])
 
 /** Receives a body, piece by piece. */

@@ -1,6 +1,5 @@
 // Selects the dispatcher of the requests: the caller's, a proxy agent, or a pool of connections.
-import { X509Certificate } from "node:crypto"
-import { createSecureContext, type SecureContextOptions } from "node:tls"
+import type { SecureContextOptions } from "node:tls"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -10,9 +9,13 @@ import type { ConnectionOptions } from "../ConnectionOptions.ts"
 /** The names of the connection options. */
 export const optionNames: ReadonlyArray<keyof ConnectionOptions> = ["dispatcher", "proxy", "ca", "cert", "key", "http2"]
 
-const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
+const invalid = (option: string, detail: string, cause?: unknown) =>
+  new ParadigmError({ reason: new InvalidConfiguration({ option, detail, ...(cause === undefined ? {} : { cause }) }) })
 
 const isReadable = (options: SecureContextOptions) => {
+  // Loaded if needed: they take half of the time to import this package.
+  const { X509Certificate } = process.getBuiltinModule("node:crypto")
+  const { createSecureContext } = process.getBuiltinModule("node:tls")
   try {
     // A context ignores an authority that it cannot read.
     for (const authority of [options.ca ?? []].flat()) void new X509Certificate(authority)
@@ -31,8 +34,27 @@ const isPem = (name: "ca" | "cert" | "key", value: unknown): boolean => {
 const hasProxy = () =>
   ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name] !== undefined && process.env[name] !== "")
 
-/** The dispatcher of a client. Closing the scope closes its connections. */
-export const make = (options: ConnectionOptions, connectTimeout: number): Effect.Effect<Dispatcher, ParadigmError, Scope.Scope> => {
+// Loaded with the first client: undici costs more to load than the rest of this package.
+const loadUndici: Effect.Effect<typeof import("undici"), ParadigmError> = Effect.flatMap(
+  Effect.tryPromise({
+    try: () => import("undici"),
+    catch: (cause) => invalid("dispatcher", "is missing, and undici cannot be loaded: install it, or give a dispatcher", cause)
+  }),
+  (undici) =>
+    typeof undici.Agent?.prototype?.dispatch === "function"
+      ? Effect.succeed(undici)
+      : Effect.fail(invalid("dispatcher", "is missing, and this runtime replaces undici by a stub: in Bun, import @paradigm-effect/fetch"))
+)
+
+/**
+ * The dispatcher of a client, which connects to the socket if there is one. Closing the scope closes its connections. Fails with
+ * `InvalidConfiguration` when an option is wrong, and when undici cannot be loaded.
+ */
+export const make = (
+  options: ConnectionOptions,
+  connectTimeout: number,
+  socketPath: string | undefined
+): Effect.Effect<Dispatcher, ParadigmError, Scope.Scope> => {
   const { ca, cert, dispatcher, http2, key, proxy } = options
   if (proxy !== undefined && proxy !== false && !(typeof proxy === "string" || proxy instanceof URL)) {
     return Effect.fail(invalid("proxy", "must be a URL or false"))
@@ -43,28 +65,27 @@ export const make = (options: ConnectionOptions, connectTimeout: number): Effect
   const other = optionNames.find((name) => name !== "dispatcher" && options[name] !== undefined)
   if (dispatcher !== undefined && other !== undefined) return Effect.fail(invalid(other, "cannot be combined with dispatcher"))
   if (dispatcher !== undefined) return Effect.succeed(dispatcher as Dispatcher)
+  if (socketPath !== undefined && proxy) return Effect.fail(invalid("proxy", "cannot be combined with a unix: base URL"))
   const wrong = (["ca", "cert", "key"] as const).find((name) => options[name] !== undefined && !isPem(name, options[name]))
   if (wrong !== undefined) return Effect.fail(invalid(wrong, "must be PEM, as a text, its bytes or a list of these"))
-  if (!isReadable({ ca, cert, key } as SecureContextOptions)) return Effect.fail(invalid("key", "must be the key of cert"))
+  if ((ca ?? cert ?? key) !== undefined && !isReadable({ ca, cert, key } as SecureContextOptions))
+    return Effect.fail(invalid("key", "must be the key of cert"))
   if (http2 !== undefined && typeof http2 !== "boolean") return Effect.fail(invalid("http2", "must be true or false"))
   const tls = Object.fromEntries(Object.entries({ ca, cert, key }).filter(([, value]) => value !== undefined))
   const open = ({ Agent, EnvHttpProxyAgent, ProxyAgent }: typeof import("undici")): Dispatcher => {
     const timeout = Number.isFinite(connectTimeout) ? connectTimeout : 0
-    const pool = { connect: { ...tls, timeout }, allowH2: http2 === true }
+    const pool = { connect: { ...tls, timeout, ...(socketPath === undefined ? {} : { socketPath }) }, allowH2: http2 === true }
     const proxied = { ...pool, requestTls: { ...tls, timeout }, connectTimeout: timeout }
     if (typeof proxy === "string" || proxy instanceof URL) return new ProxyAgent({ ...proxied, uri: String(proxy) })
-    return proxy === undefined && hasProxy() ? new EnvHttpProxyAgent(proxied) : new Agent(pool)
+    return proxy === undefined && socketPath === undefined && hasProxy() ? new EnvHttpProxyAgent(proxied) : new Agent(pool)
   }
   return Effect.acquireRelease(
-    // Loaded with the first client: undici costs more to load than the rest of this package. A failure to load it is a defect.
-    Effect.flatMap(
-      Effect.promise(() => import("undici")),
-      (undici) =>
-        // undici's own error quotes the URL, which may hold a password.
-        Effect.try({
-          try: () => open(undici),
-          catch: () => invalid(proxy === undefined ? "HTTP_PROXY" : "proxy", "is not the URL of a proxy")
-        })
+    Effect.flatMap(loadUndici, (undici) =>
+      // undici's own error quotes the URL, which may hold a password.
+      Effect.try({
+        try: () => open(undici),
+        catch: () => invalid(proxy === undefined ? "HTTP_PROXY" : "proxy", "is not the URL of a proxy")
+      })
     ),
     (dispatcher) => Effect.promise(() => dispatcher.destroy())
   )

@@ -1,0 +1,2 @@
+export * from "@paradigm-effect/core"
+export * as Paradigm from "./Paradigm.ts"
