@@ -105,4 +105,4 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(make(options))
+export const connect = (options: Options): ParadigmPromise.LeanClient => ParadigmPromise.makeLean(make(options))

@@ -32,7 +32,9 @@ export interface StandardSchema<out T> {
     readonly vendor: string
     readonly validate: (value: unknown) => SchemaResult<T> | Promise<SchemaResult<T>>
     readonly types?: { readonly input: unknown; readonly output: T } | undefined
-    readonly jsonSchema?: { readonly input: (options: { readonly target: "draft-2020-12" | "draft-07" }) => Record<string, unknown> } | undefined
+    readonly jsonSchema?:
+      | { readonly input: (options: { readonly target: "draft-2020-12" | "draft-07" }) => Record<string, unknown> }
+      | undefined
   }
 }
 

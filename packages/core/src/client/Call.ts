@@ -58,7 +58,7 @@ export class Call {
     this.#body = body
     this.#stream = stream
     this.#observation = observation
-    this.retries = new Retries(clock, settings.retry, settings.apiKey)
+    this.retries = new Retries(clock, settings)
   }
 
   /** Encodes the request and begins to observe the call. Fails with `InvalidRequest`. */
@@ -94,6 +94,10 @@ export class Call {
       Effect.flatMap((response) =>
         accept(response, { url, model: this.#body.request.model, stream: this.#stream, firstChunk: this.settings.timeouts.firstChunk })
       ),
+      Effect.map((response) => {
+        this.retries.accepted(response)
+        return response
+      }),
       (attempt) => this.#observation.run(attempt)
     )
   }

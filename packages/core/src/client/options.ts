@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { Secrets } from "../errors/redaction.ts"
-import { InvalidConfiguration, isParadigmError, ParadigmError } from "../ParadigmError.ts"
+import { InvalidConfiguration, isParadigmError, ParadigmError, type ParadigmErrorReason } from "../ParadigmError.ts"
 import * as RequestEncoding from "../RequestEncoding.ts"
 import type { RetryPolicy } from "../RetryPolicy.ts"
 import type { Telemetry } from "../Telemetry.ts"
@@ -30,6 +30,26 @@ export type ApiKey = string | Redacted.Redacted | (() => string | Redacted.Redac
  * @since 0.1.0
  */
 export type HeadersInput = Iterable<readonly [name: string, value: string]> | { readonly [name: string]: string | undefined }
+
+/**
+ * One finished attempt of a call: a request whose response began, or that failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  /** Counts the attempts of a call, from 1. */
+  readonly number: number
+  /** The tag of the error's reason. `undefined` if the response was accepted. */
+  readonly reason: ParadigmErrorReason["_tag"] | undefined
+  /** The HTTP status. `undefined` without a response. */
+  readonly status: number | undefined
+  /** The server's id of the request. */
+  readonly requestId: string | undefined
+  readonly durationMillis: number
+  /** The delay before the next attempt. `undefined` if there is none. */
+  readonly delayMillis: number | undefined
+}
 
 /**
  * Per-request options. Override the client options: headers, timeouts and the retry policy member by member.
@@ -57,6 +77,11 @@ export interface CallOptions {
   readonly acceptUnfinished?: boolean | undefined
   /** Top-level request fields that the types do not have. They override the fields of the request. */
   readonly extraBody?: { readonly [field: string]: unknown } | undefined
+  /**
+   * Called after each attempt: when its response begins, or when it fails. A stream that fails later reports its attempt a second time. An
+   * exception of the function is ignored. `ParadigmClient.logTo(console)` is a function that logs.
+   */
+  readonly onAttempt?: ((attempt: Attempt) => void) | undefined
 }
 
 /**
@@ -118,6 +143,7 @@ export interface Settings {
   readonly telemetry: Telemetry
   readonly acceptUnfinished: boolean
   readonly extraBody: { readonly [field: string]: unknown }
+  readonly onAttempt: ((attempt: Attempt) => void) | undefined
   readonly secrets: Secrets
   /** Removes the keys from an error. */
   readonly redact: (error: ParadigmError) => ParadigmError
@@ -139,6 +165,7 @@ const aliases: Readonly<Record<string, string>> = {
   maxretries: "retry.maxAttempts",
   retries: "retry.maxAttempts",
   dangerouslyallowbrowser: "allowKeyInBrowser",
+  logger: "onAttempt",
   token: "apiKey",
   endpoint: "baseUrl",
   host: "baseUrl"
@@ -160,6 +187,8 @@ const suggestion = (name: string, known: ReadonlyArray<string>): string | undefi
   const given = normalized(name)
   const alias = Object.hasOwn(aliases, given) ? (aliases[given] ?? "") : ""
   if (known.includes(alias.replace(/\..*/, ""))) return alias
+  // The member of `retry`.
+  if (known.includes(alias.slice(6))) return alias.slice(6)
   for (const edits of [0, 1, 2]) {
     const near = known.find((other) => isNear(given, normalized(other), edits))
     if (near !== undefined) return near
@@ -192,6 +221,8 @@ const group =
   }
 
 const flag: Reader<boolean> = (value, option) => (typeof value === "boolean" ? value : refuse(option, "must be true or false"))
+
+const callback: Reader<unknown> = (value, option) => (typeof value === "function" ? value : refuse(option, "must be a function"))
 
 const duration: Reader<number> = (value, option) => toMillis(value) ?? refuse(option, 'is not a duration such as 500 or "30s"')
 
@@ -280,13 +311,14 @@ const callReaders = (secrets: Secrets): { readonly [Name in keyof CallSettings]:
   headers: headers(secrets),
   retry: (value, option, base) => (value === false ? { ...base, maxAttempts: 1 } : policy(value, option, base)),
   timeouts,
-  encode: (value, option) => (typeof value === "function" ? (value as RequestEncoding.Encoder) : refuse(option, "must be a function")),
+  encode: callback as Reader<Settings["encode"]>,
   telemetry: (value, option) =>
     Predicate.isObject(value) && typeof value["observe"] === "function"
       ? (value as unknown as Telemetry)
       : refuse(option, "must be a value of Telemetry.make"),
   acceptUnfinished: flag,
-  extraBody: (value, option, base) => (Predicate.isObject(value) ? { ...base, ...value } : refuse(option, "must be an object"))
+  extraBody: (value, option, base) => (Predicate.isObject(value) ? { ...base, ...value } : refuse(option, "must be an object")),
+  onAttempt: callback as Reader<Settings["onAttempt"]>
 })
 
 const attempt = (resolve: () => Settings): Result.Result<Settings, ParadigmError> => {
@@ -331,13 +363,18 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
       encode: RequestEncoding.json,
       telemetry: runtime.telemetry ?? noTelemetry,
       acceptUnfinished: false,
-      extraBody: {}
+      extraBody: {},
+      onAttempt: undefined
     }
     const others = Object.fromEntries((runtime.options ?? []).map((name): [string, Reader<unknown>] => [name, identity]))
     const settings = group<typeof defaults>({ ...others, ...readers })(options, "", defaults)
     if (settings.apiKey === noKey) throw missingKey(runtime)
     return { ...settings, secrets, redact: secrets.error }
   })
+
+/** Checks the options of a call. Throws `InvalidConfiguration`. */
+export const checkCallOptions = (options: unknown): void =>
+  void group<Record<string, unknown>>(callReaders(new Secrets()) as unknown as Readonly<Record<string, Reader<unknown>>>)(options, "", {})
 
 /** Resolves the options of one call. They override the client's. */
 export const resolveCall = (settings: Settings, options: unknown): Result.Result<Settings, ParadigmError> =>

@@ -1,4 +1,4 @@
-// The answer of a completion: the text of its first choice.
+// The answer of a completion: the text of a choice.
 import * as Result from "effect/Result"
 import type { ChatCompletion } from "../ChatCompletion.ts"
 import { AnswerMismatch, excerpt, ParadigmError } from "../ParadigmError.ts"
@@ -25,10 +25,10 @@ export const mismatch = (completion: ChatCompletion, detail: string, text: strin
     usage: completion.usage ?? undefined
   })
 
-/** The text of the first choice. Fails if the choice is a refusal, cut off or without text. */
-export const textOf = (completion: ChatCompletion): Result.Result<string, ParadigmError> => {
+/** The text of a choice. Fails if the choice is a refusal, cut off or without text. */
+export const textOf = (completion: ChatCompletion, at = 0): Result.Result<string, ParadigmError> => {
   const fail = (detail: string, text: string) => Result.fail(mismatch(completion, detail, text))
-  const choice = completion.choices[0]
+  const choice = completion.choices[at]
   if (choice === undefined) return fail("the completion has no choices", "")
   const { content, reasoning, reasoning_content, refusal, tool_calls } = choice.message
   if (typeof refusal === "string" && refusal !== "") return fail("it is a refusal", refusal)

@@ -196,7 +196,7 @@ describe("an unknown option", () => {
     [{ retry: { attempts: 5 } }, "unknown option retry.attempts: did you mean retry.maxAttempts?"],
     [
       { proxy: "x" },
-      "unknown option proxy: the options are apiKey, headers, retry, timeouts, encode, telemetry, acceptUnfinished, extraBody, baseUrl"
+      "unknown option proxy: the options are apiKey, headers, retry, timeouts, encode, telemetry, acceptUnfinished, extraBody, onAttempt, baseUrl"
     ],
     [{ retry: { x: 1 } }, "unknown option retry.x: did you mean retry.maxAttempts?"],
     [{ timeouts: { q: 1 } }, "unknown option timeouts.q: the options are connect, headers, firstChunk, idle, total, keepAliveCounts"]
