@@ -183,11 +183,9 @@ const serviceOf = (transport: Transport.Transport, settings: Settings): Service 
     const { timeouts: limits } = call.settings
     const attempt = (key: Redacted.Redacted) =>
       Effect.scoped(
-        Effect.gen(function* () {
-          const response = yield* call.attempt(key)
-          const text = yield* timed(readText(response), "idle", limits.idle)
-          return yield* readCompletion(response, text)
-        })
+        Effect.flatMap(call.attempt(key), (response) =>
+          Effect.flatMap(timed(readText(response), "idle", limits.idle), (text) => readCompletion(response, text))
+        )
       )
     return yield* timed(call.retries.run(attempt), "total", limits.total).pipe(
       Effect.catch(call.fail),
@@ -275,7 +273,10 @@ const serviceOf = (transport: Transport.Transport, settings: Settings): Service 
  * @since 0.1.0
  */
 export const makeWith = (transport: Transport.Transport, options: Options, runtime?: Runtime): Effect.Effect<Service, ParadigmError> =>
-  Effect.suspend(() => Effect.map(Effect.fromResult(resolveOptions(options, runtime)), (settings) => serviceOf(transport, settings)))
+  Effect.map(
+    Effect.suspend(() => Effect.fromResult(resolveOptions(options, runtime))),
+    (settings) => serviceOf(transport, settings)
+  )
 
 /**
  * Returns a client with other defaults for the options of a call, on the transport of the other client. Fails with `InvalidConfiguration`.

@@ -388,7 +388,7 @@ describe("runTools", () => {
       const runner = paradigm.chat.completions.runTools({ ...request, tools: [add] })
       const results: Array<string> = []
       runner.on("functionToolCallResult", (result) => results.push(result))
-      assert.strictEqual(await runner.finalContent(), completion.choices[0].message.content)
+      assert.strictEqual(await runner.finalContent(), completion.choices[0]?.message.content)
       assert.deepStrictEqual(results, ["3", "7"])
       assert.strictEqual(await runner.finalFunctionToolCallResult(), "7")
       assert.deepStrictEqual(await runner.totalUsage(), { prompt_tokens: 3, completion_tokens: 6, total_tokens: 9 })

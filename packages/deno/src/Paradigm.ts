@@ -14,6 +14,9 @@ import type * as Layer from "effect/Layer"
 // Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/CallerTypes"
 export { type ConnectOptions, type Options, ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { fromReadableStream, toResponse, withHelpers } from "@paradigm-effect/core/ParadigmPromise"
+export { logTo } from "@paradigm-effect/core/ParadigmClient"
+export { responseFormat, tool } from "@paradigm-effect/core/StandardSchema"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 declare const Deno: { readonly env: { readonly get: (name: string) => string | undefined } }

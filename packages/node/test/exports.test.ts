@@ -11,7 +11,20 @@ describe("the runtime packages", () => {
   })
 
   it("give Paradigm the same names, except for the environment in a browser", () => {
-    const names = ["Client", "Error", "connect", "isError", "layer", "layerConfig"]
+    const names = [
+      "Client",
+      "Error",
+      "connect",
+      "fromReadableStream",
+      "isError",
+      "layer",
+      "layerConfig",
+      "logTo",
+      "responseFormat",
+      "toResponse",
+      "tool",
+      "withHelpers"
+    ]
     for (const { Paradigm } of [Node, Deno]) assert.deepStrictEqual(Object.keys(Paradigm).toSorted(), names)
     // A page has no environment variables.
     assert.deepStrictEqual(

@@ -88,8 +88,9 @@ export class Retries {
   }
 
   /** Reports the head of a response that was accepted. */
-  accepted(head: Head): void {
-    this.#tell(undefined, head, undefined, this.#clock.currentTimeMillisUnsafe())
+  accepted<R extends Head>(response: R): R {
+    this.#tell(undefined, response, undefined, this.#clock.currentTimeMillisUnsafe())
+    return response
   }
 
   #tell<Tag extends Attempt["reason"]>(reason: Tag, { requestId, status }: Head, delayMillis: number | undefined, now: number) {

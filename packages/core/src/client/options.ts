@@ -145,8 +145,6 @@ export interface Settings {
   readonly extraBody: { readonly [field: string]: unknown }
   readonly onAttempt: ((attempt: Attempt) => void) | undefined
   readonly secrets: Secrets
-  /** Removes the keys from an error. */
-  readonly redact: (error: ParadigmError) => ParadigmError
 }
 
 export const invalid = (option: string, detail: string, cause?: unknown) =>
@@ -165,7 +163,6 @@ const aliases: Readonly<Record<string, string>> = {
   maxretries: "retry.maxAttempts",
   retries: "retry.maxAttempts",
   dangerouslyallowbrowser: "allowKeyInBrowser",
-  logger: "onAttempt",
   token: "apiKey",
   endpoint: "baseUrl",
   host: "baseUrl"
@@ -187,8 +184,6 @@ const suggestion = (name: string, known: ReadonlyArray<string>): string | undefi
   const given = normalized(name)
   const alias = Object.hasOwn(aliases, given) ? (aliases[given] ?? "") : ""
   if (known.includes(alias.replace(/\..*/, ""))) return alias
-  // The member of `retry`.
-  if (known.includes(alias.slice(6))) return alias.slice(6)
   for (const edits of [0, 1, 2]) {
     const near = known.find((other) => isNear(given, normalized(other), edits))
     if (near !== undefined) return near
@@ -265,7 +260,7 @@ const checkedKey = (value: unknown, option: string, secrets: Secrets): Redacted.
   const key: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : value
   if (typeof key !== "string") return refuse(option, "must be a string, a Redacted or a function")
   if (key === "") return refuse(option, "is empty")
-  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a space, line end or other character that no key has")
+  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a character that no key has")
   secrets.add(key)
   return Redacted.make(key)
 }
@@ -303,7 +298,7 @@ const headers =
     return result
   }
 
-type CallSettings = Omit<Settings, "baseUrl" | "secrets" | "redact">
+type CallSettings = Omit<Settings, "baseUrl" | "secrets">
 
 // Readers of the options that a call accepts, too.
 const callReaders = (secrets: Secrets): { readonly [Name in keyof CallSettings]: Reader<CallSettings[Name]> } => ({
@@ -313,9 +308,7 @@ const callReaders = (secrets: Secrets): { readonly [Name in keyof CallSettings]:
   timeouts,
   encode: callback as Reader<Settings["encode"]>,
   telemetry: (value, option) =>
-    Predicate.isObject(value) && typeof value["observe"] === "function"
-      ? (value as unknown as Telemetry)
-      : refuse(option, "must be a value of Telemetry.make"),
+    Predicate.hasProperty(value, "observe") ? (value as unknown as Telemetry) : refuse(option, "must be a value of Telemetry.make"),
   acceptUnfinished: flag,
   extraBody: (value, option, base) => (Predicate.isObject(value) ? { ...base, ...value } : refuse(option, "must be an object")),
   onAttempt: callback as Reader<Settings["onAttempt"]>
@@ -330,8 +323,6 @@ const attempt = (resolve: () => Settings): Result.Result<Settings, ParadigmError
   }
 }
 
-const keyVariables = ["PARADIGM_API_KEY", "LIGHTON_API_KEY"]
-
 const missingKey = ({ environment }: Runtime) =>
   environment === undefined
     ? invalid("apiKey", "is missing")
@@ -343,20 +334,17 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
     const secrets = new Secrets()
     const readers = { ...callReaders(secrets), baseUrl: baseUrl(secrets) }
     // The environment counts for an option that is not given. An empty variable counts as absent.
-    const inherited = <Name extends "apiKey" | "baseUrl">(
-      name: Name,
-      read: Reader<Settings[Name]>,
-      base: Settings[Name],
-      variables: ReadonlyArray<string>
-    ) => {
-      if (Predicate.isObject(options) && options[name] !== undefined) return base
-      const variable = variables.find((variable) => runtime.environment?.(variable))
+    const inherited = <Name extends "apiKey" | "baseUrl">(name: Name, base: Settings[Name], ...variables: ReadonlyArray<string>) => {
+      const read = readers[name] as unknown as Reader<Settings[Name]>
+      const isGiven = Predicate.isObject(options) && options[name] !== undefined
+      const variable = isGiven ? undefined : variables.find((variable) => runtime.environment?.(variable))
       return variable === undefined ? base : read(runtime.environment?.(variable), variable, base)
     }
-    const noKey: Settings["apiKey"] = Effect.suspend(() => Effect.fail(missingKey(runtime)))
+    const missing = missingKey(runtime)
+    const noKey: Settings["apiKey"] = Effect.fail(missing)
     const defaults: CallSettings & { readonly baseUrl: URL } = {
-      apiKey: inherited("apiKey", readers.apiKey, noKey, keyVariables),
-      baseUrl: inherited("baseUrl", readers.baseUrl, new URL(`https://paradigm.lighton.ai/api/v3${path}`), ["PARADIGM_BASE_URL"]),
+      apiKey: inherited("apiKey", noKey, "PARADIGM_API_KEY", "LIGHTON_API_KEY"),
+      baseUrl: inherited("baseUrl", new URL(`https://paradigm.lighton.ai/api/v3${path}`), "PARADIGM_BASE_URL"),
       headers: runtime.product === undefined ? {} : { "user-agent": `paradigm-effect/${version} ${runtime.product}` },
       retry: { maxAttempts: 3, baseDelay: 500, maxDelay: 8000, maxRetryAfter: 60_000 },
       timeouts: { connect: 10_000, headers: 600_000, firstChunk: 600_000, idle: 120_000, total: Infinity, keepAliveCounts: false },
@@ -368,8 +356,8 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
     }
     const others = Object.fromEntries((runtime.options ?? []).map((name): [string, Reader<unknown>] => [name, identity]))
     const settings = group<typeof defaults>({ ...others, ...readers })(options, "", defaults)
-    if (settings.apiKey === noKey) throw missingKey(runtime)
-    return { ...settings, secrets, redact: secrets.error }
+    if (settings.apiKey === noKey) throw missing
+    return { ...settings, secrets }
   })
 
 /** Checks the options of a call. Throws `InvalidConfiguration`. */
@@ -383,5 +371,5 @@ export const resolveCall = (settings: Settings, options: unknown): Result.Result
     : attempt(() => {
         const secrets = new Secrets(settings.secrets)
         const call = group<CallSettings>(callReaders(secrets))(options, "", settings)
-        return { ...settings, ...call, secrets, redact: secrets.error }
+        return { ...settings, ...call, secrets }
       })

@@ -61,5 +61,5 @@ export const getResource = Effect.fnUntraced(function* <A>(
       })
     )
   const resource = timed(retries.run(attempt), "total", limits.total)
-  return yield* Effect.mapError(resource, (error) => settings.redact(retries.settle(error)))
+  return yield* Effect.mapError(resource, (error) => settings.secrets.error(retries.settle(error)))
 })

@@ -346,7 +346,7 @@ describe("resolved options", () => {
   })
 
   it("print without the key", () => {
-    assertSecret(settings({ headers: { "api-key": key } }).redact, key)
+    assertSecret(settings({ headers: { "api-key": key } }).secrets.error, key)
     assert.notInclude(inspect({ ...settings({}), headers: {} }, { depth: 10, showHidden: true }), key)
   })
 })
