@@ -680,7 +680,9 @@ describe("withOptions", () => {
       const paradigm = ParadigmPromise.make(
         Effect.provide(ParadigmClient.make({ apiKey: key, baseUrl, headers: { "x-a": "1", "x-b": "1" } }), fetchClient)
       )
-      const other = paradigm.withOptions({ headers: { "x-b": "2" } }).withOptions({ extraBody: { tenant: "t" } })
+      const other = paradigm
+        .withOptions({ headers: { "x-b": "2" } })
+        .withOptions({ extraBody: { tenant: "t" }, retry: { maxAttempts: 2 }, timeouts: { total: "1m" } })
       yield* Effect.promise(() => other.chat.completions.create(request))
       const { body, headers } = yield* Queue.take(requests)
       assert.deepStrictEqual([headers["x-a"], headers["x-b"], JSON.parse(body).tenant], ["1", "2", "t"])

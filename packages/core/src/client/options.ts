@@ -362,7 +362,10 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
 
 /** Checks the options of a call. Throws `InvalidConfiguration`. */
 export const checkCallOptions = (options: unknown): void =>
-  void group<Record<string, unknown>>(callReaders(new Secrets()) as unknown as Readonly<Record<string, Reader<unknown>>>)(options, "", {})
+  void group<Record<string, unknown>>(callReaders(new Secrets()) as unknown as Readonly<Record<string, Reader<unknown>>>)(options, "", {
+    retry: {},
+    timeouts: {}
+  })
 
 /** Resolves the options of one call. They override the client's. */
 export const resolveCall = (settings: Settings, options: unknown): Result.Result<Settings, ParadigmError> =>
