@@ -46,7 +46,7 @@ export const command = <E, R>(listen: Listen<E, R>) =>
           listen
         )
         yield* note(`Started a simulated vLLM on ${upstream} and the gateway on ${gateway}.\n`)
-        yield* streamToTerminal({ model, messages: [{ role: "user", content: prompt }] }, false).pipe(
+        yield* streamToTerminal({ model, messages: [{ role: "user", content: prompt }] }, { json: false, reasoning: false }).pipe(
           Effect.provide(Paradigm.layer({ apiKey, baseUrl: gateway }))
         )
         yield* note(
