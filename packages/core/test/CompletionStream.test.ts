@@ -305,7 +305,7 @@ describe("parse", () => {
         const parsed = await paradigm.chat.completions.parse({ ...request, response_format: schema })
         assert.deepStrictEqual(parsed.choices[0]?.message.parsed, { name: "Paris", size: 2 })
         const [body] = await bodies()
-        const { json_schema: format } = body?.["response_format"] as {
+        const { json_schema: format } = body!["response_format"] as {
           readonly json_schema: { readonly schema: object; readonly strict: boolean }
         }
         assert.strictEqual(format.strict, true)
@@ -394,11 +394,11 @@ describe("runTools", () => {
       assert.deepStrictEqual(await runner.totalUsage(), { prompt_tokens: 3, completion_tokens: 6, total_tokens: 9 })
       const sent = await bodies()
       assert.strictEqual(sent.length, 3)
-      assert.deepInclude((sent[0]?.["tools"] as ReadonlyArray<{ function: object }>)[0]?.function, {
+      assert.deepInclude((sent[0]!["tools"] as ReadonlyArray<{ function: object }>)[0]?.function, {
         name: "add",
         description: "Adds two numbers"
       })
-      assert.deepStrictEqual((sent[1]?.["messages"] as ReadonlyArray<object>).at(-1), {
+      assert.deepStrictEqual((sent[1]!["messages"] as ReadonlyArray<object>).at(-1), {
         role: "tool",
         tool_call_id: "call-0",
         content: "3"
@@ -437,14 +437,14 @@ describe("runTools", () => {
         ]
       })
       await runner.done()
-      assert.deepStrictEqual(seen.toSorted(), [2, '{"a":1}'].toSorted())
+      assert.sameMembers(seen, [2, '{"a":1}'])
     }))
 
   it("tells the model of unknown tools and invalid arguments", () =>
     meet([json(calling(["subtract", "{}"], ["add", '{"a":"x"}'], ["add", "{"])), answered], async ({ paradigm }) => {
       const runner = paradigm.chat.completions.runTools({ ...request, tools: [add] })
       await runner.done()
-      const told = runner.messages.flatMap(({ content, role }) => (role === "tool" ? [String(content)] : []))
+      const told = runner.messages.flatMap(({ content, role }) => (role === "tool" && typeof content === "string" ? [content] : []))
       assert.strictEqual(told[0], "There is no tool subtract. The tools are add.")
       assert.match(String(told[1]), /^The arguments of add are invalid: a: /)
       assert.strictEqual(told[2], "The arguments of add are invalid: it is not JSON")

@@ -84,7 +84,8 @@ export class CompletionRunner<T> implements CompletionStream<T> {
   once<Event extends keyof CompletionEvents<T>>(event: Event, listener: CompletionEvents<T>[Event]): this {
     const once = ((...parameters: ReadonlyArray<never>) => {
       this.off(event, once)
-      ;(listener as Listener)(...parameters)
+      const call: Listener = listener
+      call(...parameters)
     }) as CompletionEvents<T>[Event]
     return this.on(event, once)
   }
@@ -92,8 +93,7 @@ export class CompletionRunner<T> implements CompletionStream<T> {
   emitted<Event extends keyof CompletionEvents<T>>(event: Event): Promise<Emitted<Parameters<CompletionEvents<T>[Event]>>> {
     type Value = Emitted<Parameters<CompletionEvents<T>[Event]>>
     return new Promise<Value>((resolve, reject) => {
-      this.once(event, ((...values: ReadonlyArray<unknown>) =>
-        resolve((values.length > 1 ? values : values[0]) as Value)) as CompletionEvents<T>[Event])
+      this.once(event, (...values: ReadonlyArray<unknown>) => resolve((values.length > 1 ? values : values[0]) as Value))
       this.done().then(() => reject(new TypeError(`The run ended without the event ${event}`)), reject)
     })
   }

@@ -7,7 +7,6 @@ import type { CompletionStream, RunToolsOptions } from "../CompletionStream.ts"
 import { listWith, type Model, retrieveWith } from "../Model.ts"
 import { type CallOptions, withOptions } from "../ParadigmClient.ts"
 import type { CallPromise, Completions, Models, ModelsPromise, PromiseCallOptions, RunToolsRequest } from "../ParadigmPromise.ts"
-import type { StandardSchema } from "../StandardSchema.ts"
 import { CompletionRunner } from "./CompletionRunner.ts"
 import { callSite, type Connection, toCallPromise, type ToThrown } from "./Connection.ts"
 import { parse, prepare, type SchemaRequest } from "./structured.ts"
@@ -48,12 +47,12 @@ export class Helpers implements Omit<Completions, "create">, Models {
     return yield* runner.read((await this.#connection.open(sent, options, toThrown)).data)
   }
 
-  readonly parse = <T>(request: SchemaRequest, options?: PromiseCallOptions): CallPromise<never> => {
+  readonly parse = (request: SchemaRequest, options?: PromiseCallOptions): CallPromise<never> => {
     const toThrown = callSite(this.parse)
     const reply = async () => {
       const { request: sent, schema } = await thrown(toThrown, () => prepare(request))
       const { data, response } = await this.#connection.whole(sent, options, toThrown)
-      return { data: await thrown(toThrown, () => parse(data, schema as StandardSchema<T>, response.requestId)), response }
+      return { data: await thrown(toThrown, () => parse(data, schema, response.requestId)), response }
     }
     return toCallPromise(reply()) as CallPromise<never>
   }
