@@ -5,9 +5,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { getResource, type Resource } from "./client/resource.ts"
-import { type CallOptions, ParadigmClient, type ResponseInfo, type Service } from "./ParadigmClient.ts"
-import { InvalidRequest, ParadigmError } from "./ParadigmError.ts"
+import { listWith, retrieveWith } from "./client/models.ts"
+import { type CallOptions, ParadigmClient, type ResponseInfo } from "./ParadigmClient.ts"
+import type { ParadigmError } from "./ParadigmError.ts"
 
 /**
  * A model of the endpoint.
@@ -94,28 +94,6 @@ export const decodeModels = (value: unknown): ModelList | undefined => {
 export interface ModelResponse<out A> {
   readonly data: A
   readonly response: ResponseInfo
-}
-
-const toModelResponse = <A>({ data, response }: Resource<A>): ModelResponse<A> => {
-  const { headers, requestId, status } = response
-  return { data, response: { status, headers, requestId, anomalies: [] } }
-}
-
-const read = <A>(client: Service, path: string, decode: (value: unknown) => A | undefined, options: CallOptions | undefined) =>
-  Effect.map(getResource(client, path, decode, options), toModelResponse)
-
-/** @internal */
-export const listWith = (client: Service, options?: CallOptions): Effect.Effect<ModelResponse<ModelList>, ParadigmError> =>
-  read(client, "models", decodeModels, options)
-
-/** @internal */
-export const retrieveWith = (client: Service, model: string, options?: CallOptions): Effect.Effect<ModelResponse<Model>, ParadigmError> => {
-  if (typeof model !== "string" || model === "") {
-    const reason = new InvalidRequest({ detail: "no model is named", fields: { model: ["Expected the id of a model"] } })
-    return Effect.fail(new ParadigmError({ reason }))
-  }
-  // The ids of some servers have slashes, which are part of their path.
-  return read(client, `models/${model.split("/").map(encodeURIComponent).join("/")}`, decodeModel, options)
 }
 
 /**

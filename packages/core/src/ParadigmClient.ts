@@ -273,10 +273,7 @@ const serviceOf = (transport: Transport.Transport, settings: Settings): Service 
  * @since 0.1.0
  */
 export const makeWith = (transport: Transport.Transport, options: Options, runtime?: Runtime): Effect.Effect<Service, ParadigmError> =>
-  Effect.map(
-    Effect.suspend(() => Effect.fromResult(resolveOptions(options, runtime))),
-    (settings) => serviceOf(transport, settings)
-  )
+  Effect.map(Effect.fromResult(resolveOptions(options, runtime)), (settings) => serviceOf(transport, settings))
 
 /**
  * Returns a client with other defaults for the options of a call, on the transport of the other client. Fails with `InvalidConfiguration`.
