@@ -214,12 +214,12 @@ layer(Servers.layer, { excludeTestServices: true, timeout: "60 seconds", concurr
       ["an empty key", ["hi"], { PARADIGM_API_KEY: "" }, [/PARADIGM_API_KEY/]],
       ["a key that is none", ["hi"], { PARADIGM_API_KEY: `${key} x` }, [/PARADIGM_API_KEY/]],
       ["a server that is not there", ["--base-url", "http://127.0.0.1:1", "hi"], {}, [/connect to http:\/\/127\.0\.0\.1:1/, /--base-url/]],
-      ["a URL that is none", ["--base-url", "nonsense", "hi"], {}, [/must be an absolute URL with http:\/\/ or https:\/\//, /--base-url/]],
+      ["a URL that is none", ["--base-url", "nonsense", "hi"], {}, [/must be an absolute http:\/\/ or https:\/\/ URL/, /--base-url/]],
       [
         "a URL in the environment that is none",
         ["hi"],
         { PARADIGM_BASE_URL: "nonsense" },
-        [/must be an absolute URL with http:\/\/ or https:\/\//, /PARADIGM_BASE_URL/]
+        [/must be an absolute http:\/\/ or https:\/\/ URL/, /PARADIGM_BASE_URL/]
       ],
       ["nothing to ask", [], {}, [/nothing to ask/]],
       ["a limit of no tokens", ["--max-tokens", "0", "hi"], {}, [/was not sent/, /max_tokens/]],

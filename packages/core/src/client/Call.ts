@@ -27,7 +27,7 @@ const encode = (
       Result.flatMap(encoded, (encoded) => {
         const asked = stream ? (extraBody["stream"] ?? request.stream) : encoded.request.stream
         if ((asked ?? stream) === stream) return Result.succeed(encoded)
-        return Result.fail(new InvalidRequest({ detail: "the method has the other form", fields: { stream: [`Expected ${stream}`] } }))
+        return Result.fail(new InvalidRequest({ detail: "it does not fit", fields: { stream: [`Expected ${stream}`] } }))
       }),
       (reason) => new ParadigmError({ reason })
     )

@@ -247,8 +247,8 @@ const baseUrl =
   (secrets: Secrets): Reader<URL> =>
   (value, option) => {
     const url = typeof value === "string" || value instanceof URL ? URL.parse(value) : null
-    if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute URL with http:// or https://")
-    if (url.username !== "" || url.password !== "") return refuse(option, "must not have a user name or password")
+    if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute http:// or https:// URL")
+    if (url.username !== "" || url.password !== "") return refuse(option, "must have no user or password")
     for (const [name, text] of url.searchParams) if (secretName.test(name)) secrets.add(text)
     const base = url.pathname.replace(/\/+$/, "")
     url.pathname = base.endsWith(path) ? base : `${base || "/api/v3"}${path}`
@@ -258,7 +258,7 @@ const baseUrl =
 
 const checkedKey = (value: unknown, option: string, secrets: Secrets): Redacted.Redacted => {
   const key: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : value
-  if (typeof key !== "string") return refuse(option, "must be a string, a Redacted or a function")
+  if (typeof key !== "string") return refuse(option, "must be a string or a function")
   if (key === "") return refuse(option, "is empty")
   if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a character that no key has")
   secrets.add(key)
@@ -287,10 +287,10 @@ const headers =
     for (const entry of entries) {
       const [given, text]: ReadonlyArray<unknown> = Array.isArray(entry) ? entry : []
       const name = typeof given === "string" ? given.toLowerCase() : ""
-      if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return refuse(option, "has a name that HTTP does not allow")
+      if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return refuse(option, "is misnamed")
       if (text === undefined) continue
       const member = `${option}["${name}"]`
-      if (typeof text !== "string" || /[^\t\x20-\x7e]/.test(text)) return refuse(member, "is not a text that HTTP allows")
+      if (typeof text !== "string" || /[^\t\x20-\x7e]/.test(text)) return refuse(member, "is not printable ASCII")
       if (reserved.test(name)) return refuse(member, `is set by the client${name === "authorization" ? ", from apiKey" : ""}`)
       if (secretName.test(name)) secrets.add(text)
       result[name] = text

@@ -179,7 +179,7 @@ describe("an unknown option", () => {
     [{ token: key }, "unknown option token: did you mean apiKey?"],
     [{ endpoint: "http://x" }, "unknown option endpoint: did you mean baseUrl?"],
     [{ host: "http://x" }, "unknown option host: did you mean baseUrl?"],
-    [{ baseUrl: "localhost:8000" }, "baseUrl must be an absolute URL with http:// or https://"],
+    [{ baseUrl: "localhost:8000" }, "baseUrl must be an absolute http:// or https:// URL"],
     [{ headers: { Connection: "close" } }, 'headers["connection"] is set by the client'],
     [{ headers: { Authorization: "Bearer x" } }, 'headers["authorization"] is set by the client, from apiKey'],
     [{ apikey: key }, "unknown option apikey: did you mean apiKey?"],
