@@ -11,6 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Option from "effect/Option"
 import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
 import type { PlatformError } from "effect/PlatformError"
@@ -37,8 +38,10 @@ const write = (text: string) =>
 export const note = (text: string) =>
   Effect.flatMap(Stdio.Stdio, (stdio) => Stream.run(Stream.succeed(`${text}\n`), stdio.stderr({ endOnDone: false })))
 
+const dimmed = (text: string) => (text === "" ? "" : `\u001b[2m${text}\u001b[22m`)
+
 const dim = (text: string) =>
-  Effect.flatMap(Stdio.Stdio, (stdio) => Effect.map(stdio.stderrIsTerminal, (colours) => (colours ? `\u001b[2m${text}\u001b[22m` : text)))
+  Effect.flatMap(Stdio.Stdio, (stdio) => Effect.map(stdio.stderrIsTerminal, (colours) => (colours ? dimmed(text) : text)))
 
 /** A text from elsewhere without its control characters: on a terminal they could move the cursor or change its title. */
 export const printable = (text: string) => text.replaceAll(/[^\P{Cc}\t\n]/gu, "\ufffd")
@@ -58,13 +61,33 @@ const figures = (completion: ChatCompletion, firstTokenMillis: number | undefine
     .join(" · ")
 }
 
+// What the model thought, of a chunk or of a message. Servers before vLLM 0.12 name it `reasoning_content`.
+const reasoningOf = ({
+  reasoning,
+  reasoning_content
+}: {
+  readonly reasoning?: string | null | undefined
+  readonly reasoning_content?: string | null | undefined
+}) => reasoning ?? reasoning_content ?? ""
+
 const answerOf = (completion: ChatCompletion) => completion.choices.map(({ message }) => message.content ?? "").join("\n")
 
+/** How an answer is written. */
+export interface Form {
+  /** Chunks or the completion as JSON. */
+  readonly json: boolean
+  /** Whether reasoning is written. */
+  readonly reasoning: boolean
+}
+
+// The end of reasoning, so that the answer begins on a line of its own.
+const gap = "\n\n"
+
 /**
- * Asks, and writes the answer to standard output as its chunks come, then the figures to standard error. With `json` every chunk is a line
- * of JSON instead.
+ * Asks, and writes the answer to standard output as its chunks come, then the figures to standard error. Reasoning is dimmed on a terminal. With
+ * `json` every chunk is a line of JSON instead.
  */
-export const streamToTerminal = Effect.fnUntraced(function* (request: ChatCompletionRequest, json: boolean) {
+export const streamToTerminal = Effect.fnUntraced(function* (request: ChatCompletionRequest, { json, reasoning: writesReasoning }: Form) {
   const client = yield* Paradigm.Client
   const stdio = yield* Stdio.Stdio
   const isTerminal = yield* stdio.stdoutIsTerminal
@@ -72,16 +95,21 @@ export const streamToTerminal = Effect.fnUntraced(function* (request: ChatComple
   const accumulator = new ChatCompletionAccumulator()
   let firstTokenAt: number | undefined
   let endsWithNewline = true
+  let isReasoning = false
   yield* client.streamChatCompletion({ ...request, stream_options: { include_usage: true } }).pipe(
     Stream.runForEach((chunk) => {
       accumulator.add(chunk)
       if (json) return write(`${JSON.stringify(chunk)}\n`)
-      const text = chunk.choices.map((choice) => choice.delta.content ?? "").join("")
-      if (text === "") return Effect.void
-      endsWithNewline = text.endsWith("\n")
+      const thought = writesReasoning ? chunk.choices.map(({ delta }) => reasoningOf(delta)).join("") : ""
+      const answer = chunk.choices.map((choice) => choice.delta.content ?? "").join("")
+      if (thought + answer === "") return Effect.void
+      const end = answer !== "" && isReasoning ? gap : ""
+      isReasoning = answer === "" && thought !== ""
+      endsWithNewline = (thought + answer).endsWith("\n")
+      const text = isTerminal ? `${dimmed(printable(thought))}${end}${printable(answer)}` : `${thought}${end}${answer}`
       return Effect.andThen(
         Effect.map(Clock.currentTimeMillis, (now) => (firstTokenAt ??= now)),
-        write(isTerminal ? printable(text) : text)
+        write(text)
       )
     }),
     Effect.ensuring(Effect.suspend(() => (endsWithNewline ? Effect.void : Effect.ignore(write("\n")))))
@@ -94,14 +122,17 @@ export const streamToTerminal = Effect.fnUntraced(function* (request: ChatComple
   )
 })
 
-const waitForAnswer = Effect.fnUntraced(function* (request: ChatCompletionRequest, json: boolean) {
+const waitForAnswer = Effect.fnUntraced(function* (request: ChatCompletionRequest, { json, reasoning }: Form) {
   const client = yield* Paradigm.Client
   const stdio = yield* Stdio.Stdio
   const startedAt = yield* Clock.currentTimeMillis
   const completion = yield* client.createChatCompletion(request)
   if (json) return yield* write(`${JSON.stringify(completion)}\n`)
   const answer = answerOf(completion)
-  yield* write(`${(yield* stdio.stdoutIsTerminal) ? printable(answer) : answer}\n`)
+  const isTerminal = yield* stdio.stdoutIsTerminal
+  const thought = reasoning ? completion.choices.map(({ message }) => reasoningOf(message)).join("\n") : ""
+  if (thought !== "") yield* write((isTerminal ? dimmed(printable(thought)) : thought) + gap)
+  yield* write(`${isTerminal ? printable(answer) : answer}\n`)
   const now = yield* Clock.currentTimeMillis
   yield* note(yield* dim(printable(figures(completion, undefined, now - startedAt))))
 })
@@ -133,12 +164,16 @@ export const command = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("Write JSON: a line for each chunk, or the completion with --no-stream")
     ),
+    reasoning: Flag.Boolean("reasoning").pipe(
+      Flag.optional,
+      Flag.withDescription("Write the model's reasoning (default on a terminal, dimmed; --no-reasoning hides it)")
+    ),
     stream: Flag.Boolean("stream").pipe(
       Flag.withDefault(true),
       Flag.withDescription("Write the answer as it comes; --no-stream waits for all of it")
     )
   },
-  Effect.fnUntraced(function* ({ baseUrl, json, maxTokens, model, stream, system, temperature, words }) {
+  Effect.fnUntraced(function* ({ baseUrl, json, maxTokens, model, reasoning, stream, system, temperature, words }) {
     const prompt = [words.join(" "), (yield* readStdin).trim()].filter((part) => part !== "").join("\n\n")
     if (prompt === "") return yield* new NoPrompt()
     const request: ChatCompletionRequest = {
@@ -151,8 +186,14 @@ export const command = Command.make(
       temperature: Option.getOrUndefined(temperature)
     }
     const options = yield* ParadigmConfig.options
-    const client = Paradigm.layer({ ...options, baseUrl: Option.getOrElse(baseUrl, () => options.baseUrl) })
-    return yield* (stream ? streamToTerminal(request, json) : waitForAnswer(request, json)).pipe(Effect.provide(client))
+    const context = yield* Effect.context<Stdio.Stdio>()
+    // A failure is reported before the delay of the next attempt.
+    const report = (line: string) => void Effect.runForkWith(context)(note(printable(line)))
+    const onAttempt = Paradigm.logTo({ error: constVoid, warn: report, debug: constVoid })
+    const client = Paradigm.layer({ ...options, baseUrl: Option.getOrElse(baseUrl, () => options.baseUrl), onAttempt })
+    const isTerminal = yield* (yield* Stdio.Stdio).stdoutIsTerminal
+    const form = { json, reasoning: Option.getOrElse(reasoning, () => isTerminal) }
+    return yield* (stream ? streamToTerminal(request, form) : waitForAnswer(request, form)).pipe(Effect.provide(client))
   })
 ).pipe(
   Command.withDescription("Ask a model, and read its answer as it comes"),

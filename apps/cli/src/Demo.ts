@@ -40,7 +40,7 @@ export const command = Command.make(
       )
       const { url: gateway } = yield* Gateway.start(config, new LineWriter(new Writable({ write: (_line, _encoding, done) => done() })))
       yield* note(`Started a simulated vLLM on ${upstream} and the gateway on ${gateway}.\n`)
-      yield* streamToTerminal({ model, messages: [{ role: "user", content: prompt }] }, false).pipe(
+      yield* streamToTerminal({ model, messages: [{ role: "user", content: prompt }] }, { json: false, reasoning: false }).pipe(
         Effect.provide(Paradigm.layer({ apiKey, baseUrl: gateway }))
       )
       yield* note(

@@ -10,14 +10,20 @@ const again = "Any answer above is incomplete. Try again."
 const later = "Try again later."
 
 // Every reason has an entry, so that a new one does not compile without a decision.
-const hints: { readonly [T in Tag]: string | undefined | ((reason: Extract<ParadigmErrorReason, { readonly _tag: T }>) => string) } = {
+const hints: {
+  readonly [T in Tag]: string | undefined | ((reason: Extract<ParadigmErrorReason, { readonly _tag: T }>) => string | undefined)
+} = {
   InvalidConfiguration: ({ option }) =>
     /^(apiKey|.*_API_KEY)$/.test(option)
       ? "Set the environment variable PARADIGM_API_KEY to your key."
       : "The URL comes from --base-url or the environment variable PARADIGM_BASE_URL.",
   InvalidRequest: undefined,
-  ConnectFailed: address,
-  TlsFailed: "Trust the server's certificate: set NODE_EXTRA_CA_CERTS to the file of its certificate authority.",
+  ConnectFailed: ({ code }) =>
+    code?.startsWith("PROXY_") === true ? "Check the proxy of HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY." : address,
+  TlsFailed: ({ code }) =>
+    code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG"
+      ? "The server does not speak TLS at this port: try http:// in place of https://."
+      : "Trust the server's certificate: set NODE_EXTRA_CA_CERTS to the file of its certificate authority.",
   Timeout: again,
   ConnectionLost: again,
   TransportFailed: "Set PARADIGM_DEBUG=true to see the exception.",
@@ -25,9 +31,12 @@ const hints: { readonly [T in Tag]: string | undefined | ((reason: Extract<Parad
   Unauthorized: "Check PARADIGM_API_KEY.",
   Forbidden: "Ask the administrator of the endpoint for the permission.",
   ModelNotFound: "Choose another model with --model.",
-  NotFound: "Check --base-url or PARADIGM_BASE_URL: a path such as /v1 may be missing or wrong.",
+  NotFound: ({ url }) =>
+    `Check --base-url or PARADIGM_BASE_URL: ${
+      url.endsWith("/api/v3/chat/completions") ? "the path of the server may be missing, for example /v1" : "its path may be wrong"
+    }.`,
   QuotaExceeded: "Raise the quota of the account, or use another key.",
-  RequestRejected: undefined,
+  RequestRejected: ({ status }) => (status === 405 ? "Check the path of --base-url or PARADIGM_BASE_URL." : undefined),
   RateLimited: later,
   Maintenance: later,
   ServerFault: later,

@@ -41,9 +41,9 @@ export class Exchange {
   }
 
   /** Makes a client for this call. Throws the `ParadigmError` of a missing key. */
-  connect(): ParadigmPromise.ParadigmPromise {
+  connect(): ParadigmPromise.LeanClient {
     // Without an option the key comes from the environment, which `ConnectOptions` allows.
-    return ParadigmPromise.make(ParadigmClient.makeWith(this.#transport, this.#options as ParadigmClient.Options, runtime))
+    return ParadigmPromise.makeLean(ParadigmClient.makeWith(this.#transport, this.#options as ParadigmClient.Options, runtime))
   }
 
   readonly #transport: Transport.Transport = (request) => {

@@ -10,7 +10,7 @@ import type {
 import type { ChatCompletionChunk, ChatCompletionRequest } from "@paradigm-effect/core/ChatCompletion"
 import type { ResponseInfo } from "@paradigm-effect/core/ParadigmClient"
 import { isParadigmError } from "@paradigm-effect/core/ParadigmError"
-import type { ChunkStream } from "@paradigm-effect/core/ParadigmPromise"
+import type { ChunkStream } from "@paradigm-effect/core/CompletionStream"
 import { toProviderError } from "./errors.ts"
 import { type ClientOptions, Exchange } from "./exchange.ts"
 import { StreamParts, toMetadata, toParts } from "./parts.ts"
@@ -57,7 +57,7 @@ type Controller = ReadableStreamDefaultController<LanguageModelV4StreamPart>
 class PartSource implements UnderlyingDefaultSource<LanguageModelV4StreamPart> {
   readonly #chunks: ChunkStream
   readonly #iterator: AsyncIterator<ChatCompletionChunk>
-  readonly #response: ResponseInfo
+  readonly #response: Pick<ResponseInfo, "anomalies">
   readonly #parts: StreamParts
   readonly #call: ModelCall
   #queue: Array<LanguageModelV4StreamPart>
@@ -65,7 +65,7 @@ class PartSource implements UnderlyingDefaultSource<LanguageModelV4StreamPart> {
   #abort: { readonly reason: unknown } | undefined = undefined
 
   constructor(
-    { data, response }: { readonly data: ChunkStream; readonly response: ResponseInfo },
+    { data, response }: { readonly data: ChunkStream; readonly response: Pick<ResponseInfo, "anomalies"> },
     call: ModelCall,
     config: ModelConfig,
     includeRaw: boolean,

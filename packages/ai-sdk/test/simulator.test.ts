@@ -1,36 +1,23 @@
 // Against the simulator, which speaks as vLLM does.
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import { generateText, streamText } from "ai"
-import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as ManagedRuntime from "effect/ManagedRuntime"
-import * as Redacted from "effect/Redacted"
-import { createServer } from "node:http"
 import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
 import { createParadigm, type ParadigmProvider } from "../src/index.ts"
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 
 const apiKey = "sk-0123456789abcdef"
-const simulator = Simulator.layer({ models: ["alfred-4.2"], interTokenLatency: "1 millis", apiKey: Redacted.make(apiKey) })
-const runtime = ManagedRuntime.make(
-  simulator.pipe(
-    Layer.provideMerge(NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0, gracefulShutdownTimeout: 0 })),
-    Layer.provide(Logger.layer([]))
-  )
-)
+let simulator: Simulator.Simulator
 let baseUrl = ""
 let paradigm: ParadigmProvider
 
 beforeAll(async () => {
-  baseUrl = `${await runtime.runPromise(HttpServer.addressFormattedWith(Effect.succeed))}/v1`
+  simulator = await Simulator.start({ models: ["alfred-4.2"], interTokenLatency: "1 millis", apiKey })
+  baseUrl = `${simulator.url}/v1`
   paradigm = createParadigm({ apiKey, baseUrl })
 })
 
-afterAll(() => runtime.dispose())
+afterAll(() => simulator.close())
 
 describe("the simulator", () => {
   it("answers generateText with text and usage", async () => {

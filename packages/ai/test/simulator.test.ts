@@ -1,23 +1,13 @@
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as Effect from "effect/Effect"
-import * as HttpServer from "effect/http/HttpServer"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
 import * as Chat from "effect/ai/Chat"
 import * as LanguageModel from "effect/ai/LanguageModel"
-import { createServer } from "node:http"
 import { collect, modelOf } from "./ModelServer.ts"
 
 // Repeats the last message of the user.
-const simulator = Layer.build(
-  Layer.provideMerge(Simulator.layer({ models: ["alfred-4.2"] }), NodeHttpServer.layer(createServer, { host: "127.0.0.1", port: 0 }))
-).pipe(
-  Effect.flatMap((context) => Effect.provideContext(HttpServer.addressFormattedWith(Effect.succeed), context)),
-  Effect.provide(Logger.layer([]))
-)
+const simulator = Effect.map(Simulator.scoped({ models: ["alfred-4.2"] }), ({ url }) => url)
 
 describe("a language model on the simulator", () => {
   it.live("generates, streams and remembers", () =>

@@ -13,6 +13,9 @@ import * as Layer from "effect/Layer"
 // Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/CallerTypes"
 export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { fromReadableStream, toResponse, withHelpers } from "@paradigm-effect/core/ParadigmPromise"
+export { logTo } from "@paradigm-effect/core/ParadigmClient"
+export { responseFormat, tool } from "@paradigm-effect/core/StandardSchema"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 /**
@@ -95,8 +98,9 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
   Layer.effect(ParadigmClient.ParadigmClient, make(options))
 
 /**
- * Creates a client with promises and async iterables. Throws `InvalidConfiguration` when an option is missing, wrong or unknown, and when there
- * is a key without `allowKeyInBrowser: true`.
+ * Creates a client with promises and async iterables. It has no helpers, which a page that only streams does not need: `withHelpers` adds
+ * `stream`, `parse`, `runTools` and `models`. Throws `InvalidConfiguration` when an option is missing, wrong or unknown, and when there is a key
+ * without `allowKeyInBrowser: true`.
  *
  * @example
  * ```ts
@@ -120,4 +124,4 @@ export const layer = (options: Options): Layer.Layer<ParadigmClient.ParadigmClie
  * @category constructors
  * @since 0.1.0
  */
-export const connect = (options: Options): ParadigmPromise.ParadigmPromise => ParadigmPromise.make(make(options))
+export const connect = (options: Options): ParadigmPromise.LeanClient => ParadigmPromise.makeLean(make(options))

@@ -4,4 +4,15 @@
  * @since 0.1.0
  */
 export type * from "@paradigm-effect/core/CallerTypes"
-export { connect, Error, isError, type Options } from "./Paradigm.ts"
+export {
+  connect,
+  Error,
+  fromReadableStream,
+  isError,
+  logTo,
+  responseFormat,
+  tool,
+  toResponse,
+  withHelpers,
+  type Options
+} from "./Paradigm.ts"

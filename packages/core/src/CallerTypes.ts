@@ -6,6 +6,43 @@
  */
 export type * from "./Anomaly.ts"
 export type * from "./ChatCompletion.ts"
-export type { CallOptions, CompletionResponse, ParadigmClient, ResponseInfo, Service, StreamResponse } from "./ParadigmClient.ts"
+export type * from "./CompletionStream.ts"
+export type { Model, ModelList, ModelResponse } from "./Model.ts"
+export type {
+  Attempt,
+  CallOptions,
+  CompletionResponse,
+  Logger,
+  LogLevel,
+  ParadigmClient,
+  ResponseInfo,
+  Service,
+  StreamResponse
+} from "./ParadigmClient.ts"
 export type * from "./ParadigmError.ts"
-export type { CallPromise, ChunkStream, Completions, ParadigmPromise, PromiseCallOptions } from "./ParadigmPromise.ts"
+export type {
+  CallPromise,
+  Completions,
+  Create,
+  LeanClient,
+  Models,
+  ModelsPromise,
+  ParadigmPromise,
+  PromiseCallOptions,
+  PromiseResponse,
+  RunToolsRequest,
+  SchemaCompletionRequest,
+  WithResponse
+} from "./ParadigmPromise.ts"
+export type {
+  FormatOptions,
+  ParsedChoice,
+  ParsedCompletion,
+  ParsedMessage,
+  RunnableTool,
+  SchemaFormat,
+  SchemaResult,
+  StandardSchema,
+  ToolContext,
+  ToolOptions
+} from "./StandardSchema.ts"

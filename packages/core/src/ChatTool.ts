@@ -6,7 +6,8 @@
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { AssistantMessage, ChatCompletion, FunctionTool, FunctionToolCall, ToolCall, ToolMessage } from "./ChatCompletion.ts"
-import { cutOff, decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
+import { cutOff } from "./tools/answer.ts"
+import { decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
 import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 
 /**

@@ -16,8 +16,10 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Anomalies, type Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
+import { attemptLog, type Logger, type LogLevel } from "./client/attemptLog.ts"
 import { Call } from "./client/Call.ts"
-import { type CallOptions, type Options, resolveCall, resolveOptions, type Runtime } from "./client/options.ts"
+import { parts, partsOf } from "./client/parts.ts"
+import { type Attempt, type CallOptions, type Options, resolveCall, resolveOptions, type Runtime, type Settings } from "./client/options.ts"
 import { abortedChoices, decodeCompletion } from "./contract/decode.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import { describeFields } from "./errors/FieldErrors.ts"
@@ -30,7 +32,8 @@ import { readText, unexpected } from "./transport/accept.ts"
 import { type OpenResponse, timed } from "./transport/attempt.ts"
 import * as Transport from "./Transport.ts"
 
-export type { ApiKey, CallOptions, ConnectOptions, HeadersInput, Options, Runtime } from "./client/options.ts"
+export type { Logger, LogLevel } from "./client/attemptLog.ts"
+export type { ApiKey, Attempt, CallOptions, ConnectOptions, HeadersInput, Options, Runtime } from "./client/options.ts"
 
 /**
  * The head of a response, and the repairs of its body.
@@ -171,35 +174,7 @@ const readCompletion = (response: OpenResponse, body: string): Effect.Effect<Com
 export const checkOptions = (options: Options, runtime?: Runtime): Effect.Effect<void, ParadigmError> =>
   Effect.suspend(() => Effect.asVoid(Effect.fromResult(resolveOptions(options, runtime))))
 
-/**
- * Creates a client on a transport. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
- *
- * @example
- * ```ts
- * import { ParadigmClient, Transport } from "@paradigm-effect/core"
- * import { Effect } from "effect"
- *
- * const program = Effect.gen(function* () {
- *   const client = yield* ParadigmClient.makeWith(Transport.fromFetch(), {
- *     apiKey: process.env.PARADIGM_API_KEY ?? "",
- *     baseUrl: process.env.PARADIGM_BASE_URL
- *   })
- *   return yield* client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
- * })
- *
- * console.log((await Effect.runPromise(program)).choices[0]?.message.content) // => Hello!
- * ```
- *
- * @category constructors
- * @since 0.1.0
- */
-export const makeWith = Effect.fnUntraced(function* (
-  transport: Transport.Transport,
-  options: Options,
-  runtime?: Runtime
-): Effect.fn.Return<Service, ParadigmError> {
-  const settings = yield* Effect.fromResult(resolveOptions(options, runtime))
-
+const serviceOf = (transport: Transport.Transport, settings: Settings): Service => {
   const begin = (request: ChatCompletionRequest, stream: boolean, call: CallOptions | undefined) =>
     Effect.flatMap(Effect.fromResult(resolveCall(settings, call)), (settings) => Call.begin(transport, settings, request, stream))
 
@@ -208,11 +183,9 @@ export const makeWith = Effect.fnUntraced(function* (
     const { timeouts: limits } = call.settings
     const attempt = (key: Redacted.Redacted) =>
       Effect.scoped(
-        Effect.gen(function* () {
-          const response = yield* call.attempt(key)
-          const text = yield* timed(readText(response), "idle", limits.idle)
-          return yield* readCompletion(response, text)
-        })
+        Effect.flatMap(call.attempt(key), (response) =>
+          Effect.flatMap(timed(readText(response), "idle", limits.idle), (text) => readCompletion(response, text))
+        )
       )
     return yield* timed(call.retries.run(attempt), "total", limits.total).pipe(
       Effect.catch(call.fail),
@@ -267,13 +240,93 @@ export const makeWith = Effect.fnUntraced(function* (
     }
   })
 
-  return {
+  const service: Service = {
     createWithResponse,
     createChatCompletion: (request, options) => Effect.map(createWithResponse(request, options), ({ completion }) => completion),
     streamWithResponse,
     streamChatCompletion: (request, options) => Stream.unwrap(Effect.map(streamWithResponse(request, options), ({ chunks }) => chunks))
   }
-})
+  parts.set(service, { transport, settings })
+  return service
+}
+
+/**
+ * Creates a client on a transport. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* ParadigmClient.makeWith(Transport.fromFetch(), {
+ *     apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *     baseUrl: process.env.PARADIGM_BASE_URL
+ *   })
+ *   return yield* client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ * })
+ *
+ * console.log((await Effect.runPromise(program)).choices[0]?.message.content) // => Hello!
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeWith = (transport: Transport.Transport, options: Options, runtime?: Runtime): Effect.Effect<Service, ParadigmError> =>
+  Effect.map(Effect.fromResult(resolveOptions(options, runtime)), (settings) => serviceOf(transport, settings))
+
+/**
+ * Returns a client with other defaults for the options of a call, on the transport of the other client. Fails with `InvalidConfiguration`.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const client = yield* ParadigmClient.makeWith(Transport.fromFetch(), {
+ *     apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *     baseUrl: process.env.PARADIGM_BASE_URL
+ *   })
+ *   const patient = yield* ParadigmClient.withOptions(client, { timeouts: { total: "5 minutes" } })
+ *   return yield* patient.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ * })
+ *
+ * console.log((await Effect.runPromise(program)).choices[0]?.message.content) // => Hello!
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const withOptions = (client: Service, options: CallOptions): Effect.Effect<Service, ParadigmError> =>
+  Effect.flatMap(partsOf(client), ({ settings, transport }) =>
+    Effect.map(Effect.fromResult(resolveCall(settings, options)), (settings) => serviceOf(transport, settings))
+  )
+
+/**
+ * Returns a function for the option `onAttempt` that logs: failures that end a call as errors, failures that are retried as warnings, responses
+ * for debugging. `level` is the least severe of these, and defaults to `warn`. No line contains the key or the conversation.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ *
+ * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   onAttempt: ParadigmClient.logTo(console, "debug")
+ * })
+ * const program = Effect.flatMap(ParadigmClient.ParadigmClient, (client) =>
+ *   client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ * )
+ * await Effect.runPromise(Effect.provide(program, layer))
+ * ```
+ *
+ * @category logging
+ * @since 0.1.0
+ */
+export const logTo = (logger: Logger, level: LogLevel = "warn"): ((attempt: Attempt) => void) => attemptLog(logger, level)
 
 /**
  * Creates a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.

@@ -6,10 +6,17 @@
  */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
-import type { CallOptions, ResponseInfo, Service } from "./ParadigmClient.ts"
+import type { Anomaly } from "./Anomaly.ts"
+import type { ChatCompletion, ChatCompletionRequest } from "./ChatCompletion.ts"
+import type { ChunkStream, CompletionRun, CompletionStream, RunToolsOptions, ToResponseOptions } from "./CompletionStream.ts"
+import type { Model, ModelList } from "./Model.ts"
+import type { CallOptions, Service } from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
-import { Connection } from "./promise/Connection.ts"
+import { callSite, Connection, toCallPromise } from "./promise/Connection.ts"
+import { derive, Helpers } from "./promise/Helpers.ts"
+import { readableRun } from "./promise/readableRun.ts"
+import { toResponse as encodeResponse } from "./promise/serve.ts"
+import type { ParsedCompletion, RunnableTool, SchemaFormat, StandardSchema } from "./StandardSchema.ts"
 
 /**
  * Per-request options. They override the client options.
@@ -23,18 +30,32 @@ export interface PromiseCallOptions extends CallOptions {
 }
 
 /**
- * The chunks of a completion. Each chunk is delivered once: a second loop continues after the last chunk of the first one.
+ * The head of a response, and the repairs of its body.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ChunkStream extends AsyncIterable<ChatCompletionChunk>, AsyncDisposable {
-  /** Reads the remaining chunks and resolves with the whole completion. Throws `Closed` if the stream was closed before its end. */
-  readonly finalCompletion: () => Promise<ChatCompletion>
-  /** The remaining chunks as bytes, one JSON text per line. Cancelling it closes the connection. */
-  readonly toReadableStream: () => ReadableStream<Uint8Array>
-  /** Closes the connection. Loops over the chunks end. */
-  readonly close: () => Promise<void>
+export interface PromiseResponse {
+  readonly status: number
+  /** In a browser, only the headers that the server exposes. */
+  readonly headers: Headers
+  /** The server's id of the request. */
+  readonly requestId: string | undefined
+  /** Deviations from the contract. For a stream, those of the chunks read so far. */
+  readonly anomalies: ReadonlyArray<Anomaly>
+}
+
+/**
+ * The result of a call with its response.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface WithResponse<out A> {
+  readonly data: A
+  readonly response: PromiseResponse
+  /** The server's id of the request. */
+  readonly request_id: string | undefined
 }
 
 /**
@@ -45,16 +66,44 @@ export interface ChunkStream extends AsyncIterable<ChatCompletionChunk>, AsyncDi
  */
 export interface CallPromise<A> extends Promise<A> {
   /** Resolves with the result and the head of the response. */
-  readonly withResponse: () => Promise<{ readonly data: A; readonly response: ResponseInfo }>
+  readonly withResponse: () => Promise<WithResponse<A>>
 }
 
 /**
- * Creates chat completions.
+ * The list of models, also as an async iterable of them.
  *
  * @category models
  * @since 0.1.0
  */
-export interface Completions {
+export interface ModelsPromise extends CallPromise<ModelList>, AsyncIterable<Model> {}
+
+/**
+ * A request whose response format is a schema, or made from one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface SchemaCompletionRequest<T> extends Omit<ChatCompletionRequest, "response_format"> {
+  readonly response_format: StandardSchema<T> | SchemaFormat<T>
+}
+
+/**
+ * A request with tools that `runTools` executes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface RunToolsRequest extends Omit<ChatCompletionRequest, "tools"> {
+  readonly tools: ReadonlyArray<RunnableTool>
+}
+
+/**
+ * Creates chat completions, whole or as streams of chunks.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Create {
   /**
    * Creates a chat completion. With `stream: true` it resolves when the response begins, with the chunks as an async iterable: leaving the
    * loop closes the connection, and the loop throws when the stream is incomplete. Otherwise it resolves with the whole completion.
@@ -70,15 +119,141 @@ export interface Completions {
 }
 
 /**
+ * Creates chat completions, with helpers for events, schemas and tools.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Completions extends Create {
+  /**
+   * Creates a chat completion and streams it as events, promises and an async iterable. A schema as `response_format` decodes its text at the
+   * end: the last message then has `parsed`.
+   */
+  readonly stream: {
+    <T>(request: SchemaCompletionRequest<T>, options?: PromiseCallOptions): CompletionStream<T>
+    (request: ChatCompletionRequest, options?: PromiseCallOptions): CompletionStream
+  }
+  /**
+   * Creates a chat completion whose text matches a schema. Each message has the decoded text as `parsed`. Throws `AnswerMismatch` when the text
+   * does not match or is cut off, and `InvalidRequest` when the schema has no JSON Schema.
+   */
+  readonly parse: <T>(request: SchemaCompletionRequest<T>, options?: PromiseCallOptions) => CallPromise<ParsedCompletion<T>>
+  /**
+   * Creates chat completions until the model answers without calling a tool, and executes the tools that it calls. The calls of one message
+   * are executed in parallel.
+   */
+  readonly runTools: {
+    (request: RunToolsRequest & { readonly stream: true }, options?: RunToolsOptions): CompletionStream
+    (request: RunToolsRequest, options?: RunToolsOptions): CompletionRun
+  }
+}
+
+/**
+ * Reads the models of the endpoint.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Models {
+  /** Lists the models. Throws `NotFound` if the endpoint has no list. */
+  readonly list: (options?: PromiseCallOptions) => ModelsPromise
+  /** Gets a model. Throws `ModelNotFound` or `NotFound` if the endpoint does not serve it. */
+  readonly retrieve: (model: string, options?: PromiseCallOptions) => CallPromise<Model>
+}
+
+/**
+ * The client without helpers, as a page loads it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface LeanClient extends AsyncDisposable {
+  readonly chat: { readonly completions: Create }
+  /** Aborts the calls in progress and closes all connections. Pending calls and loops throw `Closed`. */
+  readonly close: () => Promise<void>
+}
+
+/**
  * The client.
  *
  * @category models
  * @since 0.1.0
  */
-export interface ParadigmPromise extends AsyncDisposable {
+export interface ParadigmPromise extends LeanClient {
   readonly chat: { readonly completions: Completions }
-  /** Aborts the calls in progress and closes all connections. Pending calls and loops throw `Closed`. */
-  readonly close: () => Promise<void>
+  readonly models: Models
+  /**
+   * Returns a client with other defaults for the options of a call, on the same connections. Closing one of both closes both. Throws
+   * `InvalidConfiguration`.
+   */
+  readonly withOptions: (options: CallOptions) => ParadigmPromise
+}
+
+const connections = /* @__PURE__ */ new WeakMap<LeanClient, Connection>()
+
+const leanClient = (connection: Connection): LeanClient => {
+  const create = ((request, options) => toCallPromise(connection.create(request, options, callSite(create)))) as Create["create"]
+  const close = () => connection.close()
+  const client = { chat: { completions: { create } }, close, [Symbol.asyncDispose]: close }
+  connections.set(client, connection)
+  return client
+}
+
+/**
+ * Creates a client without helpers from an effect that makes a client. A page loads about 7 KB (gzipped) less than with {@link make}. Throws
+ * `InvalidConfiguration` when an option is missing, wrong or unknown.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, ParadigmPromise, Transport } from "@paradigm-effect/core"
+ *
+ * const client = ParadigmClient.makeWith(Transport.fromFetch(), {
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * })
+ *
+ * await using paradigm = ParadigmPromise.makeLean(client)
+ * const completion = await paradigm.chat.completions.create({
+ *   model: "alfred-4.2",
+ *   messages: [{ role: "user", content: "Say hello" }]
+ * })
+ * console.log(completion.choices[0]?.message.content) // => Hello!
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const makeLean = (client: Effect.Effect<Service, ParadigmError, Scope.Scope>): LeanClient => leanClient(new Connection(client))
+
+/**
+ * Adds the helpers to a client that has none: `stream`, `parse` and `runTools` for completions, and `models`. It has the connections of the other
+ * client. Throws a `TypeError` for any other object.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, ParadigmPromise, Transport } from "@paradigm-effect/core"
+ *
+ * const client = ParadigmClient.makeWith(Transport.fromFetch(), {
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL
+ * })
+ *
+ * await using lean = ParadigmPromise.makeLean(client)
+ * for await (const model of ParadigmPromise.withHelpers(lean).models.list()) console.log(model.id) // => alfred-4.2
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const withHelpers = (client: LeanClient): ParadigmPromise => {
+  const connection = connections.get(client)
+  if (connection === undefined) throw new TypeError("withHelpers takes a client of this library")
+  const { list, parse, retrieve, runTools, stream } = new Helpers(connection)
+  const { create } = client.chat.completions
+  const withOptions = (options: CallOptions) => withHelpers(leanClient(derive(connection, options)))
+  const whole = { ...client, chat: { completions: { create, stream, parse, runTools } }, models: { list, retrieve }, withOptions }
+  connections.set(whole, connection)
+  return whole
 }
 
 /**
@@ -95,27 +270,58 @@ export interface ParadigmPromise extends AsyncDisposable {
  * })
  *
  * await using paradigm = ParadigmPromise.make(client)
- * const completion = await paradigm.chat.completions.create({
+ * const stream = paradigm.chat.completions.stream({
  *   model: "alfred-4.2",
  *   messages: [{ role: "user", content: "Say hello" }]
  * })
- * console.log(completion.choices[0]?.message.content) // => Hello!
+ * stream.on("content", (delta) => console.log(delta)) // => Hello !
+ * console.log(await stream.finalContent()) // => Hello!
  * ```
  *
  * @category constructors
  * @since 0.1.0
  */
-export const make = (client: Effect.Effect<Service, ParadigmError, Scope.Scope>): ParadigmPromise => {
-  const connection = new Connection(client)
-  function create(request: ChatCompletionRequest & { readonly stream: true }, options?: PromiseCallOptions): CallPromise<ChunkStream>
-  function create(
-    request: ChatCompletionRequest & { readonly stream?: false | null | undefined },
-    options?: PromiseCallOptions
-  ): CallPromise<ChatCompletion>
-  function create(request: ChatCompletionRequest, options?: PromiseCallOptions): CallPromise<ChatCompletion | ChunkStream>
-  function create(request: ChatCompletionRequest, options?: PromiseCallOptions): CallPromise<ChatCompletion | ChunkStream> {
-    return connection.create(request, options, create)
-  }
-  const close = () => connection.close()
-  return { chat: { completions: { create } }, close, [Symbol.asyncDispose]: close }
-}
+export const make = (client: Effect.Effect<Service, ParadigmError, Scope.Scope>): ParadigmPromise => withHelpers(makeLean(client))
+
+/**
+ * Reads the chunks of another program's stream, for example in a page: the body of `toResponse`, or the lines of `toReadableStream`. Cancels the
+ * body when the run is aborted or its loop is left. An error that the body reports is `StreamFault`.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmPromise } from "@paradigm-effect/core"
+ *
+ * const event = { choices: [{ index: 0, delta: { content: "Hello!" }, finish_reason: "stop" }] }
+ * const { body } = new Response(`data: ${JSON.stringify(event)}\n\ndata: [DONE]\n\n`)
+ * if (body !== null) console.log(await ParadigmPromise.fromReadableStream(body).text()) // => Hello!
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const fromReadableStream = (
+  body: ReadableStream<Uint8Array>,
+  options: { readonly signal?: AbortSignal | undefined } = {}
+): CompletionStream => readableRun(body, options.signal)
+
+/**
+ * Creates a response with server-sent events from the chunks of `create`, for a page. The stream of `stream` has it as a method. An error is an
+ * event in the body. Cancelling the body closes the connection.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmPromise } from "@paradigm-effect/core"
+ *
+ * const event = { choices: [{ index: 0, delta: { content: "Hello!" }, finish_reason: "stop" }] }
+ * const { body } = new Response(`data: ${JSON.stringify(event)}\n\ndata: [DONE]\n\n`)
+ * if (body !== null) {
+ *   const response = ParadigmPromise.toResponse(ParadigmPromise.fromReadableStream(body))
+ *   console.log(response.headers.get("content-type")) // => text/event-stream; charset=utf-8
+ *   await response.body?.cancel()
+ * }
+ * ```
+ *
+ * @category encoding
+ * @since 0.1.0
+ */
+export const toResponse = (chunks: ChunkStream, options?: ToResponseOptions): Response => encodeResponse(chunks, options)

@@ -5,14 +5,14 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as Stream from "effect/Stream"
 import type { Absent, ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
-import { cutOff, decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
+import { mismatch, textOf, withoutFence } from "./tools/answer.ts"
+import { decodeText, jsonSchemaOf } from "./tools/modelJson.ts"
 import { type CallOptions, ParadigmClient } from "./ParadigmClient.ts"
-import { AnswerMismatch, excerpt, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
+import { AnswerMismatch, InvalidRequest, ParadigmError } from "./ParadigmError.ts"
 
 /**
  * A request without a response format. The response format is made from the schema.
@@ -97,36 +97,6 @@ const withFormat = (request: ChatCompletionRequest, schema: Schema.Constraint, o
       catch: (error) => error as ParadigmError
     })
   })
-
-// If the grammar is not enforced, models wrap their JSON in a Markdown fence: https://github.com/vllm-project/vllm/issues/18819
-const withoutFence = (text: string): string => {
-  const trimmed = text.trim()
-  const opening = /^```(?:json)?[ \t]*\r?\n/i.exec(trimmed)
-  return opening !== null && trimmed.endsWith("```") ? trimmed.slice(opening[0].length, -3) : text
-}
-
-const mismatch = (completion: ChatCompletion, detail: string, text: string) =>
-  new ParadigmError({
-    reason: new AnswerMismatch({ detail, text: excerpt(text) }),
-    partial: completion,
-    usage: completion.usage ?? undefined
-  })
-
-const textOf = (completion: ChatCompletion): Result.Result<string, ParadigmError> => {
-  const fail = (detail: string, text: string) => Result.fail(mismatch(completion, detail, text))
-  const choice = completion.choices[0]
-  if (choice === undefined) return fail("the completion has no choices", "")
-  const { content, reasoning, reasoning_content, refusal, tool_calls } = choice.message
-  if (typeof refusal === "string" && refusal !== "") return fail("it is a refusal", refusal)
-  const text = content ?? ""
-  const cut = cutOff(choice.finish_reason)
-  // The text of a number does not show that digits are missing.
-  if (cut !== undefined) return fail(cut, text)
-  if (text.trim() !== "") return Result.succeed(text)
-  const thoughts = reasoning ?? reasoning_content ?? ""
-  const instead = (tool_calls?.length ?? 0) > 0 ? ", only tool calls" : thoughts === "" ? "" : ", only reasoning"
-  return fail(`it has no text${instead}`, thoughts)
-}
 
 /**
  * Decodes the text of a completion's first choice. Removes a Markdown fence around it.

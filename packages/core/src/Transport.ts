@@ -1,5 +1,5 @@
 /**
- * Interface between the client and a runtime: a POST request whose connection is closed with a scope.
+ * Interface between the client and a runtime: a request whose connection is closed with a scope.
  *
  * The runtime packages have a transport. Implement one to run the client on another HTTP stack; use {@link fromHttpClient} for any Effect
  * `HttpClient` and {@link fromFetch} for `fetch`.
@@ -25,7 +25,8 @@ export interface TransportRequest {
   readonly url: URL
   /** Header values by lower-case name, the credential included. */
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string
+  /** The body of a POST request. `undefined` for a GET request. */
+  readonly body: string | undefined
 }
 
 /**
@@ -60,7 +61,7 @@ export interface TransportError {
 }
 
 /**
- * Sends one POST request and succeeds with the response head. Closing the scope closes the connection unless the body was read to its end.
+ * Sends one request, POST if it has a body and otherwise GET, and succeeds with the response head. Closing the scope closes the connection unless the body was read to its end.
  * A transport follows no redirects and adds no headers but those that HTTP needs.
  *
  * @category models
@@ -96,7 +97,10 @@ export type Transport = (request: TransportRequest) => Effect.Effect<TransportRe
 export const fromHttpClient = (http: HttpClient.HttpClient): Transport => {
   const scoped = HttpClient.withScope(http)
   return ({ body, headers, url }) => {
-    const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bodyText(body, headers["content-type"]))
+    const request =
+      body === undefined
+        ? HttpClientRequest.get(url, { headers })
+        : HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bodyText(body, headers["content-type"]))
     // The client emits its own spans and decides itself whether to send trace headers.
     return Effect.provideService(scoped.execute(request), HttpClient.TracerDisabledWhen, constTrue)
   }
@@ -154,7 +158,8 @@ export const fromFetch =
           reader?.releaseLock()
         })
       )
-      const request = { ...init, method: "POST", headers, body, signal: controller.signal }
+      const method = body === undefined ? "GET" : "POST"
+      const request = { ...init, method, headers, body: body ?? null, signal: controller.signal }
       const response = yield* Effect.tryPromise({ try: () => fetch(url, request), catch: failure })
       reader = (response.body ?? new Blob().stream()).getReader()
       return { status: response.status, headers: Object.fromEntries(response.headers), stream: toStream(reader) }

@@ -185,7 +185,7 @@ describe("the examples of docstrings", () => {
   beforeAll(async () => {
     compiled = compile()
     runs = await runAll()
-  }, 60_000)
+  }, 180_000)
 
   it("compile without errors", () => {
     assert.deepStrictEqual(compiled.errors, [])

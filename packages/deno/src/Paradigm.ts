@@ -15,6 +15,9 @@ import * as Layer from "effect/Layer"
 // Exports every type that a function below returns, for the declaration files of its callers.
 export type * from "@paradigm-effect/core/CallerTypes"
 export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
+export { fromReadableStream, toResponse, withHelpers } from "@paradigm-effect/core/ParadigmPromise"
+export { logTo } from "@paradigm-effect/core/ParadigmClient"
+export { responseFormat, tool } from "@paradigm-effect/core/StandardSchema"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 /**

@@ -4,4 +4,17 @@
  * @since 0.1.0
  */
 export type * from "@paradigm-effect/core/CallerTypes"
-export { connect, Error, isError, type ConnectionOptions, type ConnectOptions, type HttpClient } from "./Paradigm.ts"
+export {
+  connect,
+  Error,
+  fromReadableStream,
+  isError,
+  logTo,
+  responseFormat,
+  tool,
+  toResponse,
+  withHelpers,
+  type ConnectionOptions,
+  type ConnectOptions,
+  type HttpClient
+} from "./Paradigm.ts"

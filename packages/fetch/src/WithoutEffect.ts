@@ -4,4 +4,16 @@
  * @since 0.1.0
  */
 export type * from "@paradigm-effect/core/CallerTypes"
-export { connect, Error, isError, type ConnectOptions, type FetchOptions } from "./Paradigm.ts"
+export {
+  connect,
+  Error,
+  fromReadableStream,
+  isError,
+  logTo,
+  responseFormat,
+  tool,
+  toResponse,
+  withHelpers,
+  type ConnectOptions,
+  type FetchOptions
+} from "./Paradigm.ts"

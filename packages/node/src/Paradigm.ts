@@ -20,6 +20,9 @@ import * as UnixSocket from "./internal/unixSocket.ts"
 export type * from "@paradigm-effect/core/CallerTypes"
 export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export type { ConnectionOptions, Pem, UndiciDispatcher } from "./ConnectionOptions.ts"
+export { fromReadableStream, toResponse, withHelpers } from "@paradigm-effect/core/ParadigmPromise"
+export { logTo } from "@paradigm-effect/core/ParadigmClient"
+export { responseFormat, tool } from "@paradigm-effect/core/StandardSchema"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
 /**

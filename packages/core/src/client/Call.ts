@@ -27,8 +27,7 @@ const encode = (
       Result.flatMap(encoded, (encoded) => {
         const asked = stream ? (extraBody["stream"] ?? request.stream) : encoded.request.stream
         if ((asked ?? stream) === stream) return Result.succeed(encoded)
-        const detail = stream ? "this call streams" : "this call does not stream"
-        return Result.fail(new InvalidRequest({ detail, fields: { stream: [`Expected ${stream}`] } }))
+        return Result.fail(new InvalidRequest({ detail: "it does not fit", fields: { stream: [`Expected ${stream}`] } }))
       }),
       (reason) => new ParadigmError({ reason })
     )
@@ -58,7 +57,7 @@ export class Call {
     this.#body = body
     this.#stream = stream
     this.#observation = observation
-    this.retries = new Retries(clock, settings.retry, settings.apiKey)
+    this.retries = new Retries(clock, settings)
   }
 
   /** Encodes the request and begins to observe the call. Fails with `InvalidRequest`. */
@@ -95,13 +94,14 @@ export class Call {
       Effect.flatMap((response) =>
         accept(response, { url, model: this.#body.request.model, stream: this.#stream, firstChunk: this.settings.timeouts.firstChunk })
       ),
+      Effect.map((response) => this.retries.accepted(response)),
       (attempt) => this.#observation.run(attempt)
     )
   }
 
   /** Returns the error of the call: redacted, with the record of all attempts. */
   toError(error: ParadigmError): ParadigmError {
-    return this.settings.redact(this.retries.settle(error))
+    return this.settings.secrets.error(this.retries.settle(error))
   }
 
   /** Fails with the error as the call fails with it. */

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import type { AttemptRecord, ParadigmError } from "../ParadigmError.ts"
+import type { Attempt, Settings } from "./options.ts"
 
 /** The retry policy with every default filled in, in milliseconds. */
 export interface RetrySettings {
@@ -14,10 +15,11 @@ export interface RetrySettings {
   readonly maxRetryAfter: number
 }
 
+type Head = Pick<Attempt, "status" | "requestId">
+
 export class Retries {
   readonly #clock: Clock.Clock
-  readonly #settings: RetrySettings
-  readonly #apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>
+  readonly #settings: Pick<Settings, "apiKey" | "onAttempt" | "retry" | "secrets">
   readonly #failed: Array<AttemptRecord> = []
   // The last error with a partial completion.
   #received: ParadigmError | undefined
@@ -28,17 +30,16 @@ export class Retries {
   #otherKey: Redacted.Redacted | undefined
   #hasOtherKey = false
 
-  /** `apiKey` returns the key of each attempt, and is run once more after a 401. */
-  constructor(clock: Clock.Clock, settings: RetrySettings, apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>) {
+  /** `apiKey` of the settings returns the key of each attempt, and is run once more after a 401. */
+  constructor(clock: Clock.Clock, settings: Pick<Settings, "apiKey" | "onAttempt" | "retry" | "secrets">) {
     this.#clock = clock
     this.#settings = settings
-    this.#apiKey = apiKey
   }
 
   /** Runs an attempt, and runs it again after each failure that the policy retries. */
   run<A, R>(attempt: (key: Redacted.Redacted) => Effect.Effect<A, ParadigmError, R>): Effect.Effect<A, ParadigmError, R> {
     const next: Effect.Effect<A, ParadigmError, R> = Effect.suspend(() =>
-      Effect.flatMap(this.#otherKey === undefined ? this.#apiKey : Effect.succeed(this.#otherKey), (key) => {
+      Effect.flatMap(this.#otherKey === undefined ? this.#settings.apiKey : Effect.succeed(this.#otherKey), (key) => {
         this.#key = key
         this.#otherKey = undefined
         this.#startedAt = this.#clock.currentTimeMillisUnsafe()
@@ -71,7 +72,7 @@ export class Retries {
   // Whether the next attempt has another key, because the server refused the key of this one.
   #replaceKey(error: ParadigmError): Effect.Effect<boolean> {
     if (error.reason._tag !== "Unauthorized" || this.#hasOtherKey) return Effect.succeed(false)
-    const replaced = Effect.map(this.#apiKey, (key) => {
+    const replaced = Effect.map(this.#settings.apiKey, (key) => {
       if (Redacted.value(key) === Redacted.value(this.#key)) return false
       this.#otherKey = key
       return (this.#hasOtherKey = true)
@@ -82,13 +83,33 @@ export class Retries {
   #record(error: ParadigmError, delayMillis: number | undefined, now: number) {
     const { partial, reason, requestId, status } = error
     if (partial !== undefined) this.#received = error
-    this.#failed.push({ reason: reason._tag, status, requestId, durationMillis: now - (this.#startedAt ?? now), delayMillis })
+    this.#failed.push(this.#tell(reason._tag, { status, requestId }, delayMillis, now))
     this.#startedAt = undefined
+  }
+
+  /** Reports the head of a response that was accepted. */
+  accepted<R extends Head>(response: R): R {
+    this.#tell(undefined, response, undefined, this.#clock.currentTimeMillisUnsafe())
+    return response
+  }
+
+  #tell<Tag extends Attempt["reason"]>(reason: Tag, { requestId, status }: Head, delayMillis: number | undefined, now: number) {
+    const record = { reason, status, requestId, durationMillis: now - (this.#startedAt ?? now), delayMillis }
+    try {
+      this.#settings.onAttempt?.({
+        number: this.#failed.length + 1,
+        ...record,
+        requestId: requestId && this.#settings.secrets.text(requestId)
+      })
+    } catch {
+      // A fault of the application's function is not one of the call.
+    }
+    return record
   }
 
   // In milliseconds; `undefined` if no further attempt is made.
   #delayAfter(error: ParadigmError, random: number): number | undefined {
-    const { baseDelay, maxAttempts, maxDelay, maxRetryAfter } = this.#settings
+    const { baseDelay, maxAttempts, maxDelay, maxRetryAfter } = this.#settings.retry
     // An attempt with another key is one more than the policy allows.
     const attempt = this.#failed.length + (this.#hasOtherKey ? 0 : 1)
     if (!error.isRetryable || attempt >= maxAttempts) return undefined

@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { Secrets } from "../errors/redaction.ts"
-import { InvalidConfiguration, isParadigmError, ParadigmError } from "../ParadigmError.ts"
+import { InvalidConfiguration, isParadigmError, ParadigmError, type ParadigmErrorReason } from "../ParadigmError.ts"
 import * as RequestEncoding from "../RequestEncoding.ts"
 import type { RetryPolicy } from "../RetryPolicy.ts"
 import type { Telemetry } from "../Telemetry.ts"
@@ -30,6 +30,26 @@ export type ApiKey = string | Redacted.Redacted | (() => string | Redacted.Redac
  * @since 0.1.0
  */
 export type HeadersInput = Iterable<readonly [name: string, value: string]> | { readonly [name: string]: string | undefined }
+
+/**
+ * One finished attempt of a call: a request whose response began, or that failed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Attempt {
+  /** Counts the attempts of a call, from 1. */
+  readonly number: number
+  /** The tag of the error's reason. `undefined` if the response was accepted. */
+  readonly reason: ParadigmErrorReason["_tag"] | undefined
+  /** The HTTP status. `undefined` without a response. */
+  readonly status: number | undefined
+  /** The server's id of the request. */
+  readonly requestId: string | undefined
+  readonly durationMillis: number
+  /** The delay before the next attempt. `undefined` if there is none. */
+  readonly delayMillis: number | undefined
+}
 
 /**
  * Per-request options. Override the client options: headers, timeouts and the retry policy member by member.
@@ -57,6 +77,11 @@ export interface CallOptions {
   readonly acceptUnfinished?: boolean | undefined
   /** Top-level request fields that the types do not have. They override the fields of the request. */
   readonly extraBody?: { readonly [field: string]: unknown } | undefined
+  /**
+   * Called after each attempt: when its response begins, or when it fails. A stream that fails later reports its attempt a second time. An
+   * exception of the function is ignored. `ParadigmClient.logTo(console)` is a function that logs.
+   */
+  readonly onAttempt?: ((attempt: Attempt) => void) | undefined
 }
 
 /**
@@ -124,9 +149,8 @@ export interface Settings {
   readonly telemetry: Telemetry
   readonly acceptUnfinished: boolean
   readonly extraBody: { readonly [field: string]: unknown }
+  readonly onAttempt: ((attempt: Attempt) => void) | undefined
   readonly secrets: Secrets
-  /** Removes the keys from an error. */
-  readonly redact: (error: ParadigmError) => ParadigmError
 }
 
 export const invalid = (option: string, detail: string, cause?: unknown) =>
@@ -199,6 +223,8 @@ const group =
 
 const flag: Reader<boolean> = (value, option) => (typeof value === "boolean" ? value : refuse(option, "must be true or false"))
 
+const callback: Reader<unknown> = (value, option) => (typeof value === "function" ? value : refuse(option, "must be a function"))
+
 const duration: Reader<number> = (value, option) => toMillis(value) ?? refuse(option, 'is not a duration such as 500 or "30s"')
 
 const timeouts = /* @__PURE__ */ group<Limits>({
@@ -227,8 +253,8 @@ const baseUrl =
   (secrets: Secrets, { isUrlExact, toUrl = (url) => URL.parse(url) }: Runtime): Reader<URL> =>
   (value, option) => {
     const url = typeof value === "string" || value instanceof URL ? toUrl(value) : null
-    if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute URL with http:// or https://")
-    if (url.username !== "" || url.password !== "") return refuse(option, "must not have a user name or password")
+    if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute http:// or https:// URL")
+    if (url.username !== "" || url.password !== "") return refuse(option, "must have no user or password")
     for (const [name, text] of url.searchParams) if (secretName.test(name)) secrets.add(text)
     url.hash = ""
     if (isUrlExact === true) return url
@@ -239,9 +265,9 @@ const baseUrl =
 
 const checkedKey = (value: unknown, option: string, secrets: Secrets): Redacted.Redacted => {
   const key: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : value
-  if (typeof key !== "string") return refuse(option, "must be a string, a Redacted or a function")
+  if (typeof key !== "string") return refuse(option, "must be a string or a function")
   if (key === "") return refuse(option, "is empty")
-  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a space, line end or other character that no key has")
+  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a character that no key has")
   secrets.add(key)
   return Redacted.make(key)
 }
@@ -268,10 +294,10 @@ const headers =
     for (const entry of entries) {
       const [given, text]: ReadonlyArray<unknown> = Array.isArray(entry) ? entry : []
       const name = typeof given === "string" ? given.toLowerCase() : ""
-      if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return refuse(option, "has a name that HTTP does not allow")
+      if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) return refuse(option, "is misnamed")
       if (text === undefined) continue
       const member = `${option}["${name}"]`
-      if (typeof text !== "string" || /[^\t\x20-\x7e]/.test(text)) return refuse(member, "is not a text that HTTP allows")
+      if (typeof text !== "string" || /[^\t\x20-\x7e]/.test(text)) return refuse(member, "is not printable ASCII")
       if (reserved.test(name)) return refuse(member, `is set by the client${name === "authorization" ? ", from apiKey" : ""}`)
       if (secretName.test(name)) secrets.add(text)
       result[name] = text
@@ -279,7 +305,7 @@ const headers =
     return result
   }
 
-type CallSettings = Omit<Settings, "baseUrl" | "secrets" | "redact">
+type CallSettings = Omit<Settings, "baseUrl" | "secrets">
 
 // Readers of the options that a call accepts, too.
 const callReaders = (secrets: Secrets): { readonly [Name in keyof CallSettings]: Reader<CallSettings[Name]> } => ({
@@ -287,13 +313,12 @@ const callReaders = (secrets: Secrets): { readonly [Name in keyof CallSettings]:
   headers: headers(secrets),
   retry: (value, option, base) => (value === false ? { ...base, maxAttempts: 1 } : policy(value, option, base)),
   timeouts,
-  encode: (value, option) => (typeof value === "function" ? (value as RequestEncoding.Encoder) : refuse(option, "must be a function")),
+  encode: callback as Reader<Settings["encode"]>,
   telemetry: (value, option) =>
-    Predicate.isObject(value) && typeof value["observe"] === "function"
-      ? (value as unknown as Telemetry)
-      : refuse(option, "must be a value of Telemetry.make"),
+    Predicate.hasProperty(value, "observe") ? (value as unknown as Telemetry) : refuse(option, "must be a value of Telemetry.make"),
   acceptUnfinished: flag,
-  extraBody: (value, option, base) => (Predicate.isObject(value) ? { ...base, ...value } : refuse(option, "must be an object"))
+  extraBody: (value, option, base) => (Predicate.isObject(value) ? { ...base, ...value } : refuse(option, "must be an object")),
+  onAttempt: callback as Reader<Settings["onAttempt"]>
 })
 
 const attempt = (resolve: () => Settings): Result.Result<Settings, ParadigmError> => {
@@ -304,8 +329,6 @@ const attempt = (resolve: () => Settings): Result.Result<Settings, ParadigmError
     return Result.fail(isParadigmError(error) ? error : invalid("options", "cannot be read"))
   }
 }
-
-const keyVariables = ["PARADIGM_API_KEY", "LIGHTON_API_KEY"]
 
 const missingKey = ({ environment }: Runtime) =>
   environment === undefined
@@ -318,32 +341,36 @@ export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.
     const secrets = new Secrets()
     const readers = { ...callReaders(secrets), baseUrl: baseUrl(secrets, runtime) }
     // The environment counts for an option that is not given. An empty variable counts as absent.
-    const inherited = <Name extends "apiKey" | "baseUrl">(
-      name: Name,
-      read: Reader<Settings[Name]>,
-      base: Settings[Name],
-      variables: ReadonlyArray<string>
-    ) => {
-      if (Predicate.isObject(options) && options[name] !== undefined) return base
-      const variable = variables.find((variable) => runtime.environment?.(variable))
+    const inherited = <Name extends "apiKey" | "baseUrl">(name: Name, base: Settings[Name], ...variables: ReadonlyArray<string>) => {
+      const read = readers[name] as unknown as Reader<Settings[Name]>
+      const isGiven = Predicate.isObject(options) && options[name] !== undefined
+      const variable = isGiven ? undefined : variables.find((variable) => runtime.environment?.(variable))
       return variable === undefined ? base : read(runtime.environment?.(variable), variable, base)
     }
     const noKey: Settings["apiKey"] = Effect.succeed(Redacted.make(""))
     const defaults: CallSettings & { readonly baseUrl: URL } = {
-      apiKey: inherited("apiKey", readers.apiKey, noKey, keyVariables),
-      baseUrl: inherited("baseUrl", readers.baseUrl, new URL(`https://paradigm.lighton.ai/api/v3${path}`), ["PARADIGM_BASE_URL"]),
+      apiKey: inherited("apiKey", noKey, "PARADIGM_API_KEY", "LIGHTON_API_KEY"),
+      baseUrl: inherited("baseUrl", new URL(`https://paradigm.lighton.ai/api/v3${path}`), "PARADIGM_BASE_URL"),
       headers: runtime.product === undefined ? {} : { "user-agent": `paradigm-effect/${version} ${runtime.product}` },
       retry: { maxAttempts: 3, baseDelay: 500, maxDelay: 8000, maxRetryAfter: 60_000 },
       timeouts: { connect: 10_000, headers: 600_000, firstChunk: 600_000, idle: 120_000, total: Infinity, keepAliveCounts: false },
       encode: RequestEncoding.json,
       telemetry: runtime.telemetry ?? noTelemetry,
       acceptUnfinished: false,
-      extraBody: {}
+      extraBody: {},
+      onAttempt: undefined
     }
     const others = Object.fromEntries((runtime.options ?? []).map((name): [string, Reader<unknown>] => [name, identity]))
     const settings = group<typeof defaults>({ ...others, ...readers })(options, "", defaults)
     if (settings.apiKey === noKey && runtime.isKeyOptional !== true) throw missingKey(runtime)
-    return { ...settings, secrets, redact: secrets.error }
+    return { ...settings, secrets }
+  })
+
+/** Checks the options of a call. Throws `InvalidConfiguration`. */
+export const checkCallOptions = (options: unknown): void =>
+  void group<Record<string, unknown>>(callReaders(new Secrets()) as unknown as Readonly<Record<string, Reader<unknown>>>)(options, "", {
+    retry: {},
+    timeouts: {}
   })
 
 /** Resolves the options of one call. They override the client's. */
@@ -353,5 +380,5 @@ export const resolveCall = (settings: Settings, options: unknown): Result.Result
     : attempt(() => {
         const secrets = new Secrets(settings.secrets)
         const call = group<CallSettings>(callReaders(secrets))(options, "", settings)
-        return { ...settings, ...call, secrets, redact: secrets.error }
+        return { ...settings, ...call, secrets }
       })

@@ -4,7 +4,6 @@ import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -12,7 +11,7 @@ import type { ChatCompletion, ChatCompletionRequest } from "../ChatCompletion.ts
 import { invalid } from "../client/options.ts"
 import type { CallOptions, ResponseInfo, Service } from "../ParadigmClient.ts"
 import { isParadigmError, type ParadigmError } from "../ParadigmError.ts"
-import type { CallPromise, ChunkStream, PromiseCallOptions } from "../ParadigmPromise.ts"
+import type { CallPromise, PromiseCallOptions, PromiseResponse } from "../ParadigmPromise.ts"
 import { closed, OpenStream } from "./OpenStream.ts"
 
 /** The data of a call and its response. */
@@ -23,13 +22,13 @@ export interface Reply<A> {
 
 const ignore = () => {}
 
-type ToThrown = (error: unknown) => unknown
+export type ToThrown = (error: unknown) => unknown
 
 /**
  * Captures the place of a call in its caller's code, because errors are created in fibers, whose stacks do not have the caller. Returns a
  * function that gives an error the stack of the call. It copies the error: several calls may fail with one error.
  */
-const callSite = (above: Function): ToThrown => {
+export const callSite = (above: Function): ToThrown => {
   const holder = new Error()
   // Only V8 can omit the frames of this library.
   const { captureStackTrace } = Error as { readonly captureStackTrace?: (holder: object, above: Function) => void }
@@ -45,96 +44,114 @@ const callSite = (above: Function): ToThrown => {
   }
 }
 
-const toCallPromise = <A>(reply: Promise<Reply<A>>): CallPromise<A> => {
+const toResponse = (info: ResponseInfo): PromiseResponse => ({
+  ...info,
+  headers: new Headers(info.headers as Record<string, string>),
+  // Those of a stream grow as it is read.
+  get anomalies() {
+    return info.anomalies
+  }
+})
+
+export const toCallPromise = <A>(reply: Promise<Reply<A>>): CallPromise<A> => {
   const promise = reply.then(({ data }) => data)
   return Object.assign(promise, {
     withResponse: () => {
       // The caller uses the other promise: a failure of this one must not be an unhandled rejection.
       promise.catch(ignore)
-      return reply.then(identity)
+      return reply.then(({ data, response }) => ({ data, response: toResponse(response), request_id: response.requestId }))
     }
   })
 }
 
+// The client reports an argument that cannot be read.
+const attempt = <A>(read: () => A): A | undefined => {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}
+
+type Client = Effect.Effect<Service, ParadigmError>
+
 export class Connection {
-  readonly #all = Scope.makeUnsafe()
+  readonly all = Scope.makeUnsafe()
   // Closed in reverse order: calls and their streams before the client they run on.
-  readonly #resources = Scope.forkUnsafe(this.#all)
-  readonly #calls = Scope.forkUnsafe(this.#all)
-  readonly #building: Fiber.Fiber<Service, ParadigmError>
-  #isClosed = false
+  readonly #resources = Scope.forkUnsafe(this.all)
+  readonly calls = Scope.forkUnsafe(this.all)
+  /** Waits for the client. */
+  readonly client: Client
 
   /** Makes the client. Throws the error of an effect that fails at once, as it does for wrong options. */
   constructor(make: Effect.Effect<Service, ParadigmError, Scope.Scope>) {
     const scoped = Effect.provideService(make, Scope.Scope, this.#resources)
-    this.#building = Effect.runFork(scoped, { onFiberStart: Fiber.runIn(this.#calls) })
-    const exit = this.#building.pollUnsafe()
+    const building = Effect.runFork(scoped, { onFiberStart: Fiber.runIn(this.calls) })
+    const exit = building.pollUnsafe()
     if (exit !== undefined && Exit.isFailure(exit)) throw Cause.squash(exit.cause)
+    this.client = Fiber.join(building)
   }
 
-  create(
-    request: ChatCompletionRequest,
-    options: PromiseCallOptions | undefined,
-    above: Function
-  ): CallPromise<ChatCompletion | ChunkStream> {
-    return toCallPromise<ChatCompletion | ChunkStream>(this.#start(request, options, callSite(above)))
+  close(): Promise<void> {
+    return Effect.runPromise(Scope.close(this.all, Exit.void))
   }
 
-  // Everything that is wrong rejects. JavaScript callers may pass anything.
-  async #start(
-    request: ChatCompletionRequest,
+  /** Starts a call. Everything that is wrong rejects. JavaScript callers may pass anything. */
+  async run<A>(
     given: PromiseCallOptions | undefined,
-    toThrown: ToThrown
-  ): Promise<Reply<ChatCompletion | ChunkStream>> {
+    toThrown: ToThrown,
+    call: (options: CallOptions | undefined, signal: AbortSignal | undefined) => Effect.Effect<A, ParadigmError>
+  ): Promise<A> {
     let signal: AbortSignal | undefined
     let options: CallOptions | undefined = given
-    let stream: boolean | null | undefined
-    try {
+    attempt(() => {
       if (Predicate.isObject(given)) ({ signal, ...options } = given as PromiseCallOptions)
-      stream = request?.stream
-    } catch {
-      // The client reports the argument that cannot be read.
-    }
+    })
     if (signal !== undefined && !Predicate.hasProperty(signal, "throwIfAborted")) {
       throw toThrown(invalid("signal", "must be an AbortSignal"))
     }
     signal?.throwIfAborted()
-    if (this.#isClosed) throw toThrown(closed("client"))
-    const call = stream === true ? this.#openStream(request, options, signal, toThrown) : this.#whole(request, options)
-    const exit = await Effect.runPromiseExit<Reply<ChatCompletion | ChunkStream>, ParadigmError>(call, {
-      signal,
-      onFiberStart: Fiber.runIn(this.#calls)
-    })
+    const { all, calls } = this
+    const isClosed = () => all.state._tag === "Closed"
+    if (isClosed()) throw toThrown(closed("client"))
+    const exit = await Effect.runPromiseExit(call(options, signal), { signal, onFiberStart: Fiber.runIn(calls) })
     if (Exit.isSuccess(exit)) return exit.value
     signal?.throwIfAborted()
-    throw toThrown(Cause.hasInterruptsOnly(exit.cause) && this.#isClosed ? closed("client") : Cause.squash(exit.cause))
+    throw toThrown(Cause.hasInterruptsOnly(exit.cause) && isClosed() ? closed("client") : Cause.squash(exit.cause))
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true
-    await Effect.runPromise(Scope.close(this.#all, Exit.void))
+  /** Creates a completion, whole or as a stream. */
+  create(
+    request: ChatCompletionRequest,
+    options: PromiseCallOptions | undefined,
+    toThrown: ToThrown
+  ): Promise<Reply<ChatCompletion | OpenStream>> {
+    return attempt(() => request?.stream === true) === true ? this.open(request, options, toThrown) : this.whole(request, options, toThrown)
   }
 
-  #whole(request: ChatCompletionRequest, options: CallOptions | undefined): Effect.Effect<Reply<ChatCompletion>, ParadigmError> {
-    return Effect.flatMap(Fiber.join(this.#building), (client) =>
-      Effect.map(client.createWithResponse(request, options), ({ completion, response }) => ({ data: completion, response }))
+  whole(request: ChatCompletionRequest, options: PromiseCallOptions | undefined, toThrown: ToThrown): Promise<Reply<ChatCompletion>> {
+    return this.run(options, toThrown, (options) =>
+      Effect.flatMap(this.client, (client) =>
+        Effect.map(client.createWithResponse(request, options), ({ completion, response }) => ({ data: completion, response }))
+      )
     )
   }
 
-  #openStream(request: ChatCompletionRequest, options: CallOptions | undefined, signal: AbortSignal | undefined, toThrown: ToThrown) {
-    const calls = this.#calls
-    const client = Fiber.join(this.#building)
-    return Effect.gen(function* (): Effect.fn.Return<Reply<ChunkStream>, ParadigmError> {
-      const scope = yield* Scope.fork(calls)
-      const open = Effect.gen(function* () {
-        const { chunks, completion, response } = yield* (yield* client).streamWithResponse(request, options)
-        const pull = Effect.provideContext(yield* Channel.toPullScoped(Stream.toChannel(chunks), scope), yield* Effect.context())
-        return { data: new OpenStream({ pull, completion, scope, signal, toThrown }), response }
+  open(request: ChatCompletionRequest, options: PromiseCallOptions | undefined, toThrown: ToThrown): Promise<Reply<OpenStream>> {
+    const { calls, client } = this
+    return this.run(options, toThrown, (options, signal) =>
+      Effect.gen(function* (): Effect.fn.Return<Reply<OpenStream>, ParadigmError> {
+        const scope = yield* Scope.fork(calls)
+        const open = Effect.gen(function* () {
+          const { chunks, completion, response } = yield* (yield* client).streamWithResponse(request, options)
+          const pull = Effect.provideContext(yield* Channel.toPullScoped(Stream.toChannel(chunks), scope), yield* Effect.context())
+          return { data: new OpenStream({ pull, completion, scope, signal, toThrown }), response }
+        })
+        return yield* open.pipe(
+          Effect.provideService(Scope.Scope, scope),
+          Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
+        )
       })
-      return yield* open.pipe(
-        Effect.provideService(Scope.Scope, scope),
-        Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(scope, exit) : Effect.void))
-      )
-    })
+    )
   }
 }

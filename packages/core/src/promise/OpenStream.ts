@@ -6,7 +6,8 @@ import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import type { ChatCompletion, ChatCompletionChunk } from "../ChatCompletion.ts"
 import { Closed, ParadigmError } from "../ParadigmError.ts"
-import type { ChunkStream } from "../ParadigmPromise.ts"
+import type { ChunkStream } from "../CompletionStream.ts"
+import { toReadableStream } from "./serve.ts"
 
 /** Parts of a stream. */
 export interface Parts {
@@ -151,14 +152,6 @@ export class OpenStream implements ChunkStream, AsyncIterator<ChatCompletionChun
   }
 
   toReadableStream(): ReadableStream<Uint8Array> {
-    const encoder = new TextEncoder()
-    return new ReadableStream({
-      pull: async (controller) => {
-        const step = await this.next()
-        if (step.done === true) controller.close()
-        else controller.enqueue(encoder.encode(`${JSON.stringify(step.value)}\n`))
-      },
-      cancel: () => this.close()
-    })
+    return toReadableStream(this)
   }
 }

@@ -22,6 +22,8 @@ import {
   TransportFailed,
   Unauthorized
 } from "../../src/ParadigmError.ts"
+import type { Attempt } from "../../src/client/options.ts"
+import { Secrets } from "../../src/errors/redaction.ts"
 import { Retries, type RetrySettings } from "../../src/client/Retries.ts"
 
 const about = (status: number) => ({ status, detail: undefined, excerpt: "" })
@@ -31,10 +33,21 @@ const rejected = (status: number) => new RequestRejected({ ...about(status), fie
 
 const defaults: RetrySettings = { maxAttempts: 3, baseDelay: 500, maxDelay: 8000, maxRetryAfter: 60_000 }
 
+const settingsOf = (
+  retry: RetrySettings,
+  apiKey: Effect.Effect<Redacted.Redacted, ParadigmError>,
+  onAttempt?: (attempt: Attempt) => void
+) => ({
+  retry,
+  apiKey,
+  onAttempt,
+  secrets: new Secrets()
+})
+
 // Runs attempts that fail with these reasons in turn, and then succeed.
 const start = Effect.fnUntraced(function* (reasons: ReadonlyArray<ParadigmErrorReason>, settings: Partial<RetrySettings> = {}) {
   const seen = { attempts: 0 }
-  const retries = new Retries(yield* Clock.Clock, { ...defaults, ...settings }, key)
+  const retries = new Retries(yield* Clock.Clock, settingsOf({ ...defaults, ...settings }, key))
   const attempt = Effect.suspend(() => {
     const reason = reasons[seen.attempts++]
     return reason === undefined ? Effect.succeed("answer") : Effect.fail(new ParadigmError({ reason }))
@@ -211,13 +224,13 @@ describe("Retries.settle", () => {
 
   it.effect("leaves the list empty when nothing was sent", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(new Retries(yield* Clock.Clock, defaults, key).settle(lost).attempts, [])
+      assert.deepStrictEqual(new Retries(yield* Clock.Clock, settingsOf(defaults, key)).settle(lost).attempts, [])
     })
   )
 
   it.effect("continues the count of attempts in a second run", () =>
     Effect.gen(function* () {
-      const retries = new Retries(yield* Clock.Clock, { ...defaults, maxAttempts: 2 }, key)
+      const retries = new Retries(yield* Clock.Clock, settingsOf({ ...defaults, maxAttempts: 2 }, key))
       const error = new ParadigmError({ reason: fault(503) })
       const first = yield* Effect.forkChild(retries.wait(error))
       yield* TestClock.adjust("1 minute")
@@ -228,7 +241,7 @@ describe("Retries.settle", () => {
 
   it.effect("records the failure of an attempt whose response had begun", () =>
     Effect.gen(function* () {
-      const retries = new Retries(yield* Clock.Clock, defaults, key)
+      const retries = new Retries(yield* Clock.Clock, settingsOf(defaults, key))
       assert.strictEqual(yield* retries.run(() => Effect.succeed("head")), "head")
       yield* TestClock.adjust("3 seconds")
       const { attempts } = retries.settle(new ParadigmError({ reason: new StreamTruncated({ chunks: 1 }) }))
@@ -253,7 +266,7 @@ describe("the key of an attempt", () => {
         used.push(Redacted.value(key))
         return Redacted.value(key) === right ? Effect.succeed("answer") : Effect.fail(new ParadigmError({ reason: refused }))
       })
-    const fiber = yield* Effect.forkChild(Effect.result(new Retries(clock, { ...defaults, ...settings }, key).run(attempt)))
+    const fiber = yield* Effect.forkChild(Effect.result(new Retries(clock, settingsOf({ ...defaults, ...settings }, key)).run(attempt)))
     yield* TestClock.adjust("1 minute")
     return { result: yield* Fiber.join(fiber), used, asked }
   })

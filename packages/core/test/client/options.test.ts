@@ -179,7 +179,7 @@ describe("an unknown option", () => {
     [{ token: key }, "unknown option token: did you mean apiKey?"],
     [{ endpoint: "http://x" }, "unknown option endpoint: did you mean baseUrl?"],
     [{ host: "http://x" }, "unknown option host: did you mean baseUrl?"],
-    [{ baseUrl: "localhost:8000" }, "baseUrl must be an absolute URL with http:// or https://"],
+    [{ baseUrl: "localhost:8000" }, "baseUrl must be an absolute http:// or https:// URL"],
     [{ headers: { Connection: "close" } }, 'headers["connection"] is set by the client'],
     [{ headers: { Authorization: "Bearer x" } }, 'headers["authorization"] is set by the client, from apiKey'],
     [{ apikey: key }, "unknown option apikey: did you mean apiKey?"],
@@ -196,7 +196,7 @@ describe("an unknown option", () => {
     [{ retry: { attempts: 5 } }, "unknown option retry.attempts: did you mean retry.maxAttempts?"],
     [
       { proxy: "x" },
-      "unknown option proxy: the options are apiKey, headers, retry, timeouts, encode, telemetry, acceptUnfinished, extraBody, baseUrl"
+      "unknown option proxy: the options are apiKey, headers, retry, timeouts, encode, telemetry, acceptUnfinished, extraBody, onAttempt, baseUrl"
     ],
     [{ retry: { x: 1 } }, "unknown option retry.x: did you mean retry.maxAttempts?"],
     [{ timeouts: { q: 1 } }, "unknown option timeouts.q: the options are connect, headers, firstChunk, idle, total, keepAliveCounts"]
@@ -346,7 +346,7 @@ describe("resolved options", () => {
   })
 
   it("print without the key", () => {
-    assertSecret(settings({ headers: { "api-key": key } }).redact, key)
+    assertSecret(settings({ headers: { "api-key": key } }).secrets.error, key)
     assert.notInclude(inspect({ ...settings({}), headers: {} }, { depth: 10, showHidden: true }), key)
   })
 })
@@ -516,7 +516,7 @@ describe("a key that is a function", () => {
     ["rejects", () => Promise.reject(new Error("no vault")), "apiKey is a function that failed"],
     ["returns undefined", () => undefined, "apiKey must be a string"],
     ["returns an empty text", () => "", "apiKey is empty"],
-    ["returns a text with a line end", () => `${key}\n`, "apiKey has a space"],
+    ["returns a text with a line end", () => `${key}\n`, "apiKey has a character"],
     ["resolves with a number", async () => 5, "apiKey must be a string"]
   ])("fails the call before sending if it %s", ([name, apiKey, message]) =>
     Effect.gen(function* () {

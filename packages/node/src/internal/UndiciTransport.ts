@@ -44,7 +44,8 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
       this.#onHead = resume
       const path = url.pathname + url.search
       try {
-        dispatcher.dispatch({ origin: url.origin, path, method: "POST", headers, body, headersTimeout: 0, bodyTimeout: 0 }, this)
+        const sent = body === undefined ? { method: "GET" as const } : { method: "POST" as const, body }
+        dispatcher.dispatch({ origin: url.origin, path, headers, ...sent, headersTimeout: 0, bodyTimeout: 0 }, this)
       } catch (error) {
         resume(Effect.fail(failure(error, this.#origin)))
       }
