@@ -11,11 +11,11 @@ export type ClientOptions = Omit<ParadigmClient.ConnectOptions, "extraBody" | "r
 const send = /* @__PURE__ */ Transport.fromFetch({ redirect: "manual" })
 
 const runtime: ParadigmClient.Runtime = {
-  environment: (name) => {
+  environment: /* @__PURE__ */ ParadigmClient.environmentOf((name) => {
     // Absent in browsers and in some edge runtimes.
     const { process } = globalThis as { readonly process?: { readonly env?: Readonly<Record<string, string | undefined>> } }
     return process?.env?.[name]
-  }
+  })
 }
 
 /**

@@ -33,6 +33,7 @@ import { type OpenResponse, timed } from "./transport/attempt.ts"
 import * as Transport from "./Transport.ts"
 
 export type { Logger, LogLevel } from "./client/attemptLog.ts"
+export { type Environment, environmentOf } from "./client/environment.ts"
 export type { ApiKey, Attempt, CallOptions, ConnectOptions, HeadersInput, Options, Runtime } from "./client/options.ts"
 
 /**

@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { invalid, resolveOptions } from "./client/options.ts"
+import { environmentOf } from "./client/environment.ts"
 import * as ParadigmClient from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 
@@ -23,7 +24,7 @@ const variable = (name: string) =>
 
 const optionsOf = Effect.fnUntraced(function* (runtime: ParadigmClient.Runtime): Effect.fn.Return<ParadigmClient.Options, ParadigmError> {
   const variables = new Map(yield* Effect.forEach(["PARADIGM_API_KEY", "LIGHTON_API_KEY", "PARADIGM_BASE_URL"], variable))
-  const { apiKey } = yield* Effect.fromResult(resolveOptions({}, { ...runtime, environment: (name) => variables.get(name) }))
+  const { apiKey } = yield* Effect.fromResult(resolveOptions({}, { ...runtime, environment: environmentOf((name) => variables.get(name)) }))
   return { apiKey: yield* apiKey, baseUrl: variables.get("PARADIGM_BASE_URL") || undefined }
 })
 

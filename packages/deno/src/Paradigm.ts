@@ -189,4 +189,4 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  */
 export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
   // The environment may have the key.
-  ParadigmPromise.make(make(options as Options, { ...runtime, environment }))
+  ParadigmPromise.make(make(options as Options, { ...runtime, environment: ParadigmClient.environmentOf(environment) }))

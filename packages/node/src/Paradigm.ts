@@ -52,7 +52,7 @@ const make = Effect.fnUntraced(function* (options: Options, environment?: Paradi
   const here = { ...runtime, environment }
   // Before undici is loaded, so that `connect` throws at once.
   yield* ParadigmClient.checkOptions(options, here)
-  const socketPath = UnixSocket.socketPathOf(options.baseUrl ?? environment?.("PARADIGM_BASE_URL"))
+  const socketPath = UnixSocket.socketPathOf(options.baseUrl ?? environment?.find("baseUrl")?.[1])
   const connectTimeout = Timeouts.toMillis(options.timeouts?.connect) ?? 10_000
   const dispatcher = yield* Dispatcher.make(options, connectTimeout, socketPath)
   const origin = socketPath === undefined ? undefined : `unix:${socketPath}`
@@ -125,4 +125,9 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  */
 export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
   // The environment may have the key.
-  ParadigmPromise.make(make(options as Options, (name) => process.env[name]))
+  ParadigmPromise.make(
+    make(
+      options as Options,
+      ParadigmClient.environmentOf((name) => process.env[name])
+    )
+  )

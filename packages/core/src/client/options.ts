@@ -9,6 +9,7 @@ import { Secrets } from "../errors/redaction.ts"
 import { InvalidConfiguration, isParadigmError, ParadigmError, type ParadigmErrorReason } from "../ParadigmError.ts"
 import * as RequestEncoding from "../RequestEncoding.ts"
 import type { RetryPolicy } from "../RetryPolicy.ts"
+import type { Environment } from "./environment.ts"
 import type { Telemetry } from "../Telemetry.ts"
 import { type Timeouts, toMillis } from "../Timeouts.ts"
 import type { RetrySettings } from "./Retries.ts"
@@ -122,8 +123,8 @@ export interface Runtime {
   readonly options?: ReadonlyArray<string> | undefined
   /** The default of the option `telemetry`. */
   readonly telemetry?: Telemetry | undefined
-  /** Reads an environment variable, for options that are not given. */
-  readonly environment?: ((name: string) => string | undefined) | undefined
+  /** Environment variables, for options that are not given. */
+  readonly environment?: Environment | undefined
   /** Converts a base URL to an absolute one, or returns `null`. Defaults to `URL.parse`. */
   readonly toUrl?: ((baseUrl: string | URL) => URL | null) | undefined
   /** Whether requests go to the base URL itself, without another path. Defaults to `false`. */
@@ -330,27 +331,23 @@ const attempt = (resolve: () => Settings): Result.Result<Settings, ParadigmError
   }
 }
 
-const missingKey = ({ environment }: Runtime) =>
-  environment === undefined
-    ? invalid("apiKey", "is missing")
-    : invalid("PARADIGM_API_KEY", "is not set; set it or LIGHTON_API_KEY, or give apiKey")
+const missingKey = ({ environment }: Runtime) => invalid(...(environment?.missingKey ?? (["apiKey", "is missing"] as const)))
 
 /** Resolves client options. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown. */
 export const resolveOptions = (options: unknown, runtime: Runtime = {}): Result.Result<Settings, ParadigmError> =>
   attempt(() => {
     const secrets = new Secrets()
     const readers = { ...callReaders(secrets), baseUrl: baseUrl(secrets, runtime) }
-    // The environment counts for an option that is not given. An empty variable counts as absent.
-    const inherited = <Name extends "apiKey" | "baseUrl">(name: Name, base: Settings[Name], ...variables: ReadonlyArray<string>) => {
-      const read = readers[name] as unknown as Reader<Settings[Name]>
+    // The environment counts for an option that is not given.
+    const inherited = <Name extends "apiKey" | "baseUrl">(name: Name, base: Settings[Name]) => {
       const isGiven = Predicate.isObject(options) && options[name] !== undefined
-      const variable = isGiven ? undefined : variables.find((variable) => runtime.environment?.(variable))
-      return variable === undefined ? base : read(runtime.environment?.(variable), variable, base)
+      const found = isGiven ? undefined : runtime.environment?.find(name)
+      return found === undefined ? base : (readers[name] as unknown as Reader<Settings[Name]>)(found[1], found[0], base)
     }
     const noKey: Settings["apiKey"] = Effect.succeed(Redacted.make(""))
     const defaults: CallSettings & { readonly baseUrl: URL } = {
-      apiKey: inherited("apiKey", noKey, "PARADIGM_API_KEY", "LIGHTON_API_KEY"),
-      baseUrl: inherited("baseUrl", new URL(`https://paradigm.lighton.ai/api/v3${path}`), "PARADIGM_BASE_URL"),
+      apiKey: inherited("apiKey", noKey),
+      baseUrl: inherited("baseUrl", new URL(`https://paradigm.lighton.ai/api/v3${path}`)),
       headers: runtime.product === undefined ? {} : { "user-agent": `paradigm-effect/${version} ${runtime.product}` },
       retry: { maxAttempts: 3, baseDelay: 500, maxDelay: 8000, maxRetryAfter: 60_000 },
       timeouts: { connect: 10_000, headers: 600_000, firstChunk: 600_000, idle: 120_000, total: Infinity, keepAliveCounts: false },

@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
 import { inspect } from "node:util"
 import { resolveCall, resolveOptions, type Runtime, type Settings } from "../../src/client/options.ts"
+import { environmentOf } from "../../src/client/environment.ts"
 import { noTelemetry } from "../../src/client/noTelemetry.ts"
 import { version } from "../../src/client/version.ts"
 import type * as ParadigmClient from "../../src/ParadigmClient.ts"
@@ -428,7 +429,7 @@ describe("a runtime", () => {
 
   it("reads options from its environment, which options override", () => {
     const environment = (name: string) => ({ LIGHTON_API_KEY: "a-key", PARADIGM_BASE_URL: "http://host/v1" })[name]
-    const from = (options: Loose) => Result.getOrThrow(resolveOptions(options, { environment }))
+    const from = (options: Loose) => Result.getOrThrow(resolveOptions(options, { environment: environmentOf(environment) }))
     assert.strictEqual(Redacted.value(Effect.runSync(from({}).apiKey)), "a-key")
     assert.strictEqual(from({}).baseUrl.href, "http://host/v1/chat/completions")
     assert.strictEqual(Redacted.value(Effect.runSync(from({ apiKey: "b-key", baseUrl: undefined }).apiKey)), "b-key")
@@ -436,7 +437,7 @@ describe("a runtime", () => {
   })
 
   it("names the variable in errors", () => {
-    const from = (env: Record<string, string>) => refused(resolveOptions({}, { environment: (name) => env[name] }))
+    const from = (env: Record<string, string>) => refused(resolveOptions({}, { environment: environmentOf((name) => env[name]) }))
     assert.strictEqual(from({}).option, "PARADIGM_API_KEY")
     assert.match(from({}).message, /^PARADIGM_API_KEY is not set.*LIGHTON_API_KEY.*apiKey/)
     assert.strictEqual(from({ LIGHTON_API_KEY: "a b" }).option, "LIGHTON_API_KEY")
