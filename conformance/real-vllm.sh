@@ -28,8 +28,17 @@ install() {
 [ -n "${VLLM:-}" ] || install
 
 started=()
-# Each server leads a process group of its own, with its engine: both are ended, and no others.
-stop() { for pid in "${started[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done; started=(); }
+# Each server leads a process group of its own, with its engine: the group is ended, and nothing else. An engine that has failed may leave its
+# server waiting for ever.
+stop() {
+  local pid
+  for pid in "${started[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
+  for pid in "${started[@]}"; do
+    for _ in $(seq 20); do kill -0 -- "-$pid" 2>/dev/null || break; sleep 1; done
+    kill -KILL -- "-$pid" 2>/dev/null || true
+  done
+  started=()
+}
 trap stop EXIT
 start() { local log=$1; shift; setsid "$@" > "$log" 2>&1 & started+=("$!"); }
 
@@ -76,7 +85,6 @@ run() {
   check "gateway-$name" --base-url "http://127.0.0.1:$((port + 1))" --model small --metrics-url "$metrics"
   unset PARADIGM_API_KEY
   stop
-  sleep 5
 }
 
 run vllm

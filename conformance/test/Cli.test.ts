@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
+import { once } from "node:events"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -170,6 +173,25 @@ describe("paradigm-conformance server", () => {
     const dry = await run([...args, "--dry-run"], { PARADIGM_API_KEY: "sk-very-secret" })
     assert.strictEqual(dry.code, 0)
     assert.include(dry.output, "nothing was sent")
+  })
+
+  it("sends the headers it was given, never prints them, and stops at a server that fails the most basic request", async () => {
+    const server = createServer((request, response) => response.writeHead(500).end(`no tenant ${String(request.headers["x-tenant"])}`))
+    await once(server.listen(0, "127.0.0.1"), "listening")
+    try {
+      const { port } = server.address() as AddressInfo
+      const args = ["server", "--base-url", `http://127.0.0.1:${port}`, "--model", "alfred", "--lack", "key"]
+      const { code, output } = await run([...args, "--header", "X-Tenant: secret-tenant"])
+      assert.strictEqual(code, 2)
+      assert.match(output, /does not answer the most basic request, so nothing else was sent: status 500, no tenant …/)
+      assert.notInclude(output, "secret-tenant")
+      const wrong = await run([...args, "--header", "secret tenant"])
+      assert.strictEqual(wrong.code, 2)
+      assert.include(wrong.output, 'A --header is no "Name: value"')
+      assert.notInclude(wrong.output, "secret tenant")
+    } finally {
+      server.close()
+    }
   })
 
   it("asks for a key where the profile does", async () => {

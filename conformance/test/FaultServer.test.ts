@@ -72,6 +72,13 @@ describe("the fault server", () => {
     assert.strictEqual(gunzipSync((await answer({ gzip: true, split: "bytes" })).body).toString(), "a\nb\nb\n")
   })
 
+  it("puts the repeats of a text on the socket in batches when there are many", async () => {
+    const { path, report } = await announce({ attempts: [[head, { step: "write", repeat: { utf8: "b\n", times: 1000 } }]] })
+    const { bytes } = await exchange(post(path))
+    assert.strictEqual(bytes.subarray(bytes.indexOf("\r\n\r\n") + 4).toString(), "b\n".repeat(1000))
+    assert.strictEqual((await report()).attempts[0]?.writes.length, 1 + Math.ceil(1000 / 64))
+  })
+
   it("breaks off as told: an end, a reset, bytes outside of the framing, a length that is a lie", async () => {
     const fin = await announce({ attempts: [[{ ...head, framing: "chunked" }, { step: "write", utf8: "hi" }, { step: "fin" }]] })
     const ended = await exchange(post(fin.path))

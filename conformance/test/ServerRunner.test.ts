@@ -5,6 +5,7 @@ import { open as openSocket } from "../src/server/NodeSocket.ts"
 import * as Runner from "../src/client/Runner.ts"
 import * as ServerCases from "../src/server/ServerCases.ts"
 import * as ServerRunner from "../src/server/ServerRunner.ts"
+import * as ServerSuite from "../src/server/ServerSuite.ts"
 import { describeServerConformance } from "../src/bind/ServerVitest.ts"
 import { serverMutants } from "./serverMutants.ts"
 import { startReferenceServer } from "./serverReference.ts"
@@ -22,6 +23,8 @@ const start = async (bug?: string) => {
 }
 
 describeServerConformance("the reference server", start)
+
+const serverMutantsOf = (bug: string) => serverMutants.flatMap(([name, id]) => (name === bug ? [id] : []))
 
 const caseOf = (id: string) => {
   const found = ServerCases.all.find((item) => item.id === id)
@@ -50,5 +53,36 @@ describe("the mutants", () => {
     )
     const pairs = serverMutants.map((mutant) => mutant.join(" "))
     assert.strictEqual(new Set(pairs).size, pairs.length)
+  })
+})
+
+describe("a gateway that passes the key of its caller on", () => {
+  it("fails where it has a credential of its own, and passes where it lacks one", async () => {
+    const { close, target } = await start("forwards-the-key")
+    const [name = ""] = serverMutantsOf("forwards-the-key")
+    const own = await ServerRunner.run(caseOf(name), target)
+    const lacking = await ServerRunner.run(caseOf(name), { ...target, lacks: ["own-credential"] })
+    await close()
+    assert.deepStrictEqual([own.verdict, lacking.verdict], ["fail", "pass"])
+  })
+})
+
+describe("runAll", () => {
+  it("runs cases side by side, those that need the server for themselves last, and all of them once", async () => {
+    const { close, target } = await start()
+    const cases = ["server-relay/json-kept", "server-stream/ends-with-done", "server-relay/stream-kept", "server-stream/same-head"].map(
+      caseOf
+    )
+    const ids: Array<string> = []
+    for await (const result of ServerSuite.runAll(cases, target, { jobs: 4 })) {
+      assert.strictEqual(result.verdict, "pass", Runner.format(result))
+      ids.push(result.id)
+    }
+    await close()
+    assert.sameMembers(
+      ids,
+      cases.map(({ id }) => id)
+    )
+    assert.deepStrictEqual(ids.slice(2), ["server-relay/json-kept", "server-relay/stream-kept"])
   })
 })

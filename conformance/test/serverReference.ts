@@ -69,6 +69,7 @@ const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeader
     })
     if (bug !== "keeps-the-upstream") response.on("close", () => sent.destroy())
     sent.on("error", () => reject(failed(bug === "tells-the-address" ? `No answer from ${url}.` : "The model server failed.")))
+    if (bug === "takes-early-hints-for-the-answer") sent.on("information", () => reject(failed("The model server says nothing.")))
     sent.on("response", (answer) => {
       let text = ""
       let ended = false
@@ -103,6 +104,9 @@ const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeader
           for (let at = text.indexOf("\n\n"); at !== -1 && !ended; at = text.indexOf("\n\n")) {
             const event = text.slice(0, at + 2)
             text = text.slice(at + 2)
+            const isOther = bug === "relays-one-choice" && event.includes('"index":1')
+            const isBroken = bug === "drops-events-without-json" && /^data: \{(?!.*\}\n)/.test(event)
+            if (isOther || isBroken) continue
             if (bug === "relays-when-all-is-there") held.push(event)
             else response.write(event)
             if (event !== "data: [DONE]\n\n" || bug === "relays-after-done") continue

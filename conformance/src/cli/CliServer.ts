@@ -17,6 +17,7 @@ import { open as openSocket } from "../server/NodeSocket.ts"
 import { Profile, ServerCapability } from "../server/ServerCase.ts"
 import * as ServerCases from "../server/ServerCases.ts"
 import * as ServerRunner from "../server/ServerRunner.ts"
+import * as ServerSuite from "../server/ServerSuite.ts"
 
 const positive = (flag: Flag.Flag<number>) =>
   Flag.filter(
@@ -204,7 +205,7 @@ export const command = Command.make(
         const told = yield* CliRun.reporters(options)
         const environment = { known, timeLimitMs, jobs: Option.getOrUndefined(options.jobs) }
         const run = (items: ReadonlyArray<ServerCases.ServerInstance>) =>
-          ServerRunner.runAll(
+          ServerSuite.runAll(
             items.map((item) => item.case),
             server,
             environment

@@ -182,7 +182,7 @@ class Program {
   }
 
   trace(conversation: Conversation = this.#general): ReadonlyArray<string> {
-    return [...conversation.lines, ...this.errors.slice(-10).map((line) => `stderr: ${line}`)]
+    return [...conversation.lines, ...this.errors.slice(-20).map((line) => `stderr: ${line}`)]
   }
 
   /** Ends it; whoever waits for it fails with the reason. */

@@ -83,7 +83,7 @@ const headBytes = (head: Head, length: number | undefined, variant: Variant) => 
   return Buffer.from(`HTTP/1.1 ${head.status} \r\n${lines.join("")}\r\n`, "latin1")
 }
 
-// The most repeats of a text, and the most bytes of them, that are put on the socket in one write.
+// Of a text that is repeated more often than this, so many repeats, and so many bytes of them at most, are put on the socket in one write.
 const batch = { pieces: 64, bytes: 16_384 } as const
 
 const chunk = (bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")])
@@ -117,7 +117,7 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
   // A write for each of ten thousand repeats takes seconds, and shows no more than one for each batch.
   const repeated = function* (bytes: Buffer, times: number): Generator<Action> {
     if (bytes.length === 0) return
-    if (split !== "each") {
+    if (split !== "each" || times <= batch.pieces) {
       for (let i = 0; i < times; i++) yield* body(bytes)
       return
     }

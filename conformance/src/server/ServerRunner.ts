@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as KnownFailures from "../plan/KnownFailures.ts"
-import * as Jobs from "../plan/Jobs.ts"
 import { type OpenSocket, play } from "./RawExchange.ts"
 import type { Report } from "../fault/Report.ts"
 import * as Runner from "../client/Runner.ts"
@@ -47,7 +46,8 @@ export interface Target {
 }
 
 /**
- * Options of a run. `timeLimitMs` is the time limit of one exchange. `jobs` is how many cases `runAll` runs at once; defaults to 1.
+ * Options of a run. `timeLimitMs` is the time limit of one exchange. `jobs` is how many cases `ServerSuite.runAll` runs at once;
+ * defaults to 1.
  *
  * @category models
  * @since 0.1.0
@@ -372,41 +372,6 @@ export const run = async (item: ServerCase, target: Target, environment: Environ
   const found = await attempt(item, target, environment)
   const known = KnownFailures.find(environment.known ?? [], item, new Date())
   return Runner.judged({ id: item.id, ...found, durationMs: performance.now() - start }, known)
-}
-
-// The upstream has one script at a time, the answers in the making are counted for all cases together, and a backend that batches requests repeats
-// itself, and keeps its pace, only when it is alone.
-const isAlone = ({ compare, exchanges, upstream }: ServerCase) =>
-  upstream !== undefined ||
-  compare !== undefined ||
-  exchanges.some(({ expect }) => expect.running !== undefined || expect.facts?.includes("incremental") === true)
-
-// What a busy machine can cause: a server that buffers, or goes on generating, does so a second time.
-const ofPace = /^(exchange \d+: )?(answer \d+: )?(incremental|running|not done within)/
-
-/**
- * Runs many cases, `jobs` at once but for those that need the server for themselves, and yields results as they come. A case that fails in pace alone is
- * run once more, and that result counts.
- *
- * @category running
- * @since 0.1.0
- */
-export async function* runAll(
-  items: ReadonlyArray<ServerCase>,
-  target: Target,
-  environment: Environment = {}
-): AsyncGenerator<Runner.Result> {
-  const work = async (item: ServerCase) => {
-    const result = await run(item, target, environment)
-    const isAgain = !Runner.isFine(result) && result.problems.every((problem) => ofPace.test(problem))
-    return isAgain ? await run(item, target, environment) : result
-  }
-  yield* Jobs.run(
-    items.filter((item) => !isAlone(item)),
-    environment.jobs ?? 1,
-    work
-  )
-  yield* Jobs.run(items.filter(isAlone), 1, work)
 }
 
 /**
