@@ -131,7 +131,7 @@ const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeader
         }
         const said = (JSON.parse(text.startsWith("{") ? text : "{}") as { readonly error?: { readonly message?: string } }).error?.message
         const own = bug === "own-401-is-the-callers" && status === 401
-        const kept = [400, 404, 422].includes(status) || own || (bug === "relays-any-status" && status >= 500)
+        const kept = [400, 422].includes(status) || own || (bug === "relays-any-status" && status >= 500)
         const after = answer.headers["retry-after"]
         if (kept) reject(new Refusal(status, said ?? "It was refused."))
         else if (status === 429)

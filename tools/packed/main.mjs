@@ -18,7 +18,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const names = ["core", "node", "fetch", "deno", "browser"]
 const folder = mkdtempSync(join(tmpdir(), "packed-"))
 const packageOf = (name) => join(root, "packages", name)
-const pnpm = process.env.npm_execpath?.includes("pnpm") ? [process.execPath, process.env.npm_execpath] : ["npx", "--yes", "pnpm@12"]
+const pnpm = process.env.npm_execpath?.includes("pnpm") ? [process.env.npm_execpath] : ["npx", "--yes", "pnpm@12"]
 
 const { version: effect } = JSON.parse(readFileSync(join(packageOf("core"), "node_modules", "effect", "package.json"), "utf8"))
 

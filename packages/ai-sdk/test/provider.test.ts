@@ -30,7 +30,7 @@ describe("createParadigm", () => {
 
   it.each<[Record<string, unknown>, RegExp]>([
     [{ baseURL: "https://a" }, /unknown option baseURL: did you mean baseUrl/],
-    [{ baseUrl: "a" }, /baseUrl must be an absolute URL/],
+    [{ baseUrl: "a" }, /baseUrl must be an absolute http/],
     [{ timeouts: { idle: "soon" } }, /timeouts.idle is not a duration/],
     [{ headers: { authorization: "x" } }, /authorization.* is set by the client/],
     [{ retry: false, nonsense: 1 }, /unknown option/]

@@ -14,8 +14,7 @@ const run = promisify(execFile)
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 const require = createRequire(import.meta.url)
 const runner = process.env["npm_execpath"]
-const [command = "", ...prefix] =
-  runner?.includes("pnpm") === true ? [process.execPath, runner] : ["npx", "--yes", "--prefer-offline", "pnpm@12"]
+const [command = "", ...prefix] = runner?.includes("pnpm") === true ? [runner] : ["npx", "--yes", "--prefer-offline", "pnpm@12"]
 const pnpm = (cwd: string, ...args: ReadonlyArray<string>) => run(command, [...prefix, ...args], { cwd })
 const tsc = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc")
 

@@ -47,7 +47,7 @@ export interface Options extends ParadigmClient.ConnectOptions {
 const options = ["url", "allowKeyInBrowser", "credentials"]
 
 // Not the document's, which workers do not have. Servers that render the page have no location.
-const toUrl = (url: string | URL) => URL.parse(url, globalThis.location?.href)
+const toUrl = (url: string | URL) => (url === "" ? null : URL.parse(url, globalThis.location?.href))
 
 const invalid = (option: string, detail: string) => new ParadigmError({ reason: new InvalidConfiguration({ option, detail }) })
 

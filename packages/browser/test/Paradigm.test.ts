@@ -67,7 +67,7 @@ describe("a backend of the page's own origin", () => {
       { baseUrl: "/backend", credentials: "yes" },
       /credentials must be omit, same-origin or include/
     ],
-    ["an address that is not a URL", { url: "http://" }, /baseUrl must be an absolute URL/],
+    ["an address that is not a URL", { url: "http://" }, /baseUrl must be an absolute http/],
     ["a key that the page may not hold", { baseUrl: "/backend", apiKey: "a-key-of-the-user" }, /allowKeyInBrowser must be true/]
   ])("is refused with %s", (_, options, message) => {
     assert.throws(() => Paradigm.connect(options as Paradigm.Options), message)

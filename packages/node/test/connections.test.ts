@@ -308,7 +308,7 @@ describe("a Unix domain socket", () => {
 
   it("is refused with a relative path, and beside a proxy", () => {
     const connect = (baseUrl: string, proxy?: string) => () => Paradigm.connect({ apiKey: key, baseUrl, proxy })
-    assert.throws(connect("unix:paradigm.sock"), /baseUrl must be an absolute URL/)
+    assert.throws(connect("unix:paradigm.sock"), /baseUrl must be an absolute http/)
     assert.throws(connect("unix:/paradigm.sock", "http://127.0.0.1:9"), /proxy cannot be combined with a unix: base URL/)
   })
 })

@@ -16,7 +16,8 @@ const run = promisify(execFile)
 const require = createRequire(import.meta.url)
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 const runtimes = ["node", "fetch", "deno", "browser"]
-const [manager = "pnpm", ...prefix] = process.env["npm_execpath"] === undefined ? ["pnpm"] : [process.execPath, process.env["npm_execpath"]]
+const runner = process.env["npm_execpath"]
+const [manager = "", ...prefix] = runner?.includes("pnpm") === true ? [runner] : ["npx", "--yes", "--prefer-offline", "pnpm@12"]
 const pnpm = (cwd: string, ...args: ReadonlyArray<string>) => run(manager, [...prefix, ...args], { cwd })
 const newest = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc")
 const compileWith = fileURLToPath(new URL("compileWith.ts", import.meta.url))

@@ -268,7 +268,7 @@ const checkedKey = (value: unknown, option: string, secrets: Secrets): Redacted.
   const key: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : value
   if (typeof key !== "string") return refuse(option, "must be a string or a function")
   if (key === "") return refuse(option, "is empty")
-  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a character that no key has")
+  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a space, line end or other character that no key has")
   secrets.add(key)
   return Redacted.make(key)
 }
