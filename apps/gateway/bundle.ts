@@ -1,5 +1,6 @@
 /**
- * Writes `dist/paradigm-gateway.js`, the binary in one file without dependencies, and `dist/gateway.schema.json`.
+ * Writes `dist/bundle/paradigm-gateway.js`, the binary without dependencies, beside it the documentation page, which is loaded on demand, and
+ * `dist/gateway.schema.json`.
  */
 import { build } from "esbuild"
 import { writeFileSync } from "node:fs"
@@ -9,8 +10,9 @@ import { jsonSchema } from "./src/ConfigFile.ts"
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 
 await build({
-  entryPoints: [path("src/main.ts")],
-  outfile: path("dist/paradigm-gateway.js"),
+  entryPoints: { "paradigm-gateway": path("src/main.ts") },
+  outdir: path("dist/bundle"),
+  splitting: true,
   bundle: true,
   minify: true,
   keepNames: true,

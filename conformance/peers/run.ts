@@ -28,7 +28,7 @@ for (const instance of Cases.plan) {
 
 const plan = Cases.plan.filter((instance) => reasonOf(instance) === undefined)
 const server = await FaultServer.start()
-for await (const result of Runner.runConformance(subject, { controlUrl: server.controlUrl, jobs: 4 }, plan))
-  console.log(JSON.stringify(result))
+// One at a time: the connections of the global fetch are shared by all clients of a process, and one case would meet the end of another's.
+for await (const result of Runner.runConformance(subject, { controlUrl: server.controlUrl }, plan)) console.log(JSON.stringify(result))
 await server.close()
 process.exit(0)

@@ -1,10 +1,8 @@
 /**
  * The gateway: a public listener for the endpoint, and an operator's listener for metrics, health and documentation.
  */
-import { ParadigmApi } from "@paradigm-effect/core/ParadigmApi"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
-import * as HttpApiScalar from "effect/http-api/HttpApiScalar"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import { ServeError } from "effect/http/HttpServerError"
@@ -73,7 +71,12 @@ const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
     HttpRouter.add("GET", "/health/ready", () =>
       Effect.sync(() => HttpServerResponse.jsonUnsafe({ status: isReady() ? "ok" : "stopping" }, { status: isReady() ? 200 : 503 }))
     ),
-    HttpApiScalar.layer(ParadigmApi, { path: "/docs" })
+    HttpRouter.add("GET", "/docs", () =>
+      Effect.map(
+        Effect.promise(() => import("./ApiPage.ts").then(({ html }) => html)),
+        (html) => HttpServerResponse.html(html)
+      )
+    )
   )
 
 /** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. */

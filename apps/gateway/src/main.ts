@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The binary `paradigm-gateway`: the gateway alone, in one file.
+ * The binary `paradigm-gateway`: the gateway alone, bundled without dependencies.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
