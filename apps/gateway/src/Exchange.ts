@@ -376,7 +376,15 @@ export class Exchange {
   }
 }
 
-const card = (id: string) => ({ id, object: "model", created: 0, owned_by: "paradigm" })
+// OpenAI's members, and the two without which Mistral's client does not read the id.
+const card = (id: string) => ({
+  id,
+  object: "model",
+  created: 0,
+  owned_by: "paradigm",
+  type: "base",
+  capabilities: { completion_chat: true, function_calling: true }
+})
 
 // An unknown model and one that the key may not use get the same answer, so that names do not leak.
 const unknownModel = (name: string) => {

@@ -1,5 +1,7 @@
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { assert, describe, it, vi } from "@effect/vitest"
+import { ChatOpenAI } from "@langchain/openai"
+import { Mistral } from "@mistralai/mistralai"
 import { APICallError, generateText, jsonSchema, streamText, tool } from "ai"
 import * as Effect from "effect/Effect"
 import { APIUserAbortError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError, OpenAI } from "openai"
@@ -162,5 +164,46 @@ describe("ai", () => {
     const error = await rejection(generateText({ model: model(origin, "wrong"), messages, maxRetries: 0 }))
     assert.isTrue(APICallError.isInstance(error))
     assert.include(String(error), "The key is not known.")
+  })
+})
+
+describe("@langchain/openai", () => {
+  const model = (origin: string, apiKey = Gateway.key) =>
+    new ChatOpenAI({ model: "alfred", apiKey, configuration: { baseURL: `${origin}/v1` }, maxRetries: 0, useResponsesApi: false })
+
+  test("invokes, streams, and calls a tool", async (origin) => {
+    assert.strictEqual((await model(origin).invoke("hi")).content, "Hello!")
+    let text = ""
+    for await (const chunk of await model(origin).stream("hi")) text += chunk.text
+    assert.strictEqual(text, "Hello!")
+    const add = { type: "function" as const, function: { name: "add", description: "Adds", parameters: { type: "object" } } }
+    const { tool_calls: calls } = await model(origin).bindTools([add]).invoke("hi")
+    assert.deepStrictEqual(calls?.[0]?.args, { a: 1, b: 2 })
+  })
+
+  test("fails with the reason", async (origin) => {
+    assert.include(String(await rejection(model(origin, "wrong").invoke("hi"))), "The key is not known.")
+  })
+})
+
+describe("@mistralai/mistralai", () => {
+  const connect = (origin: string, apiKey = Gateway.key) => new Mistral({ apiKey, serverURL: origin, retryConfig: { strategy: "none" } })
+
+  test("completes, streams, and lists models", async (origin) => {
+    const { chat, models } = connect(origin)
+    const whole = await chat.complete({ model: "alfred", messages })
+    assert.strictEqual(whole.choices[0]?.message?.content, "Hello!")
+    let text = ""
+    for await (const { data } of await chat.stream({ model: "alfred", messages })) text += String(data.choices[0]?.delta.content ?? "")
+    assert.strictEqual(text, "Hello!")
+    assert.deepStrictEqual(
+      (await models.list()).data?.map((model) => ("id" in model ? model.id : undefined)),
+      ["alfred", "other"]
+    )
+  })
+
+  test("fails with the reason", async (origin) => {
+    const error = await rejection(connect(origin).chat.complete({ model: "none", messages }))
+    assert.include(String(error), "does not exist")
   })
 })
