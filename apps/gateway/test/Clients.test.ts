@@ -194,7 +194,10 @@ describe("@mistralai/mistralai", () => {
     const whole = await chat.complete({ model: "alfred", messages })
     assert.strictEqual(whole.choices[0]?.message?.content, "Hello!")
     let text = ""
-    for await (const { data } of await chat.stream({ model: "alfred", messages })) text += String(data.choices[0]?.delta.content ?? "")
+    for await (const { data } of await chat.stream({ model: "alfred", messages })) {
+      const content = data.choices[0]?.delta.content
+      if (typeof content === "string") text += content
+    }
     assert.strictEqual(text, "Hello!")
     assert.deepStrictEqual(
       (await models.list()).data?.map((model) => ("id" in model ? model.id : undefined)),
