@@ -121,6 +121,9 @@ const slug = (recording: Recording) =>
 
 const request = { model: "alfred-4.2", messages: [{ role: "user", content: "Hi" }] }
 
+// Fetch may drop what it has not delivered when a connection breaks, so that the client gets the time to read it.
+const cut = [{ step: "delay", ms: 300 }, { step: "fin" }] as const
+
 const toCase = (recording: Recording): Case => {
   const name = nameOf(recording)
   const decision = decisions.find((item) => item.recording === name)
@@ -137,7 +140,7 @@ const toCase = (recording: Recording): Case => {
     since: "0.2.0",
     needs: [],
     operation: { kind: isStream(recording) ? "stream" : "json", request, client: { retry: { attempts: 1 } } },
-    server: [[{ step: "head", status, headers }, { step: "write", utf8: body }, ...(isCut === true ? [{ step: "fin" } as const] : [])]],
+    server: [[{ step: "head", status, headers }, { step: "write", utf8: body }, ...(isCut === true ? cut : [])]],
     expect: decision?.expect ?? expectationOf(recording),
     axes: { split: status === 200 ? ["whole", "bytes"] : ["whole"] }
   }

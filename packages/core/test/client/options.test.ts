@@ -517,7 +517,7 @@ describe("a key that is a function", () => {
     ["rejects", () => Promise.reject(new Error("no vault")), "apiKey is a function that failed"],
     ["returns undefined", () => undefined, "apiKey must be a string"],
     ["returns an empty text", () => "", "apiKey is empty"],
-    ["returns a text with a line end", () => `${key}\n`, "apiKey has a character"],
+    ["returns a text with a line end", () => `${key}\n`, "apiKey has a space, line end"],
     ["resolves with a number", async () => 5, "apiKey must be a string"]
   ])("fails the call before sending if it %s", ([name, apiKey, message]) =>
     Effect.gen(function* () {
