@@ -13,7 +13,7 @@ import type { Model } from "./Registry.ts"
 import type { Replica } from "./Replica.ts"
 import type { Applicant, Member } from "./ReplicaPool.ts"
 import type { Outcome, RequestRecord } from "./RequestRecord.ts"
-import { UpstreamCall, type UpstreamSink } from "./UpstreamCall.ts"
+import { type Stage, type UpstreamBody, UpstreamCall, type UpstreamSink } from "./UpstreamCall.ts"
 import { badGateway, type Failed, faultOf, lossOf, refusalOf } from "./UpstreamFailure.ts"
 
 /** A request to relay. */
@@ -52,7 +52,8 @@ export class Attempts {
   readonly #excluded = new Set<Replica>()
   readonly #deadline: number
   #commit: NodeJS.Timeout | undefined
-  #refusal: NodeJS.Timeout | undefined
+  // Ends the wait for the rest of a refusal.
+  #patience: NodeJS.Timeout | undefined
   #applicant: Applicant | undefined
   #member: Member | undefined
   #call: UpstreamCall | undefined
@@ -87,7 +88,7 @@ export class Attempts {
     if (this.#isOver) return
     this.#isOver = true
     clearTimeout(this.#commit)
-    clearTimeout(this.#refusal)
+    clearTimeout(this.#patience)
     if (this.#applicant !== undefined) this.#relayed.model.pool.cancel(this.#applicant)
     this.#onEnd(outcome)
   }
@@ -132,7 +133,7 @@ export class Attempts {
   // An attempt failed: the next replica gets its turn, as long as nothing of an answer was sent.
   #failed(member: Member, failed: Failed): void {
     if (this.#isOver || this.#member !== member) return
-    clearTimeout(this.#refusal)
+    clearTimeout(this.#patience)
     this.#call?.abort()
     if (failed.isFault) member.replica.failed()
     else member.replica.succeeded()
@@ -156,40 +157,42 @@ export class Attempts {
     this.#end(outcome ?? (hasEvents ? "truncated" : failure.status < 500 ? "refused" : "failed"))
   }
 
-  #lost(member: Member, error: unknown): void {
-    this.#failed(member, lossOf(error))
-  }
-
   #unexpected(member: Member, cause: string): void {
     const failure = badGateway(cause, "The model server did not answer with a completion.")
     this.#failed(member, { failure, isRetryable: true, isFault: true })
   }
 
-  // Reads the head of a response. Returns whether it is an answer.
-  #isAnswer(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>): boolean {
-    this.#record.upstreamStatus = status
-    if (status !== 200) return false
-    const type = headers["content-type"] ?? "no content type"
-    const encoding = headers["content-encoding"] ?? "identity"
-    const wanted = this.#relayed.stream ? "text/event-stream" : "application/json"
-    if (type.split(";", 1)[0]?.trim().toLowerCase() === wanted && encoding === "identity") return true
-    this.#unexpected(member, `200 with ${type}${encoding === "identity" ? "" : `, ${encoding}`}`)
-    return true
-  }
-
-  #refused(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>, body: string): void {
-    this.#failed(member, refusalOf(member.target, this.#relayed.name, { status, headers, body }))
+  // The head of a response decides who reads its body: `answer`, or the reader of refusals.
+  #sink(member: Member, type: string, stage: Stage, answer: UpstreamBody): UpstreamSink {
+    let body = answer
+    return {
+      onHead: (status, headers) => {
+        this.#record.upstreamStatus = status
+        if (status !== 200) {
+          body = this.#refusal(member, status, headers)
+          return
+        }
+        const given = headers["content-type"] ?? "no content type"
+        const encoding = headers["content-encoding"] ?? "identity"
+        if (given.split(";", 1)[0]?.trim().toLowerCase() === type && encoding === "identity") this.#call?.expect(stage)
+        else this.#unexpected(member, `200 with ${given}${encoding === "identity" ? "" : `, ${encoding}`}`)
+      },
+      onData: (bytes) => body.onData(bytes),
+      onEnd: () => body.onEnd(),
+      onError: (error) => body.onError(error)
+    }
   }
 
   // Collects a refusal, whose body may never end.
-  #refusalSink(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>) {
+  #refusal(member: Member, status: number, headers: Readonly<Record<string, string | undefined>>): UpstreamBody {
     const parts: Array<Buffer> = []
     let size = 0
     const end = () => {
-      clearTimeout(this.#refusal)
-      this.#refused(member, status, headers, Buffer.concat(parts).toString("utf8"))
+      clearTimeout(this.#patience)
+      const body = Buffer.concat(parts).toString("utf8")
+      this.#failed(member, refusalOf(member.target, this.#relayed.name, { status, headers, body }))
     }
-    this.#refusal = setTimeout(end, refusalMillis)
+    this.#patience = setTimeout(end, refusalMillis)
     const onData = (bytes: Buffer) => {
       parts.push(bytes)
       size += bytes.length
@@ -201,22 +204,16 @@ export class Attempts {
   #wholeSink(member: Member): UpstreamSink {
     const parts: Array<Buffer> = []
     let size = 0
-    let refusal: Omit<UpstreamSink, "onHead"> | undefined
-    return {
-      onHead: (status, headers) => {
-        if (!this.#isAnswer(member, status, headers)) refusal = this.#refusalSink(member, status, headers)
-        else this.#call?.expect("idle")
-      },
+    return this.#sink(member, "application/json", "idle", {
       onData: (bytes) => {
-        if (refusal !== undefined) return refusal.onData(bytes)
         this.#record.first()
         parts.push(bytes)
         size += bytes.length
         if (size > maxAnswer) this.#unexpected(member, `more than ${maxAnswer} bytes`)
       },
-      onEnd: () => (refusal === undefined ? this.#answer(member, Buffer.concat(parts)) : refusal.onEnd()),
-      onError: (error) => (refusal === undefined ? this.#lost(member, error) : refusal.onError(error))
-    }
+      onEnd: () => this.#answer(member, Buffer.concat(parts)),
+      onError: (error) => this.#failed(member, lossOf(error))
+    })
   }
 
   #answer(member: Member, body: Buffer): void {
@@ -253,34 +250,25 @@ export class Attempts {
   #streamSink(member: Member): UpstreamSink {
     const { choices, name, withholdUsage } = this.#relayed
     const tail = new EventTail({ choices, withholdUsage, rename: renaming(member.target.model, name), maxEvent: maxAnswer })
-    let refusal: Omit<UpstreamSink, "onHead"> | undefined
-    return {
-      onHead: (status, headers) => {
-        if (!this.#isAnswer(member, status, headers)) refusal = this.#refusalSink(member, status, headers)
-        else this.#call?.expect("firstEvent")
-      },
+    return this.#sink(member, "text/event-stream", "firstEvent", {
       onData: (bytes) => {
-        if (refusal !== undefined) return refusal.onData(bytes)
-        const events = tail.push(bytes.toString("latin1"))
-        if (events !== "") this.#forward(events)
+        this.#forward(tail.push(bytes.toString("latin1")))
         if (tail.isOver) this.#streamEnded(member, tail)
       },
       onEnd: () => {
-        if (refusal !== undefined) return refusal.onEnd()
-        const events = tail.end()
-        if (events !== "") this.#forward(events)
+        this.#forward(tail.end())
         this.#streamEnded(member, tail)
       },
       onError: (error) => {
-        if (refusal !== undefined) return refusal.onError(error)
         this.#note(tail)
         if (tail.isWhole) this.#streamEnded(member, tail)
-        else this.#lost(member, error)
+        else this.#failed(member, lossOf(error))
       }
-    }
+    })
   }
 
   #forward(events: string): void {
+    if (events === "") return
     this.#record.first()
     clearTimeout(this.#commit)
     const call = this.#call

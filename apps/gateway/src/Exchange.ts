@@ -279,8 +279,7 @@ export class Exchange {
 
   #receive(then: (bytes: Buffer) => void): void {
     const request = this.#request
-    const { maxBodyBytes, models } = this.#snapshot.config
-    const limit = Math.max(maxBodyBytes, ...models.map((model) => model.maxBodyBytes))
+    const limit = this.#snapshot.maxBodyBytes
     const tooLarge = () =>
       this.refuse(new GatewayFailure({ status: 413, detail: `The body is larger than ${limit} bytes.`, headers: { connection: "close" } }))
     const declared = Number(request.headers["content-length"] ?? 0)
@@ -326,8 +325,7 @@ export class Exchange {
     const refused = this.#check(model, request)
     if (refused !== undefined) return this.refuse(refused)
     const { countUsage, policy } = model.config
-    const plan = (name: string) => RequestPolicy.editsOf(body, policy, name, countUsage)
-    const { ignored, withholdUsage } = plan(request.model)
+    const { ignored, remove, set, withholdUsage } = RequestPolicy.editsOf(body, policy, countUsage)
     this.#record.ignored = ignored
     this.#attempts = new Attempts(
       {
@@ -338,7 +336,7 @@ export class Exchange {
         stream: request.stream === true,
         choices: typeof request.n === "number" ? request.n : 1,
         withholdUsage,
-        bodyFor: (name) => body.edit(plan(name)),
+        bodyFor: (name) => body.edit({ remove, set: name === request.model ? set : new Map(set).set("model", JSON.stringify(name)) }),
         headers: this.#upstreamHeaders(request.stream === true),
         commitAfter: this.#snapshot.config.stream.commitAfter
       },

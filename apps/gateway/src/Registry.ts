@@ -22,6 +22,8 @@ export interface Snapshot {
   readonly models: ReadonlyMap<string, Model>
   /** By digest. */
   readonly keys: ReadonlyMap<string, KeyHolder>
+  /** Maximum size of a request's body for any model. */
+  readonly maxBodyBytes: number
 }
 
 /** The model of a name that a key may use. */
@@ -34,6 +36,13 @@ export const findModel = ({ models }: Snapshot, holder: KeyHolder, name: string)
 export const modelsOf = ({ config: { models } }: Snapshot, holder: KeyHolder): ReadonlyArray<string> =>
   models.filter(({ name }) => holder.models?.has(name) !== false).flatMap(({ aliases, name }) => [name, ...aliases])
 
+const snapshotOf = (config: GatewayConfig, models: Snapshot["models"]): Snapshot => ({
+  config,
+  models,
+  keys: new Map(config.keys.map((key) => [key.sha256, key])),
+  maxBodyBytes: Math.max(config.maxBodyBytes, ...config.models.map((model) => model.maxBodyBytes))
+})
+
 // Replicas that are no longer configured are closed when their last request ends; checked at this interval, in milliseconds.
 const closing = 1000
 
@@ -43,7 +52,7 @@ export class Registry {
   #replicas = new Map<string, { readonly replica: Replica; readonly scope: Scope.Closeable }>()
 
   private constructor(config: GatewayConfig) {
-    this.#snapshot = { config, models: new Map(), keys: new Map() }
+    this.#snapshot = snapshotOf(config, new Map())
   }
 
   get snapshot(): Snapshot {
@@ -90,7 +99,7 @@ export class Registry {
         for (const name of [model.name, ...model.aliases]) models.set(name, entry)
       }
       this.#replicas = now
-      this.#snapshot = { config, models, keys: new Map(config.keys.map((key) => [key.sha256, key])) }
+      this.#snapshot = snapshotOf(config, models)
       for (const [id, { replica, scope }] of before) {
         if (now.has(id)) continue
         yield* Scope.close(scope, Exit.void)

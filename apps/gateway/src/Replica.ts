@@ -71,10 +71,6 @@ export class Replica {
     return this.#now() >= this.#ejectedUntil
   }
 
-  get isEjected(): boolean {
-    return this.#ejections > 0 && this.#now() < this.#ejectedUntil
-  }
-
   /** Counts a request in flight. The first one after an ejection is a trial: others wait for its end. */
   begin(): void {
     this.inFlight++

@@ -65,17 +65,15 @@ export const checkMedia = ({ messages }: ChatCompletionRequest, { media }: Model
   return new GatewayFailure({ status: 422, detail: "The request has a URL that the endpoint does not fetch.", fields })
 }
 
-/** The changes of a body for a model, and the caller's fields that are removed. */
+/** The changes of a body that every replica of a model gets, and the caller's fields that are removed. */
 export const editsOf = (
   body: RequestBody,
   policy: ModelPolicy,
-  model: string,
   countUsage: boolean
 ): Edits & { readonly ignored: ReadonlyArray<string>; readonly withholdUsage: boolean } => {
   const { names, request } = body
   const set = new Map<string, string>()
   const forced = (name: string) => Object.hasOwn(policy.forced, name)
-  if (request.model !== model) set.set("model", JSON.stringify(model))
   const ignored = controlFields.filter((name) => names.has(name) && !policy.allow.has(name) && !forced(name))
   for (const [name, value] of Object.entries(policy.defaults)) {
     if (!names.has(name) || body.text(name) === "null") set.set(name, JSON.stringify(value))

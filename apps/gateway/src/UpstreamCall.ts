@@ -24,19 +24,21 @@ export type Stage = keyof StageTimeouts
 
 /** A stage took too long. */
 export class StageTimeout extends Error {
-  readonly stage: Stage
   constructor(stage: Stage) {
     super(`No ${stage === "response" ? "response" : "event"} in time`)
-    this.stage = stage
   }
 }
 
-/** Receives a response. Each method runs at most as often as its name says, and none after `onEnd` or `onError`. */
-export interface UpstreamSink {
-  readonly onHead: (status: number, headers: Readonly<Record<string, string | undefined>>) => void
+/** Receives the body of a response. No method runs after `onEnd` or `onError`. */
+export interface UpstreamBody {
   readonly onData: (bytes: Buffer) => void
   readonly onEnd: () => void
   readonly onError: (error: unknown) => void
+}
+
+/** Receives a response. `onHead` runs before the body. */
+export interface UpstreamSink extends UpstreamBody {
+  readonly onHead: (status: number, headers: Readonly<Record<string, string | undefined>>) => void
 }
 
 /** A running request. */
