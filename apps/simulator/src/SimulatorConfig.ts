@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { Fault, FaultRule } from "./Faults.ts"
 import { Phase } from "./Lifecycle.ts"
 import type { Mode } from "./ModelText.ts"
+import type { Limits, Timing } from "./Scheduler.ts"
 import * as Script from "./Script.ts"
 
 /**
@@ -116,19 +117,9 @@ export type SettingsChanges = typeof SettingsChanges.Type
  * @category models
  * @since 0.1.0
  */
-export interface Settings {
+export interface Settings extends Timing, Limits {
   readonly mode: Mode
   readonly script: ReadonlyArray<Script.Fixture>
-  readonly seed: number
-  readonly timeToFirstToken: number
-  readonly timeToFirstTokenSpread: number
-  readonly prefillPerToken: number
-  readonly prefillSpread: number
-  readonly interTokenLatency: number
-  readonly interTokenSpread: number
-  readonly slowdown: number
-  readonly maxRunning: number
-  readonly maxUnfinished: number
   readonly cacheTokens: number
   readonly keepAlive: number
   readonly requestIdHeaders: boolean
