@@ -1,4 +1,4 @@
-// The packed package in a project of its own, installed by npm, without Effect.
+// The packed package in a project of its own, installed by pnpm from the packages of the workspace, without Effect.
 import { execFile } from "node:child_process"
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
@@ -7,14 +7,13 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { install, pnpm } from "../../node/test/pnpm.ts"
 import { serve } from "./Loopback.ts"
 import { stream, whole } from "./Reply.ts"
 
 const run = promisify(execFile)
 const folder = fileURLToPath(new URL("..", import.meta.url))
 const require = createRequire(import.meta.url)
-const runner = process.env["npm_execpath"]
-const [command = "", ...prefix] = runner?.includes("pnpm") === true ? [runner] : ["npx", "--yes", "--prefer-offline", "pnpm@12"]
 const compiler = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc")
 
 const program = `import { createParadigm, type ParadigmChatOptions, type ParadigmErrorData, paradigmErrorData } from "@paradigm-effect/ai-sdk"
@@ -46,7 +45,7 @@ beforeAll(async () => {
   project = await mkdtemp(join(tmpdir(), "ai-sdk-"))
   await run(process.execPath, [compiler, "-b", "tsconfig.src.json"], { cwd: folder })
   await run(process.execPath, ["build.ts"], { cwd: folder })
-  await run(command, [...prefix, "pack", "--pack-destination", project], { cwd: folder })
+  await pnpm(folder, "pack", "--pack-destination", project)
   const [tarball = ""] = (await readdir(project)).filter((name) => name.endsWith(".tgz"))
   const versionOf = async (name: string) => {
     const { version } = JSON.parse(await readFile(require.resolve(`${name}/package.json`), "utf8")) as { readonly version: string }
@@ -75,7 +74,7 @@ beforeAll(async () => {
   await mkdir(join(project, "src"))
   await writeFile(join(project, "src", "index.ts"), program)
   await writeFile(join(project, "required.cjs"), required)
-  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"], { cwd: project })
+  await install(project)
 }, 180_000)
 
 afterAll(() => rm(project, { recursive: true, force: true }))
@@ -84,9 +83,9 @@ const installed = () => join(project, "node_modules", "@paradigm-effect", "ai-sd
 
 describe("the packed package", () => {
   it("installs neither Effect nor the core", async () => {
-    const { stdout } = await run("npm", ["ls", "--all", "--parseable"], { cwd: project })
-    assert.include(stdout, "@ai-sdk/provider")
-    assert.notMatch(stdout, /node_modules\/(effect|@paradigm-effect\/core)\b/)
+    const packages = (await readdir(join(project, "node_modules", ".pnpm"))).join("\n")
+    assert.match(packages, /^@ai-sdk\+provider@/m)
+    assert.notMatch(packages, /^(effect|@paradigm-effect\+core)@/m)
   })
 
   it("has one program of at most 200 KB, its declarations and the licences of what it bundles", async () => {

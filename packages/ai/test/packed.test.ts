@@ -8,14 +8,12 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { install, pnpm } from "../../node/test/pnpm.ts"
 import { call, serve, streamed, whole } from "./ModelServer.ts"
 
 const run = promisify(execFile)
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 const require = createRequire(import.meta.url)
-const runner = process.env["npm_execpath"]
-const [command = "", ...prefix] = runner?.includes("pnpm") === true ? [runner] : ["npx", "--yes", "--prefer-offline", "pnpm@12"]
-const pnpm = (cwd: string, ...args: ReadonlyArray<string>) => run(command, [...prefix, ...args], { cwd })
 const tsc = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc")
 
 const readme = await readFile(new URL("../README.md", import.meta.url), "utf8")
@@ -48,7 +46,7 @@ beforeAll(async () => {
   await writeFile(join(project, "pnpm-workspace.yaml"), `overrides:\n  "@paradigm-effect/core": ${tarball("core")}\n`)
   await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...options, ...skipped }, include: ["*.ts"] }))
   for (const [at, text] of snippets.entries()) await writeFile(join(project, `snippet-${at}.ts`), text)
-  await pnpm(project, "install", "--prefer-offline", "--ignore-scripts")
+  await install(project)
 }, 180_000)
 
 afterAll(() => rm(project, { recursive: true, force: true }))

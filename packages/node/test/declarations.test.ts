@@ -7,14 +7,11 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { install, pnpm } from "./pnpm.ts"
 
 const run = promisify(execFile)
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 const require = createRequire(import.meta.url)
-// The pnpm that runs this test: npx would ask the registry for one, which takes minutes when it is slow.
-const runner = process.env["npm_execpath"]
-const [command = "", ...prefix] = runner?.includes("pnpm") === true ? [runner] : ["npx", "--yes", "--prefer-offline", "pnpm@12"]
-const pnpm = (cwd: string, ...args: ReadonlyArray<string>) => run(command, [...prefix, ...args], { cwd })
 const newest = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc")
 const compileWith = fileURLToPath(new URL("compileWith.ts", import.meta.url))
 
@@ -93,7 +90,7 @@ beforeAll(async () => {
   await mkdir(join(project, "src"))
   await writeFile(join(project, "src", "index.ts"), program)
   await writeFile(join(project, "src", "modules.ts"), modules)
-  await pnpm(project, "install", "--prefer-offline", "--ignore-scripts")
+  await install(project)
 }, 180_000)
 
 afterAll(() => rm(project, { recursive: true, force: true }))

@@ -11,14 +11,12 @@ import { dirname, join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { promisify } from "node:util"
 import { Paradigm } from "../src/index.ts"
+import { install, pnpm } from "./pnpm.ts"
 
 const run = promisify(execFile)
 const require = createRequire(import.meta.url)
 const packages = fileURLToPath(new URL("../..", import.meta.url))
 const runtimes = ["node", "fetch", "deno", "browser"]
-const runner = process.env["npm_execpath"]
-const [manager = "", ...prefix] = runner?.includes("pnpm") === true ? [runner] : ["npx", "--yes", "--prefer-offline", "pnpm@12"]
-const pnpm = (cwd: string, ...args: ReadonlyArray<string>) => run(manager, [...prefix, ...args], { cwd })
 const newest = join(dirname(require.resolve("typescript/package.json")), "bin", "tsc")
 const compileWith = fileURLToPath(new URL("compileWith.ts", import.meta.url))
 
@@ -70,7 +68,7 @@ beforeAll(async () => {
   await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: options, include: ["src"] }))
   await mkdir(join(project, "src"))
   for (const name of runtimes) await writeFile(join(project, "src", `${name}.ts`), programFor(name))
-  await pnpm(project, "install", "--prefer-offline", "--ignore-scripts")
+  await install(project)
 }, 180_000)
 
 afterAll(() => rm(project, { recursive: true, force: true }))
