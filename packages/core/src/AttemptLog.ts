@@ -1,5 +1,9 @@
-// Log lines of attempts.
-import type { Attempt } from "./options.ts"
+/**
+ * Log lines of attempts.
+ *
+ * @since 0.1.0
+ */
+import type { Attempt } from "./client/options.ts"
 
 /**
  * A logger, for example `console`.
@@ -30,9 +34,32 @@ const lineOf = ({ delayMillis, durationMillis, number, reason, requestId, status
   return `paradigm: ${outcome} after ${Math.round(durationMillis)} ms (attempt ${number}${id})${next}`
 }
 
-export const attemptLog =
-  (logger: Logger, level: LogLevel) =>
-  (attempt: Attempt): void => {
+/**
+ * Returns a function for the option `onAttempt` that logs: failures that end a call as errors, failures that are retried as warnings, responses
+ * for debugging. `level` is the least severe of these, and defaults to `warn`. No line contains the key or the conversation.
+ *
+ * @example
+ * ```ts
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import { Effect } from "effect"
+ *
+ * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
+ *   apiKey: process.env.PARADIGM_API_KEY ?? "",
+ *   baseUrl: process.env.PARADIGM_BASE_URL,
+ *   onAttempt: ParadigmClient.logTo(console, "debug")
+ * })
+ * const program = Effect.flatMap(ParadigmClient.ParadigmClient, (client) =>
+ *   client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
+ * )
+ * await Effect.runPromise(Effect.provide(program, layer))
+ * ```
+ *
+ * @category logging
+ * @since 0.1.0
+ */
+export const logTo =
+  (logger: Logger, level: LogLevel = "warn"): ((attempt: Attempt) => void) =>
+  (attempt) => {
     const own = attempt.reason === undefined ? "debug" : attempt.delayMillis === undefined ? "error" : "warn"
     if (severity[own] >= severity[level]) logger[own](lineOf(attempt), attempt)
   }

@@ -1,4 +1,8 @@
-// Options from environment variables. A page has none, and does not load this module.
+/**
+ * Options from environment variables. A page has none, and does not load this module.
+ *
+ * @since 0.1.0
+ */
 
 /**
  * Environment variables for options that are not given.

@@ -16,10 +16,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Anomalies, type Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
-import { attemptLog, type Logger, type LogLevel } from "./client/attemptLog.ts"
 import { Call } from "./client/Call.ts"
 import { parts, partsOf } from "./client/parts.ts"
-import { type Attempt, type CallOptions, type Options, resolveCall, resolveOptions, type Runtime, type Settings } from "./client/options.ts"
+import { type CallOptions, type Options, resolveCall, resolveOptions, type Runtime, type Settings } from "./client/options.ts"
 import { abortedChoices, decodeCompletion } from "./contract/decode.ts"
 import * as ErrorBody from "./ErrorBody.ts"
 import { describeFields } from "./errors/FieldErrors.ts"
@@ -32,8 +31,8 @@ import { readText, unexpected } from "./transport/accept.ts"
 import { type OpenResponse, timed } from "./transport/attempt.ts"
 import * as Transport from "./Transport.ts"
 
-export type { Logger, LogLevel } from "./client/attemptLog.ts"
-export { type Environment, environmentOf } from "./client/environment.ts"
+export { type Logger, type LogLevel, logTo } from "./AttemptLog.ts"
+export { type Environment, environmentOf } from "./Environment.ts"
 export type { ApiKey, Attempt, CallOptions, ConnectOptions, HeadersInput, Options, Runtime } from "./client/options.ts"
 
 /**
@@ -303,31 +302,6 @@ export const withOptions = (client: Service, options: CallOptions): Effect.Effec
   Effect.flatMap(partsOf(client), ({ settings, transport }) =>
     Effect.map(Effect.fromResult(resolveCall(settings, options)), (settings) => serviceOf(transport, settings))
   )
-
-/**
- * Returns a function for the option `onAttempt` that logs: failures that end a call as errors, failures that are retried as warnings, responses
- * for debugging. `level` is the least severe of these, and defaults to `warn`. No line contains the key or the conversation.
- *
- * @example
- * ```ts
- * import { ParadigmClient, Transport } from "@paradigm-effect/core"
- * import { Effect } from "effect"
- *
- * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
- *   apiKey: process.env.PARADIGM_API_KEY ?? "",
- *   baseUrl: process.env.PARADIGM_BASE_URL,
- *   onAttempt: ParadigmClient.logTo(console, "debug")
- * })
- * const program = Effect.flatMap(ParadigmClient.ParadigmClient, (client) =>
- *   client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
- * )
- * await Effect.runPromise(Effect.provide(program, layer))
- * ```
- *
- * @category logging
- * @since 0.1.0
- */
-export const logTo = (logger: Logger, level: LogLevel = "warn"): ((attempt: Attempt) => void) => attemptLog(logger, level)
 
 /**
  * Creates a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.

@@ -12,7 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { invalid, resolveOptions } from "./client/options.ts"
-import { environmentOf } from "./client/environment.ts"
+import { environmentOf } from "./Environment.ts"
 import * as ParadigmClient from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 

@@ -18,9 +18,21 @@ describe("the runtime packages", () => {
   })
 
   it("give Paradigm the same names, except for the environment in a browser", () => {
-    const names = namesOf(Node.Paradigm)
-    assert.includeMembers(names, ["Client", "Error", "connect", "isError", "layer", "layerConfig", "withHelpers"])
-    for (const { Paradigm } of [Deno, Fetch]) assert.deepStrictEqual(namesOf(Paradigm), names)
+    const names = [
+      "Client",
+      "Error",
+      "connect",
+      "fromReadableStream",
+      "isError",
+      "layer",
+      "layerConfig",
+      "logTo",
+      "responseFormat",
+      "toResponse",
+      "tool",
+      "withHelpers"
+    ]
+    for (const { Paradigm } of [Node, Deno, Fetch]) assert.deepStrictEqual(namesOf(Paradigm), names)
     // A page has no environment variables.
     const ofPages = names.filter((name) => name !== "layerConfig")
     assert.deepStrictEqual(namesOf(Browser.Paradigm), ofPages)
