@@ -75,11 +75,12 @@ const reload = Effect.fnUntraced(function* (gateway: Gateway.Gateway, file: stri
 const run = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig, file: string) {
   const writer = new LineWriter(process.stdout)
   const serve = Effect.gen(function* () {
+    // Before the address is announced: a signal would end the process, and a change of the file would be missed.
+    const queue = yield* events(file)
     const gateway = yield* Gateway.start(config, writer)
     const names = config.models.map(({ name }) => name).join(", ")
     const operator = gateway.operatorUrl === undefined ? "" : ` Metrics, health and documentation: ${gateway.operatorUrl}`
     yield* Effect.logInfo(`Gateway listens on ${gateway.url} for ${names}.${operator}`)
-    const queue = yield* events(file)
     while ((yield* Queue.take(queue)) === "reload") yield* reload(gateway, file)
     yield* Effect.logInfo("Stopping")
     yield* gateway.drain
