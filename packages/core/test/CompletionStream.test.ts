@@ -11,7 +11,21 @@ import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { isParadigmError, ParadigmError, StreamTruncated } from "../src/ParadigmError.ts"
 import * as ParadigmPromise from "../src/ParadigmPromise.ts"
 import { responseFormat, type StandardSchema, tool } from "../src/StandardSchema.ts"
-import { type Answer, begin, chunk, completion, event, fetchClient, json, key, request, serve, sse } from "./Loopback.ts"
+import {
+  type Answer,
+  begin,
+  chunk,
+  completion,
+  event,
+  failureOf,
+  fetchClient,
+  json,
+  key,
+  request,
+  serve,
+  sse,
+  thrownBy
+} from "./Loopback.ts"
 
 interface Meeting {
   readonly paradigm: ParadigmPromise.ParadigmPromise
@@ -42,22 +56,6 @@ const meet = (
     yield* Effect.promise(() => use({ paradigm, bodies, baseUrl, closed }))
     yield* Effect.promise(() => paradigm.close())
   }).pipe(Effect.scoped, Effect.runPromise)
-
-const thrownBy = async (promise: PromiseLike<unknown>): Promise<unknown> => {
-  try {
-    await promise
-  } catch (error) {
-    return error
-  }
-  return assert.fail("did not throw")
-}
-
-const failureOf = async (promise: PromiseLike<unknown>, tag: string) => {
-  const error = await thrownBy(promise)
-  assert.instanceOf(error, ParadigmError, String(error))
-  assert.strictEqual(error.reason._tag, tag, error.message)
-  return error
-}
 
 const unhandledDuring = async (use: () => Promise<void>): Promise<ReadonlyArray<unknown>> => {
   const unhandled: Array<unknown> = []

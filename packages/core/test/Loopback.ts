@@ -137,6 +137,24 @@ export const failure = <Tag extends ParadigmErrorReason["_tag"], R>(effect: Effe
     return { error, reason: error.reason as Extract<ParadigmErrorReason, { _tag: Tag }> }
   })
 
+/** What a promise is rejected with. */
+export const thrownBy = async (promise: PromiseLike<unknown>): Promise<unknown> => {
+  try {
+    await promise
+  } catch (error) {
+    return error
+  }
+  return assert.fail("did not throw")
+}
+
+/** The `ParadigmError` of a promise, which must have this reason. */
+export const failureOf = async (promise: PromiseLike<unknown>, tag: string) => {
+  const error = await thrownBy(promise)
+  assert.instanceOf(error, ParadigmError, String(error))
+  assert.strictEqual(error.reason._tag, tag, error.message)
+  return error
+}
+
 /** A response whose connection is destroyed in the middle of the body. */
 export const breakOff =
   (status: number, headers: Record<string, string>, text: string): Answer =>

@@ -11,7 +11,21 @@ import type { ChunkStream } from "../src/CompletionStream.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ParadigmError } from "../src/ParadigmError.ts"
 import * as ParadigmPromise from "../src/ParadigmPromise.ts"
-import { type Answer, begin, chunk, completion, event, fetchClient, json, key, request, serve, sse } from "./Loopback.ts"
+import {
+  type Answer,
+  begin,
+  chunk,
+  completion,
+  event,
+  failureOf,
+  fetchClient,
+  json,
+  key,
+  request,
+  serve,
+  sse,
+  thrownBy
+} from "./Loopback.ts"
 
 const streamed = { ...request, stream: true } as const
 
@@ -41,22 +55,6 @@ const meet = (answer: Answer, use: (meeting: Meeting) => Promise<void>, options?
     )
     yield* Effect.promise(() => paradigm.close())
   }).pipe(Effect.scoped, Effect.runPromise)
-
-const thrownBy = async (promise: PromiseLike<unknown>): Promise<unknown> => {
-  try {
-    await promise
-  } catch (error) {
-    return error
-  }
-  return assert.fail("did not throw")
-}
-
-const failureOf = async (promise: PromiseLike<unknown>, tag: string) => {
-  const error = await thrownBy(promise)
-  assert.instanceOf(error, ParadigmError)
-  assert.strictEqual(error.reason._tag, tag, error.message)
-  return error
-}
 
 const failureOfValue = (error: unknown) => {
   assert.instanceOf(error, ParadigmError)
