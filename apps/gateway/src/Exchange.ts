@@ -14,6 +14,8 @@ import type { KeyHolder } from "./GatewayConfig.ts"
 import { type Dialect, GatewayFailure } from "./GatewayFailure.ts"
 import type { PublicServer } from "./PublicServer.ts"
 import { findModel, type Model, modelsOf, type Snapshot } from "./Registry.ts"
+import { type Admission, estimateOf, unused } from "./limits/Limiter.ts"
+import { exposedHeaders } from "./limits/RateLimitHeaders.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as RequestPolicy from "./RequestPolicy.ts"
 import type { Outcome, RequestRecord } from "./RequestRecord.ts"
@@ -60,7 +62,7 @@ const requestIdOf = ({ headers }: IncomingMessage) => {
   return typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID()
 }
 
-const exposed = "x-request-id, retry-after, retry-after-ms"
+const exposed = ["x-request-id", "retry-after", "retry-after-ms", ...exposedHeaders].join(", ")
 
 /** One request and its response. */
 export class Exchange {
@@ -74,6 +76,8 @@ export class Exchange {
   readonly #record: RequestRecord
   readonly #downlink: Downlink
   #attempts: Attempts | undefined
+  #holder: KeyHolder | undefined
+  #admission: Admission | undefined
   #fiber: Fiber.Fiber<void> | undefined
   #taken = 0
 
@@ -152,6 +156,7 @@ export class Exchange {
     const { headers } = this.#request
     const isUnread =
       !this.#request.complete && (Number(headers["content-length"] ?? 0) > maxKept || headers["transfer-encoding"] !== undefined)
+    this.#countFailed(failure)
     this.#downlink.fail(isUnread ? new GatewayFailure({ ...failure, headers: { ...failure.headers, connection: "close" } }) : failure)
     if (isUnread) this.#discard()
     this.#close(failure.status < 500 ? "refused" : "failed")
@@ -195,7 +200,16 @@ export class Exchange {
     this.#record.status = this.#downlink.status
     this.#record.bytesOut = this.#downlink.bytes
     if (this.#downlink.isStalled) this.#record.cause = "the client stopped reading"
+    const isUnused = outcome === "refused" || outcome === "failed" || this.#record.replicas.length === 0
+    this.#admission?.settle(this.#record.usage ?? (isUnused ? unused : undefined))
     this.#record.close(outcome)
+  }
+
+  // A request that is wrong counts to the requests of its key, and costs no tokens.
+  #countFailed({ status }: GatewayFailure): void {
+    const { team, name } = this.#holder ?? {}
+    if (name === undefined || this.#admission !== undefined || ![400, 404, 413, 415, 422].includes(status)) return
+    this.#server.limiter.count(this.#snapshot.config.limits.find(name, team, this.#record.model))
   }
 
   #dispatch(): void {
@@ -219,6 +233,7 @@ export class Exchange {
     const holder = authenticate(this.#request.headers.authorization, this.#snapshot.keys)
     if (holder instanceof GatewayFailure) return this.refuse(holder)
     this.#record.key = holder.name
+    this.#holder = holder
     if (route.kind === "chat") return this.#chat(holder)
     this.#models(holder, route.model)
   }
@@ -324,6 +339,22 @@ export class Exchange {
     this.#record.stream = request.stream === true
     const refused = this.#check(model, request)
     if (refused !== undefined) return this.refuse(refused)
+    const rules = this.#snapshot.config.limits.find(holder.name, holder.team, model.config.name)
+    const admission = this.#server.limiter.admit(rules, estimateOf(request, this.#record.bytesIn, model.config.price))
+    if (!(admission instanceof Promise)) return this.#admitted(holder, model, body, admission)
+    admission.then(
+      (admission) => this.#guard(() => this.#admitted(holder, model, body, admission)),
+      (error: unknown) => this.#defect(error)
+    )
+  }
+
+  #admitted(holder: KeyHolder, model: Model, body: RequestBody.RequestBody, admission: Admission | GatewayFailure | undefined): void {
+    if (admission instanceof GatewayFailure) return this.refuse(admission)
+    // The client left while Redis was asked.
+    if (this.#downlink.isEnded) return admission?.settle(unused)
+    this.#admission = admission
+    if (admission !== undefined) this.#downlink.addHeaders(admission.headers)
+    const { request } = body
     const { countUsage, policy } = model.config
     const { ignored, remove, set, withholdUsage } = RequestPolicy.editsOf(body, policy, countUsage)
     this.#record.ignored = ignored

@@ -14,6 +14,7 @@ import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import { type Address, type GatewayConfig, InvalidGatewayConfig } from "./GatewayConfig.ts"
 import { GatewayMetrics } from "./GatewayMetrics.ts"
+import { Limiter } from "./limits/Limiter.ts"
 import { ListenError } from "./ListenError.ts"
 import { LineWriter } from "./LineWriter.ts"
 import { type Certificate, PublicServer } from "./PublicServer.ts"
@@ -79,6 +80,16 @@ const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
     )
   )
 
+// Holds of a gateway that was killed end after this time.
+const lease = 60_000
+
+const limiterOptions = ({ calendar, redis }: GatewayConfig) => ({
+  calendar,
+  redis: redis && { url: Redacted.value(redis.url), timeout: redis.timeout, prefix: redis.prefix },
+  whenAway: redis?.whenAway ?? ("open" as const),
+  lease
+})
+
 /** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. */
 export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
@@ -86,7 +97,11 @@ export const start = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig, Scope.Scope> {
   const registry = yield* Registry.make(config)
   const metrics = new GatewayMetrics()
-  const endpoint = new PublicServer({ registry, writer, metrics })
+  const limiter = yield* Effect.acquireRelease(
+    Effect.sync(() => new Limiter({ ...limiterOptions(config), metrics })),
+    (limiter) => Effect.sync(() => limiter.close())
+  )
+  const endpoint = new PublicServer({ registry, writer, metrics, limiter })
   const { tls } = config.listen
   const server = endpoint.nodeServer(config.listen.keepAlive, tls === undefined ? undefined : yield* readCertificate(tls))
   yield* Effect.addFinalizer(() =>

@@ -14,6 +14,7 @@
  */
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -23,6 +24,8 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { isNode, LineCounter, parseDocument } from "yaml"
 import { ConfigFile, type Model, type Secret } from "./ConfigFile.ts"
+import { LimitIndex, type LimitRule, type Price, rulesOf } from "./limits/LimitRule.ts"
+import { Calendar } from "./limits/Period.ts"
 import type { HealthOptions, ReplicaTarget } from "./Replica.ts"
 import type { QueueOptions } from "./ReplicaPool.ts"
 import type { ModelPolicy } from "./RequestPolicy.ts"
@@ -40,6 +43,7 @@ export interface ModelConfig {
   readonly maxBodyBytes: number
   readonly timeouts: StageTimeouts & { readonly connect: number; readonly failover: number }
   readonly health: HealthOptions
+  readonly price: Price | undefined
 }
 
 /** A key of a caller. */
@@ -49,6 +53,17 @@ export interface KeyHolder {
   readonly sha256: string
   /** Names of the models that it may use; `undefined` for all. */
   readonly models: ReadonlySet<string> | undefined
+  readonly team: string | undefined
+  /** The header in which the holder names its end user, in lower case. */
+  readonly endUserHeader: string | undefined
+}
+
+/** Redis, for the limits of several gateways. */
+export interface RedisConfig {
+  readonly url: Redacted.Redacted
+  readonly timeout: number
+  readonly whenAway: "open" | "closed"
+  readonly prefix: string
 }
 
 /** Where a server listens. Port 0 takes any free port. */
@@ -67,6 +82,10 @@ export interface GatewayConfig {
   readonly corsOrigins: "*" | ReadonlySet<string>
   readonly models: ReadonlyArray<ModelConfig>
   readonly keys: ReadonlyArray<KeyHolder>
+  readonly limits: LimitIndex
+  /** The days and months of the installation. */
+  readonly calendar: Calendar
+  readonly redis: RedisConfig | undefined
   readonly maxBodyBytes: number
   readonly maxBytesInFlight: number
   readonly stream: { readonly commitAfter: number; readonly heartbeat: number; readonly writeStall: number }
@@ -196,7 +215,23 @@ const toModel = Effect.fnUntraced(function* (
     health: {
       path: health?.path === null ? undefined : (health?.path ?? "/health"),
       interval: millisOf(health?.interval, 5 * second)
-    }
+    },
+    price: model.price === undefined ? undefined : { cached: model.price.input, ...model.price }
+  }
+})
+
+const toRedis = Effect.fnUntraced(function* (
+  { prefix, timeout, url, whenAway }: NonNullable<(typeof ConfigFile.Type)["redis"]>,
+  report: (path: Path, problem: string) => void
+): Effect.fn.Return<RedisConfig, never, FileSystem.FileSystem> {
+  const found = typeof url === "string" ? Redacted.make(url) : yield* readSecret(url)
+  const isUrl = typeof found !== "string" && /^rediss?:\/\/[^\s]+$/.test(Redacted.value(found)) && URL.canParse(Redacted.value(found))
+  if (!isUrl) report(["redis", "url"], typeof found === "string" ? found : "it is not a URL of Redis, for example redis://127.0.0.1:6379")
+  return {
+    url: typeof found === "string" ? Redacted.make("") : found,
+    timeout: millisOf(timeout, 50),
+    whenAway: whenAway ?? "open",
+    prefix: prefix ?? "paradigm"
   }
 })
 
@@ -240,8 +275,31 @@ export const parse = Effect.fnUntraced(function* (
       if (!owners.has(model)) report(["keys", name, "models", i], `"${model}" is not a model`)
     }
     const allowed = key.models?.flatMap((model) => owners.get(model) ?? [])
-    if (key.enabled !== false) keys.push({ name, sha256: key.sha256, models: allowed && new Set(allowed) })
+    if (key.enabled !== false) {
+      const { endUserHeader, sha256, team } = key
+      keys.push({ name, sha256, models: allowed && new Set(allowed), team, endUserHeader: endUserHeader?.toLowerCase() })
+    }
+    if (key.team !== undefined && config.teams?.[key.team] === undefined) report(["keys", name, "team"], `"${key.team}" is not a team`)
   }
+  const limits: Array<LimitRule> = []
+  for (const [scope, owners, scoped] of [
+    ["key", "keys", config.keys],
+    ["team", "teams", config.teams ?? {}],
+    ["model", "models", config.models]
+  ] as const) {
+    for (const [name, { limits: given }] of Object.entries(scoped)) {
+      const rules = rulesOf(scope, name, given)
+      for (const [i, { kind, modelId }] of rules.entries()) {
+        const path = [owners, name, "limits", i]
+        if (modelId !== undefined && (scope === "model" || config.models[modelId] === undefined)) {
+          report([...path, "model"], scope === "model" ? "the limits of a model have no other model" : `"${modelId}" is not a model`)
+        }
+        if (rules.findIndex((other) => other.kind === kind && other.modelId === modelId) < i) report(path, "the limit is there twice")
+      }
+      limits.push(...rules)
+    }
+  }
+  const redis = config.redis === undefined ? undefined : yield* toRedis(config.redis, report)
   if (keys.length === 0) report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
   if (problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems })
   const { cors, listen, operator, shutdown, stream } = config
@@ -256,6 +314,9 @@ export const parse = Effect.fnUntraced(function* (
     corsOrigins: cors === undefined || cors.origins === "*" ? "*" : new Set(cors.origins),
     models,
     keys,
+    limits: new LimitIndex(limits),
+    calendar: new Calendar(DateTime.zoneMakeNamedUnsafe(config.zone ?? "UTC")),
+    redis,
     maxBodyBytes,
     maxBytesInFlight: config.maxBytesInFlight ?? 256 * mebibyte,
     stream: {

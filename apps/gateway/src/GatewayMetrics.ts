@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
 import type { TokenCounts } from "./EventTail.ts"
+import type { LimitRule } from "./limits/LimitRule.ts"
 import type { Registry } from "./Registry.ts"
 import type { Outcome } from "./RequestRecord.ts"
 
@@ -23,6 +24,13 @@ export interface Ended {
 const boundaries = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 
 type Attributes = Readonly<Record<string, string>>
+
+const labelsOf = ({ kind, modelId = "", scope, scopeId }: LimitRule): Attributes => ({
+  "limit.scope": scope,
+  "limit.scope_id": scopeId,
+  "limit.kind": kind,
+  "gen_ai.request.model": modelId
+})
 
 /** The metrics of one gateway. */
 export class GatewayMetrics {
@@ -58,6 +66,22 @@ export class GatewayMetrics {
       this.#count("gen_ai.server.usage.tokens", "Tokens", { ...labels, "gen_ai.token.type": type }, amount)
     tokens("input", usage.prompt)
     tokens("output", usage.completion)
+  }
+
+  /** Counts a request beyond a limit: refused, or reported alone. */
+  limited(rule: LimitRule, mode: LimitRule["mode"]): void {
+    this.#count("paradigm.gateway.limits.exceeded", "Requests beyond a limit", { ...labelsOf(rule), mode }, 1)
+  }
+
+  /** Counts that a limit reached a part of its amount. */
+  threshold(rule: LimitRule, percent: number): void {
+    const labels = { ...labelsOf(rule), percent: String(percent) }
+    this.#count("paradigm.gateway.limits.thresholds", "Times that the use of a limit reached a part of it", labels, 1)
+  }
+
+  /** Counts events of the ledger that were lost. */
+  lostUsage(reason: string): void {
+    this.#count("paradigm.gateway.usage.lost", "Events that the usage ledger does not have", { reason }, 1)
   }
 
   /** All metrics as text. */

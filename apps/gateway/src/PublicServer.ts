@@ -7,6 +7,7 @@ import type { Socket } from "node:net"
 import { Exchange } from "./Exchange.ts"
 import { GatewayFailure, toBody } from "./GatewayFailure.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
+import type { Limiter } from "./limits/Limiter.ts"
 import type { LineWriter } from "./LineWriter.ts"
 import type { Registry, Snapshot } from "./Registry.ts"
 import { RequestRecord } from "./RequestRecord.ts"
@@ -16,6 +17,7 @@ export interface PublicServerOptions {
   readonly registry: Registry
   readonly writer: LineWriter
   readonly metrics: GatewayMetrics
+  readonly limiter: Limiter
 }
 
 // Requests that a client may send on a connection before it has the response of the first.
@@ -26,14 +28,16 @@ export class PublicServer {
   readonly #registry: Registry
   readonly #writer: LineWriter
   readonly #metrics: GatewayMetrics
+  readonly limiter: Limiter
   readonly #exchanges = new Set<Exchange>()
   readonly #pipelined = new WeakMap<Socket, number>()
   #bytesInFlight = 0
 
-  constructor({ metrics, registry, writer }: PublicServerOptions) {
+  constructor({ limiter, metrics, registry, writer }: PublicServerOptions) {
     this.#registry = registry
     this.#writer = writer
     this.#metrics = metrics
+    this.limiter = limiter
   }
 
   /** Number of requests in flight. */
