@@ -119,11 +119,10 @@ const Key = Schema.Struct({
   enabled: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Defaults to true." }),
   team: Schema.optionalKey(name).annotateKey({ description: "The team whose limits also bind the key." }),
   limits: Schema.optionalKey(Limits).annotateKey({ description: "Limits of the key." }),
-  endUserHeader: Schema.optionalKey(
-    Schema.String.check(Schema.isPattern(/^[\w-]{1,100}$/, { expected: "the name of a header" }))
-  ).annotateKey({
-    description: "Header in which this key names its end user, for the usage ledger. Other keys cannot name one."
+  endUserHeader: Schema.optionalKey(Schema.Boolean).annotateKey({
+    description: "Whether the key names its end users, in the header `usage.endUserHeader`. Defaults to false."
   })
+})
 })
 
 const Team = Schema.Struct({ limits: Schema.optionalKey(Limits).annotateKey({ description: "Limits of all keys of the team together." }) })

@@ -54,8 +54,8 @@ export interface KeyHolder {
   /** Names of the models that it may use; `undefined` for all. */
   readonly models: ReadonlySet<string> | undefined
   readonly team: string | undefined
-  /** The header in which the holder names its end user, in lower case. */
-  readonly endUserHeader: string | undefined
+  /** Whether the holder names its end users in a header. */
+  readonly endUserHeader: boolean
 }
 
 /** Redis, for the limits of several gateways. */
@@ -277,7 +277,7 @@ export const parse = Effect.fnUntraced(function* (
     const allowed = key.models?.flatMap((model) => owners.get(model) ?? [])
     if (key.enabled !== false) {
       const { endUserHeader, sha256, team } = key
-      keys.push({ name, sha256, models: allowed && new Set(allowed), team, endUserHeader: endUserHeader?.toLowerCase() })
+      keys.push({ name, sha256, models: allowed && new Set(allowed), team, endUserHeader: endUserHeader ?? false })
     }
     if (key.team !== undefined && config.teams?.[key.team] === undefined) report(["keys", name, "team"], `"${key.team}" is not a team`)
   }
