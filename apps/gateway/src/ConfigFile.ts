@@ -123,7 +123,6 @@ const Key = Schema.Struct({
     description: "Whether the key names its end users, in the header `usage.endUserHeader`. Defaults to false."
   })
 })
-})
 
 const Team = Schema.Struct({ limits: Schema.optionalKey(Limits).annotateKey({ description: "Limits of all keys of the team together." }) })
 
@@ -153,6 +152,26 @@ const Tls = Schema.Struct({
   keyFile: name.annotateKey({ description: "PEM file of the private key." })
 })
 
+const Usage = Schema.Struct({
+  database: Schema.Union([name, Secret]).annotateKey({
+    description: "Path of a SQLite file, or where the URL of a PostgreSQL database comes from. The file is made if it is missing."
+  }),
+  spool: Schema.optionalKey(name).annotateKey({
+    description: 'Folder for what is not in the database yet. Every gateway needs its own. Defaults to "usage-spool".'
+  }),
+  maxSpoolBytes: Schema.optionalKey(count).annotateKey({ description: "Maximum size of the spool. Defaults to 1 GiB." }),
+  whenFull: Schema.optionalKey(Schema.Literals(["open", "closed"])).annotateKey({
+    description: '"open" serves on and loses events when the spool is full, "closed" refuses requests. Defaults to "open".'
+  }),
+  keepEvents: Schema.optionalKey(millis).annotateKey({ description: "How long events are kept. Defaults to 90 days." }),
+  keepSums: Schema.optionalKey(millis).annotateKey({ description: "How long sums by hour and period are kept. Defaults to 1096 days." }),
+  endUserHeader: Schema.optionalKey(
+    Schema.String.check(Schema.isPattern(/^[\w-]{1,100}$/, { expected: "the name of a header" }))
+  ).annotateKey({
+    description: 'Header in which keys with `endUserHeader` name their end users. Defaults to "X-End-User-Id".'
+  })
+})
+
 /** The schema of the file. */
 export const ConfigFile = Schema.Struct({
   $schema: Schema.optionalKey(Schema.String),
@@ -177,6 +196,7 @@ export const ConfigFile = Schema.Struct({
   teams: Schema.optionalKey(Schema.Record(name, Team)).annotateKey({ description: "The teams, by their names." }),
   zone: Schema.optionalKey(timeZone).annotateKey({ description: "Time zone of the days and months of limits. Defaults to UTC." }),
   redis: Schema.optionalKey(Redis).annotateKey({ description: "Counters of limits for several gateways. Defaults to counters in memory." }),
+  usage: Schema.optionalKey(Usage).annotateKey({ description: "The ledger of usage. Defaults to none." }),
   maxBodyBytes: Schema.optionalKey(count).annotateKey({ description: "Maximum size of a request's body, in bytes. Defaults to 20 MiB." }),
   maxBytesInFlight: Schema.optionalKey(count).annotateKey({
     description: "Maximum size of all request bodies in the process, in bytes. Defaults to 256 MiB."

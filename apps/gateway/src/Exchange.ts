@@ -19,6 +19,7 @@ import { exposedHeaders } from "./limits/RateLimitHeaders.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as RequestPolicy from "./RequestPolicy.ts"
 import type { Outcome, RequestRecord } from "./RequestRecord.ts"
+import { ownUsage } from "./usage/OwnUsage.ts"
 
 // What is read of a body that is refused, so that the client sends all of it and reads the response, and for how long.
 const maxDrained = 4 * 1024 * 1024
@@ -29,7 +30,7 @@ const document = JSON.stringify(OpenApi.fromApi(ParadigmApi))
 
 interface Route {
   readonly dialect: Dialect
-  readonly kind: "chat" | "models" | "model"
+  readonly kind: "chat" | "models" | "model" | "usage"
   readonly model?: string
 }
 
@@ -38,7 +39,7 @@ const routeOf = (path: string): Route | undefined => {
   if (prefix === undefined || rest === undefined) return undefined
   const dialect = prefix === "v1" ? "openai" : "paradigm"
   if (rest === "chat/completions") return { dialect, kind: "chat" }
-  if (rest === "models") return { dialect, kind: "models" }
+  if (rest === "models" || rest === "usage") return { dialect, kind: rest }
   if (!rest.startsWith("models/")) return undefined
   try {
     return { dialect, kind: "model", model: decodeURIComponent(rest.slice("models/".length)) }
@@ -207,9 +208,9 @@ export class Exchange {
 
   // A request that is wrong counts to the requests of its key, and costs no tokens.
   #countFailed({ status }: GatewayFailure): void {
-    const { team, name } = this.#holder ?? {}
-    if (name === undefined || this.#admission !== undefined || ![400, 404, 413, 415, 422].includes(status)) return
-    this.#server.limiter.count(this.#snapshot.config.limits.find(name, team, this.#record.model))
+    const { id, team } = this.#holder ?? {}
+    if (id === undefined || this.#admission !== undefined || ![400, 404, 413, 415, 422].includes(status)) return
+    this.#server.limiter.count(this.#snapshot.config.limits.find(id, team, undefined))
   }
 
   #dispatch(): void {
@@ -235,6 +236,7 @@ export class Exchange {
     this.#record.key = holder.name
     this.#holder = holder
     if (route.kind === "chat") return this.#chat(holder)
+    if (route.kind === "usage") return this.#usage(holder)
     this.#models(holder, route.model)
   }
 
@@ -262,6 +264,15 @@ export class Exchange {
     if (name === undefined) return this.#answer(JSON.stringify({ object: "list", data: modelsOf(this.#snapshot, holder).map(card) }))
     if (findModel(this.#snapshot, holder, name) !== undefined) return this.#answer(JSON.stringify(card(name)))
     this.refuse(unknownModel(name))
+  }
+
+  #usage(holder: KeyHolder): void {
+    const { limiter, usage } = this.#server
+    const { calendar, limits } = this.#snapshot.config
+    ownUsage(holder, { calendar, limits, limiter, usage }).then(
+      (body) => this.#guard(() => this.#answer(body)),
+      (error: unknown) => this.#defect(error)
+    )
   }
 
   #chat(holder: KeyHolder): void {
@@ -339,8 +350,14 @@ export class Exchange {
     this.#record.stream = request.stream === true
     const refused = this.#check(model, request)
     if (refused !== undefined) return this.refuse(refused)
-    const rules = this.#snapshot.config.limits.find(holder.name, holder.team, model.config.name)
-    const admission = this.#server.limiter.admit(rules, estimateOf(request, this.#record.bytesIn, model.config.price))
+    const { id, price } = model.config
+    this.#record.account = { keyId: holder.id, teamId: holder.team ?? "", modelId: id, endUser: this.#endUser(holder), price }
+    if (this.#server.usage?.isAccepting === false) {
+      const detail = "The gateway cannot record usage at the moment. Retry later."
+      return this.refuse(new GatewayFailure({ status: 503, detail, headers: { "retry-after": "10" }, cause: "the usage spool is full" }))
+    }
+    const rules = this.#snapshot.config.limits.find(holder.id, holder.team, id)
+    const admission = this.#server.limiter.admit(rules, estimateOf(request, this.#record.bytesIn, price))
     if (!(admission instanceof Promise)) return this.#admitted(holder, model, body, admission)
     admission.then(
       (admission) => this.#guard(() => this.#admitted(holder, model, body, admission)),
@@ -384,6 +401,13 @@ export class Exchange {
     return RequestPolicy.checkMedia(request, config.policy)
   }
 
+  // Whom a key names only if it may.
+  #endUser({ endUserHeader }: KeyHolder): string {
+    const { usage } = this.#server
+    const given = endUserHeader && usage !== undefined ? this.#request.headers[usage.endUserHeader] : undefined
+    return typeof given === "string" ? given.slice(0, 200) : ""
+  }
+
   #affinity({ config }: Model, request: RequestBody.RequestBody["request"]): string | undefined {
     if (config.affinity === "none") return undefined
     const session = this.#request.headers["x-session-id"] ?? request.user
@@ -394,11 +418,12 @@ export class Exchange {
   // Of the caller's headers, only those of a trace go to the model server. Ids of two callers may be equal, so that it gets an id of ours.
   #upstreamHeaders(stream: boolean): Readonly<Record<string, string>> {
     const { traceparent, tracestate } = this.#request.headers
+    this.#record.upstreamId = crypto.randomUUID()
     return {
       accept: stream ? "text/event-stream, application/json" : "application/json",
       "accept-encoding": "identity",
       "content-type": "application/json",
-      "x-request-id": crypto.randomUUID(),
+      "x-request-id": this.#record.upstreamId,
       ...(typeof traceparent === "string" && /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent) ? { traceparent } : {}),
       ...(typeof tracestate === "string" && typeof traceparent === "string" ? { tracestate } : {})
     }

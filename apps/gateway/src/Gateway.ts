@@ -20,6 +20,7 @@ import { LineWriter } from "./LineWriter.ts"
 import { type Certificate, PublicServer } from "./PublicServer.ts"
 import { Registry } from "./Registry.ts"
 import type { ReplicaTarget } from "./Replica.ts"
+import { type UsageError, make as makeUsage } from "./usage/UsageRecorder.ts"
 
 /** A running gateway. */
 export interface Gateway {
@@ -94,14 +95,15 @@ const limiterOptions = ({ calendar, redis }: GatewayConfig) => ({
 export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
   writer: LineWriter = new LineWriter(process.stdout)
-): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig, Scope.Scope> {
+): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig | UsageError, Scope.Scope> {
   const registry = yield* Registry.make(config)
   const metrics = new GatewayMetrics()
+  const usage = config.usage === undefined ? undefined : yield* makeUsage(config.usage, config.calendar, metrics)
   const limiter = yield* Effect.acquireRelease(
-    Effect.sync(() => new Limiter({ ...limiterOptions(config), metrics })),
+    Effect.sync(() => new Limiter({ ...limiterOptions(config), metrics, readUse: usage?.readUse })),
     (limiter) => Effect.sync(() => limiter.close())
   )
-  const endpoint = new PublicServer({ registry, writer, metrics, limiter })
+  const endpoint = new PublicServer({ registry, writer, metrics, limiter, usage })
   const { tls } = config.listen
   const server = endpoint.nodeServer(config.listen.keepAlive, tls === undefined ? undefined : yield* readCertificate(tls))
   yield* Effect.addFinalizer(() =>
@@ -116,7 +118,7 @@ export const start = Effect.fnUntraced(function* (
   let operatorUrl: string | undefined
   if (config.operator !== undefined) {
     const routes = operatorRoutes(
-      () => metrics.text(registry, writer.dropped),
+      () => metrics.text(registry, writer.dropped, { isDegraded: limiter.isDegraded, waiting: usage?.waiting ?? 0 }),
       () => isReady
     )
     const { operator } = config

@@ -30,9 +30,12 @@ import type { HealthOptions, ReplicaTarget } from "./Replica.ts"
 import type { QueueOptions } from "./ReplicaPool.ts"
 import type { ModelPolicy } from "./RequestPolicy.ts"
 import type { StageTimeouts } from "./UpstreamCall.ts"
+import type { UsageConfig } from "./usage/UsageRecorder.ts"
 
 /** A model. */
 export interface ModelConfig {
+  /** Stays when the name changes. The name itself for models of the file. */
+  readonly id: string
   readonly name: string
   readonly aliases: ReadonlyArray<string>
   readonly replicas: ReadonlyArray<ReplicaTarget>
@@ -48,6 +51,8 @@ export interface ModelConfig {
 
 /** A key of a caller. */
 export interface KeyHolder {
+  /** Stays when the name or the secret changes. The name itself for keys of the file. */
+  readonly id: string
   readonly name: string
   /** SHA-256 of the key, in lower-case hexadecimal digits. */
   readonly sha256: string
@@ -86,6 +91,7 @@ export interface GatewayConfig {
   /** The days and months of the installation. */
   readonly calendar: Calendar
   readonly redis: RedisConfig | undefined
+  readonly usage: UsageConfig | undefined
   readonly maxBodyBytes: number
   readonly maxBytesInFlight: number
   readonly stream: { readonly commitAfter: number; readonly heartbeat: number; readonly writeStall: number }
@@ -192,6 +198,7 @@ const toModel = Effect.fnUntraced(function* (
     }
   }
   return {
+    id: name,
     name,
     aliases: model.aliases ?? [],
     replicas,
@@ -232,6 +239,25 @@ const toRedis = Effect.fnUntraced(function* (
     timeout: millisOf(timeout, 50),
     whenAway: whenAway ?? "open",
     prefix: prefix ?? "paradigm"
+  }
+})
+
+const day = 24 * 60 * minute
+
+const toUsage = Effect.fnUntraced(function* (
+  usage: NonNullable<(typeof ConfigFile.Type)["usage"]>,
+  report: (path: Path, problem: string) => void
+): Effect.fn.Return<UsageConfig, never, FileSystem.FileSystem> {
+  const { database } = usage
+  const found = typeof database === "string" ? Redacted.make(database) : yield* readSecret(database)
+  if (typeof found === "string") report(["usage", "database"], found)
+  return {
+    database: typeof found === "string" ? Redacted.make("") : found,
+    folder: usage.spool ?? "usage-spool",
+    maxBytes: usage.maxSpoolBytes ?? 1024 * mebibyte,
+    whenFull: usage.whenFull ?? "open",
+    retention: { events: millisOf(usage.keepEvents, 90 * day), sums: millisOf(usage.keepSums, 1096 * day) },
+    endUserHeader: (usage.endUserHeader ?? "X-End-User-Id").toLowerCase()
   }
 })
 
@@ -277,7 +303,7 @@ export const parse = Effect.fnUntraced(function* (
     const allowed = key.models?.flatMap((model) => owners.get(model) ?? [])
     if (key.enabled !== false) {
       const { endUserHeader, sha256, team } = key
-      keys.push({ name, sha256, models: allowed && new Set(allowed), team, endUserHeader: endUserHeader ?? false })
+      keys.push({ id: name, name, sha256, models: allowed && new Set(allowed), team, endUserHeader: endUserHeader ?? false })
     }
     if (key.team !== undefined && config.teams?.[key.team] === undefined) report(["keys", name, "team"], `"${key.team}" is not a team`)
   }
@@ -300,6 +326,7 @@ export const parse = Effect.fnUntraced(function* (
     }
   }
   const redis = config.redis === undefined ? undefined : yield* toRedis(config.redis, report)
+  const usage = config.usage === undefined ? undefined : yield* toUsage(config.usage, report)
   if (keys.length === 0) report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
   if (problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems })
   const { cors, listen, operator, shutdown, stream } = config
@@ -317,6 +344,7 @@ export const parse = Effect.fnUntraced(function* (
     limits: new LimitIndex(limits),
     calendar: new Calendar(DateTime.zoneMakeNamedUnsafe(config.zone ?? "UTC")),
     redis,
+    usage,
     maxBodyBytes,
     maxBytesInFlight: config.maxBytesInFlight ?? 256 * mebibyte,
     stream: {

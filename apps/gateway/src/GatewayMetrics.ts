@@ -32,6 +32,12 @@ const labelsOf = ({ kind, modelId = "", scope, scopeId }: LimitRule): Attributes
   "gen_ai.request.model": modelId
 })
 
+/** The state of limits and of the usage ledger. */
+export interface LimitState {
+  readonly isDegraded: boolean
+  readonly waiting: number
+}
+
 /** The metrics of one gateway. */
 export class GatewayMetrics {
   // A registry of its own, so that two gateways in a process do not share series.
@@ -85,7 +91,16 @@ export class GatewayMetrics {
   }
 
   /** All metrics as text. */
-  text(registry: Registry, droppedLines: number): string {
+  text(registry: Registry, droppedLines: number, state?: LimitState): string {
+    if (state !== undefined) {
+      this.#gauge(
+        "paradigm.gateway.limits.degraded",
+        "Whether Redis is away, and limits are those of this gateway alone",
+        {},
+        state.isDegraded ? 1 : 0
+      )
+      this.#gauge("paradigm.gateway.usage.waiting_bytes", "Events of usage that are not in the database", {}, state.waiting)
+    }
     this.#gauge("http.server.active_requests", "Requests in flight", {}, this.#active)
     this.#gauge("paradigm.gateway.log.dropped_lines", "Log lines that were not written", {}, droppedLines)
     for (const replica of registry.replicas) {

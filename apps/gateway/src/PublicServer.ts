@@ -11,6 +11,7 @@ import type { Limiter } from "./limits/Limiter.ts"
 import type { LineWriter } from "./LineWriter.ts"
 import type { Registry, Snapshot } from "./Registry.ts"
 import { RequestRecord } from "./RequestRecord.ts"
+import type { UsageRecorder } from "./usage/UsageRecorder.ts"
 
 /** What a server needs. */
 export interface PublicServerOptions {
@@ -18,6 +19,7 @@ export interface PublicServerOptions {
   readonly writer: LineWriter
   readonly metrics: GatewayMetrics
   readonly limiter: Limiter
+  readonly usage: UsageRecorder | undefined
 }
 
 // Requests that a client may send on a connection before it has the response of the first.
@@ -29,15 +31,17 @@ export class PublicServer {
   readonly #writer: LineWriter
   readonly #metrics: GatewayMetrics
   readonly limiter: Limiter
+  readonly usage: UsageRecorder | undefined
   readonly #exchanges = new Set<Exchange>()
   readonly #pipelined = new WeakMap<Socket, number>()
   #bytesInFlight = 0
 
-  constructor({ limiter, metrics, registry, writer }: PublicServerOptions) {
+  constructor({ limiter, metrics, registry, usage, writer }: PublicServerOptions) {
     this.#registry = registry
     this.#writer = writer
     this.#metrics = metrics
     this.limiter = limiter
+    this.usage = usage
   }
 
   /** Number of requests in flight. */
@@ -77,7 +81,7 @@ export class PublicServer {
   }
 
   record(id: string, method: string, path: string): RequestRecord {
-    return new RequestRecord(id, method, path, this.#writer, this.#metrics)
+    return new RequestRecord(id, method, path, this.#writer, this.#metrics, this.usage)
   }
 
   #serve(request: IncomingMessage, response: ServerResponse, isExpecting = false): void {

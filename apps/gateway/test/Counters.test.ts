@@ -47,9 +47,7 @@ const implementations = [
 
 describe.each(implementations)("counters %s", (_, isRun, make) => {
   const test = (title: string, run: (counters: Counters) => Promise<void>) =>
-    it.live.skipIf(!isRun)(title, () =>
-      Effect.flatMap(make, (counters) => Effect.promise(() => run(counters)))
-    )
+    it.live.skipIf(!isRun)(title, () => Effect.flatMap(make, (counters) => Effect.promise(() => run(counters))))
   const isAdmitted = (decision: Decision | undefined) => decision?.refusedBy === -1
 
   // Report 2.
@@ -181,9 +179,7 @@ describe.skipIf(!RedisServer.isInstalled)("Redis that fails", () => {
       Effect.promise(async () => {
         await counters.admit("a", [requests])
         server.signal("SIGSTOP")
-        const [decisions, first] = await timed(() =>
-          Promise.all(Array.from({ length: 50 }, (_, i) => counters.admit(`f${i}`, [requests])))
-        )
+        const [decisions, first] = await timed(() => Promise.all(Array.from({ length: 50 }, (_, i) => counters.admit(`f${i}`, [requests]))))
         assert.isTrue(decisions.every((decision) => decision === undefined))
         // The timeout, and what 2 busy cores add.
         assert.isBelow(first, 150)

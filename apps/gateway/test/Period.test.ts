@@ -14,7 +14,14 @@ describe("a calendar period", () => {
     ["a day of 23 hours in Paris", "Europe/Paris", "day", "2026-03-29T10:00:00Z", "2026-03-28T23:00:00Z", 23],
     ["a day of 25 hours in Paris", "Europe/Paris", "day", "2026-10-25T10:00:00Z", "2026-10-24T22:00:00Z", 25],
     ["the last moment of that day", "Europe/Paris", "day", "2026-10-25T22:59:59.999Z", "2026-10-24T22:00:00Z", 25],
-    ["the first of a month in Tokyo, while it is the last in UTC", "Asia/Tokyo", "month", "2026-11-30T16:00:00Z", "2026-11-30T15:00:00Z", 744],
+    [
+      "the first of a month in Tokyo, while it is the last in UTC",
+      "Asia/Tokyo",
+      "month",
+      "2026-11-30T16:00:00Z",
+      "2026-11-30T15:00:00Z",
+      744
+    ],
     ["the leap day", "UTC", "day", "2028-02-29T23:59:59Z", "2028-02-29T00:00:00Z", 24],
     ["February of a leap year", "UTC", "month", "2028-02-10T00:00:00Z", "2028-02-01T00:00:00Z", 29 * 24],
     ["a day whose midnight does not exist in Cairo", "Africa/Cairo", "day", "2026-04-24T12:00:00Z", "2026-04-23T22:00:00Z", 23],

@@ -13,7 +13,9 @@ import { createClient } from "redis"
 export const isInstalled: boolean = spawnSync("redis-server", ["--version"]).status === 0
 
 if (!isInstalled) {
-  console.error("\n!!! redis-server is MISSING: the limits of several gateways are NOT TESTED. Install Debian's package redis-server. !!!\n")
+  console.error(
+    "\n!!! redis-server is MISSING: the limits of several gateways are NOT TESTED. Install Debian's package redis-server. !!!\n"
+  )
 }
 
 const freePort = async () => {

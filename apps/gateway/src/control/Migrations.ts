@@ -5,13 +5,17 @@ import * as Effect from "effect/Effect"
 import * as Migrator from "effect/sql/Migrator"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
+import { migration as usage } from "../usage/0002_usage.ts"
 import { migration as control } from "./0001_control.ts"
 
 /** A migration, its number and its name. */
 export type Migration = readonly [id: number, name: string, run: Effect.Effect<void, unknown, SqlClient.SqlClient>]
 
 /** Every migration, in order. One that was released never changes. */
-export const migrations: ReadonlyArray<Migration> = [[1, "control", control]]
+export const migrations: ReadonlyArray<Migration> = [
+  [1, "control", control],
+  [2, "usage", usage]
+]
 
 /** The database has migrations that this program does not know: a newer program has used it. Or it is another program's. */
 export class SchemaMismatch extends Schema.TaggedError<SchemaMismatch>("SchemaMismatch")("SchemaMismatch", { detail: Schema.String }) {
