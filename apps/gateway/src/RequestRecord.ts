@@ -2,7 +2,7 @@
  * What happened to a request, from its arrival to its end: its log line and its metrics. The status does not tell the outcome: a stream of status
  * 200 can end in an error.
  */
-import type { TokenCounts } from "./EventTail.ts"
+import type { TokenCounts } from "./TokenCounts.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
 
