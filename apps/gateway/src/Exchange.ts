@@ -373,7 +373,7 @@ export class Exchange {
     if (admission !== undefined) this.#downlink.addHeaders(admission.headers)
     const { request } = body
     const { countUsage, policy } = model.config
-    const { ignored, remove, set, withholdUsage } = RequestPolicy.editsOf(body, policy, countUsage)
+    const { ignored, remove, set, withheld } = RequestPolicy.editsOf(body, policy, countUsage)
     this.#record.ignored = ignored
     this.#attempts = new Attempts(
       {
@@ -383,7 +383,7 @@ export class Exchange {
         affinity: this.#affinity(model, request),
         stream: request.stream === true,
         choices: typeof request.n === "number" ? request.n : 1,
-        withholdUsage,
+        withheld,
         bodyFor: (name) => body.edit({ remove, set: name === request.model ? set : new Map(set).set("model", JSON.stringify(name)) }),
         headers: this.#upstreamHeaders(request.stream === true),
         commitAfter: this.#snapshot.config.stream.commitAfter

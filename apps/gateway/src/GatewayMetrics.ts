@@ -4,8 +4,8 @@
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
-import type { TokenCounts } from "./EventTail.ts"
 import type { LimitRule } from "./limits/LimitRule.ts"
+import type { TokenCounts } from "./TokenCounts.ts"
 import type { Registry } from "./Registry.ts"
 import type { Outcome } from "./RequestRecord.ts"
 

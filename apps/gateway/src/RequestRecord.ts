@@ -4,7 +4,7 @@
  */
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { hostname } from "node:os"
-import type { TokenCounts } from "./EventTail.ts"
+import type { TokenCounts } from "./TokenCounts.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
 import { costOf, type Price } from "./limits/LimitRule.ts"

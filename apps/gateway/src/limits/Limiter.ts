@@ -3,7 +3,7 @@
  */
 import type { ChatCompletionRequest } from "@paradigm-effect/core/ChatCompletion"
 import { GatewayFailure } from "../GatewayFailure.ts"
-import type { TokenCounts } from "../EventTail.ts"
+import type { TokenCounts } from "../TokenCounts.ts"
 import type { GatewayMetrics } from "../GatewayMetrics.ts"
 import { type Charge, type Decision, heldOf, MemoryCounters } from "./Counters.ts"
 import { costOf, type LimitRule, measureOf, periodUnitOf, type Price } from "./LimitRule.ts"

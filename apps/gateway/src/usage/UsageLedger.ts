@@ -6,6 +6,7 @@ import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Calendar, PeriodUnit } from "../limits/Period.ts"
 import type { PeriodCounter, Used } from "../limits/PeriodUse.ts"
+import * as Arr from "effect/Array"
 import type { UsageEvent } from "./UsageEvent.ts"
 
 const hourMillis = 3_600_000
@@ -13,7 +14,9 @@ const minorColumns = ["requests", "prompt", "cached", "completion", "cost_pico"]
 // Rows of one deletion: between two, other work goes on.
 const slice = 500
 
-const rowOf = (event: UsageEvent) => ({
+type Columns = Readonly<Record<string, unknown>>
+
+const rowOf = (event: UsageEvent): Columns => ({
   id: event.id,
   ended_at: event.endedAt,
   started_at: event.startedAt,
@@ -39,7 +42,7 @@ const rowOf = (event: UsageEvent) => ({
 // A total order without the locale: transactions that lock rows in the same order do not wait for each other in a circle.
 const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => (a < b ? -1 : a > b ? 1 : 0)
 
-interface HourRow {
+interface HourRow extends Record<string, unknown> {
   readonly hour: number
   readonly key_id: string
   readonly team_id: string
@@ -71,7 +74,7 @@ const hoursOf = (events: ReadonlyArray<UsageEvent>): Array<HourRow> => {
   return [...rows].sort(byKey).map(([, row]) => row)
 }
 
-interface PeriodRow {
+interface PeriodRow extends Record<string, unknown> {
   readonly scope: string
   readonly scope_id: string
   readonly model_id: string
@@ -133,18 +136,20 @@ export class UsageLedger {
   /** Writes events. Those that are there already change nothing. Returns the number of new ones. */
   write(events: ReadonlyArray<UsageEvent>): Effect.Effect<number, SqlError> {
     const sql = this.#sql
-    if (events.length === 0) return Effect.succeed(0)
+    const rows = events.map(rowOf)
+    if (!Arr.isReadonlyArrayNonEmpty(rows)) return Effect.succeed(0)
     const add = (table: string) => sql.literal(minorColumns.map((name) => `${name} = ${table}.${name} + excluded.${name}`).join(", "))
     return Effect.gen({ self: this }, function* () {
       const inserted = yield* sql<{
         readonly id: string
-      }>`INSERT INTO usage_event ${sql.insert(events.map(rowOf))} ON CONFLICT DO NOTHING RETURNING id`
+      }>`INSERT INTO usage_event ${sql.insert(rows)} ON CONFLICT DO NOTHING RETURNING id`
       const ids = new Set(inserted.map(({ id }) => id))
       const fresh = events.filter(({ id }) => ids.delete(id))
-      if (fresh.length === 0) return 0
-      yield* sql`INSERT INTO usage_hour ${sql.insert(hoursOf(fresh))} ON CONFLICT (hour, key_id, team_id, model_id, outcome) DO UPDATE SET ${add("usage_hour")}`
+      const hours = hoursOf(fresh)
+      if (!Arr.isReadonlyArrayNonEmpty(hours)) return 0
+      yield* sql`INSERT INTO usage_hour ${sql.insert(hours)} ON CONFLICT (hour, key_id, team_id, model_id, outcome) DO UPDATE SET ${add("usage_hour")}`
       const periods = periodsOf(fresh, this.#calendar)
-      if (periods.length > 0) {
+      if (Arr.isReadonlyArrayNonEmpty(periods)) {
         yield* sql`INSERT INTO budget_used ${sql.insert(periods)} ON CONFLICT (scope, scope_id, model_id, period, period_start)
           DO UPDATE SET tokens = budget_used.tokens + excluded.tokens, cost_pico = budget_used.cost_pico + excluded.cost_pico`
       }
