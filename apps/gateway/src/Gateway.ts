@@ -64,14 +64,17 @@ const readCertificate = ({
     catch: (error) => new InvalidGatewayConfig({ file: certFile, problems: [error instanceof Error ? error.message : "It cannot be read"] })
   })
 
-const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
+const operatorRoutes = (metrics: () => string, readiness: () => "ok" | "degraded" | "stopping") =>
   Layer.mergeAll(
     HttpRouter.add("GET", "/metrics", () =>
       Effect.sync(() => HttpServerResponse.text(metrics(), { contentType: "text/plain; version=0.0.4; charset=utf-8" }))
     ),
     HttpRouter.add("GET", "/health/live", HttpServerResponse.jsonUnsafe({ status: "ok" })),
     HttpRouter.add("GET", "/health/ready", () =>
-      Effect.sync(() => HttpServerResponse.jsonUnsafe({ status: isReady() ? "ok" : "stopping" }, { status: isReady() ? 200 : 503 }))
+      Effect.sync(() => {
+        const status = readiness()
+        return HttpServerResponse.jsonUnsafe({ status }, { status: status === "stopping" ? 503 : 200 })
+      })
     ),
     HttpRouter.add("GET", "/docs", () =>
       Effect.map(
@@ -119,7 +122,7 @@ export const start = Effect.fnUntraced(function* (
   if (config.operator !== undefined) {
     const routes = operatorRoutes(
       () => metrics.text(registry, writer.dropped, { isDegraded: limiter.isDegraded, waiting: usage?.waiting ?? 0 }),
-      () => isReady
+      () => (!isReady ? "stopping" : limiter.isDegraded || usage?.isDegraded === true ? "degraded" : "ok")
     )
     const { operator } = config
     const context = yield* Layer.build(

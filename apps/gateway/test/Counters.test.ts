@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import { setTimeout as sleep } from "node:timers/promises"
 import { type Charge, type Decision, MemoryCounters, type Settlement } from "../src/limits/Counters.ts"
 import { RedisCounters } from "../src/limits/RedisCounters.ts"
@@ -30,14 +31,14 @@ const up = async (counters: RedisCounters) => {
 
 const lease = 300
 
-const redis = Effect.gen(function* () {
+const redis: Effect.Effect<Counters, never, Scope.Scope> = Effect.gen(function* () {
   const server = yield* RedisServer.start
   const counters = yield* Effect.acquireRelease(
     Effect.sync(() => new RedisCounters({ url: server.url, timeout: 1000, lease, prefix: "test" })),
     (counters) => Effect.sync(() => counters.close())
   )
   yield* Effect.promise(() => up(counters))
-  return counters as Counters
+  return counters
 })
 
 const implementations = [
@@ -150,7 +151,7 @@ describe.each(implementations)("counters %s", (_, isRun, make) => {
 
   test("admit exactly 100 of 300 at once", async (counters) => {
     const requests = charge("rpm", 100, { window: 60_000 })
-    const decisions = await Promise.all(Array.from({ length: 300 }, (_, i) => counters.admit(`${i}`, [requests])))
+    const decisions = await Promise.all(Array.from({ length: 300 }, async (_, i) => counters.admit(`${i}`, [requests])))
     assert.lengthOf(decisions.filter(isAdmitted), 100)
   })
 })

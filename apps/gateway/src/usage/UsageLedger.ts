@@ -183,7 +183,7 @@ export class UsageLedger {
       const found = new Map(
         rows.map((row) => [
           JSON.stringify([row.scope, row.scope_id, row.model_id, row.period, Number(row.period_start)]),
-          { tokens: Number(row.tokens), cost: BigInt(row.cost_pico) }
+          { tokens: Number(row.tokens), cost: row.cost_pico }
         ])
       )
       return counters.map(

@@ -46,6 +46,9 @@ export const unitsOf = (pico: bigint): string => {
   return `${digits.slice(0, -12)}${fraction === "" ? "" : `.${fraction}`}`
 }
 
+// The sum of no rows is one row of nulls.
+const isSum = ({ requests }: { readonly requests: bigint | null }) => requests !== null
+
 /** Reads sums. */
 export class UsageQueries {
   readonly #sql: SqlClient.SqlClient
@@ -71,12 +74,7 @@ export class UsageQueries {
     ]
     const grouped = names.length === 0 ? "" : ` GROUP BY ${names.join(", ")}`
     const rows = sql<Row>`SELECT ${sql.literal([...names, ...sums].join(", "))} FROM usage_hour WHERE ${sql.and(conditions)}${sql.literal(grouped)}`
-    return Effect.map(rows, (rows) =>
-      this.#merge(
-        rows.filter(({ requests }) => requests !== null),
-        by
-      )
-    )
+    return Effect.map(rows, (rows) => this.#merge(rows.filter(isSum), by))
   }
 
   // Hours become days of the zone here: neither database knows every zone.
@@ -88,11 +86,11 @@ export class UsageQueries {
       const before = found.get(name)
       found.set(name, {
         group,
-        requests: BigInt(row.requests) + (before?.requests ?? 0n),
-        prompt: BigInt(row.prompt) + (before?.prompt ?? 0n),
-        cached: BigInt(row.cached) + (before?.cached ?? 0n),
-        completion: BigInt(row.completion) + (before?.completion ?? 0n),
-        costPico: BigInt(row.cost_pico) + (before?.costPico ?? 0n)
+        requests: row.requests + (before?.requests ?? 0n),
+        prompt: row.prompt + (before?.prompt ?? 0n),
+        cached: row.cached + (before?.cached ?? 0n),
+        completion: row.completion + (before?.completion ?? 0n),
+        costPico: row.cost_pico + (before?.costPico ?? 0n)
       })
     }
     return [...found].toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)).map(([, sum]) => sum)
