@@ -1,4 +1,4 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -39,6 +39,39 @@ const redis: Effect.Effect<Counters, never, Scope.Scope> = Effect.gen(function* 
   )
   yield* Effect.promise(() => up(counters))
   return counters
+})
+
+// Report 5, with a clock of the test's own.
+describe("a limit of requests and a limit of tokens", () => {
+  it("do not throttle a use below both, minute after minute", () => {
+    const clock = { now: 1_000_000 }
+    const counters = new MemoryCounters(60_000, () => clock.now)
+    const charges = [charge("rpm", 500, { window: 60_000 }), charge("tpm", 200_000, { window: 60_000, hold: 2000 })]
+    let tokens = 0
+    for (let i = 0; tokens < 3 * 195_000; i++) {
+      assert.strictEqual(counters.admit(`${i}`, charges).refusedBy, -1)
+      counters.settle(
+        `${i}`,
+        charges.map((charge) => ({ charge, held: charge.hold, actual: charge.hold }))
+      )
+      tokens += 2000
+      clock.now += Math.ceil((60_000 * 2000) / 195_000)
+    }
+  })
+
+  it("keep no counter that is over", () => {
+    const clock = { now: 1_000_000 }
+    const counters = new MemoryCounters(60_000, () => clock.now)
+    for (let i = 0; i < 1000; i++) {
+      const streams = charge(`streams ${i}`, 1)
+      counters.admit(`${i}`, [charge(`key ${i}`, 1, { window: 60_000 }), streams])
+      counters.settle(`${i}`, [{ charge: streams, held: 1, actual: 0 }])
+    }
+    assert.strictEqual(counters.size, 2000)
+    clock.now += 120_000
+    counters.admit("last", [])
+    assert.strictEqual(counters.size, 0)
+  })
 })
 
 const implementations = [
@@ -232,6 +265,30 @@ describe.skipIf(!RedisServer.isInstalled)("Redis that fails", () => {
         await server.run("FLUSHALL")
         await server.run("SCRIPT", "FLUSH")
         assert.strictEqual((await counters.admit("b", [{ ...budget, hold: 20, seed: 90 }]))?.refusedBy, 0)
+      })
+    )
+  )
+
+  // Report 13: the clock of a gateway is 10 seconds ahead.
+  it.live("counts by its own clock, whatever that of a gateway is", () =>
+    Effect.flatMap(start, ({ counters, server }) =>
+      Effect.promise(async () => {
+        const ahead = new RedisCounters({ url: server.url, timeout: 1000, lease: 60_000, prefix: "test" })
+        await up(ahead)
+        const ten = charge("ten", 10, { window: 60_000 })
+        const date = vi.spyOn(Date, "now")
+        const decisions: Array<Decision | undefined> = []
+        for (let i = 0; i < 20; i++) {
+          date.mockReturnValue(1_000_000_000_000 + (i % 2) * 10_000)
+          decisions.push(await (i % 2 === 0 ? counters : ahead).admit(`${i}`, [ten]))
+        }
+        date.mockRestore()
+        ahead.close()
+        assert.deepEqual(
+          decisions.map((decision) => decision?.refusedBy),
+          Array.from({ length: 20 }, (_, i) => (i < 10 ? -1 : 0))
+        )
+        for (const decision of decisions) assert.isAtMost(decision?.standings[0]?.reset ?? 0, 60_000)
       })
     )
   )

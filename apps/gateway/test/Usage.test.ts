@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { sha256 } from "../src/Authentication.ts"
 import * as Sql from "../src/control/Sql.ts"
 import * as Gateway from "./GatewayUnderTest.ts"
+import * as RedisServer from "./RedisServer.ts"
 import * as Upstream from "./ScriptedUpstream.ts"
 
 vi.setConfig({ testTimeout: 60_000 })
@@ -210,6 +211,54 @@ describe("GET usage", () => {
         401
       )
     })
+  )
+
+  // Report 29.
+  it.live("keeps the use of a key that is removed, under its name and team", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      const upstream = yield* Upstream.start(good)
+      const withTeam = { keys: { gone: { sha256: sha256(Gateway.key), team: "red" } }, teams: { red: {} } }
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const gateway = yield* start(path, upstream.origin, {}, withTeam)
+          yield* Gateway.ask(gateway)
+          yield* gateway.reload(yield* Gateway.configure([upstream.origin], { keys: { new: { sha256: sha256("pk-new") } } }))
+          assert.strictEqual((yield* Gateway.ask(gateway)).status, 401)
+        })
+      )
+      const [row] = yield* rows(path)
+      assert.deepInclude(row, { key_id: "gone", team_id: "red", prompt: 10n })
+    })
+  )
+
+  // Report 10.
+  it.live.skipIf(!RedisServer.isInstalled)(
+    "counts to the budget what was used before Redis lost everything and the gateway started again",
+    () =>
+      Effect.gen(function* () {
+        const path = yield* folder
+        const redis = yield* RedisServer.start
+        const upstream = yield* Upstream.start(good)
+        const limits = [{ kind: "tokens_per_month", amount: 100 }]
+        const settings = { keys: { all: { sha256: sha256(Gateway.key), limits } }, redis: { url: redis.url } }
+        const body = Gateway.chat({ max_tokens: 5 })
+        const isUp = (gateway: Gateway.GatewayUnderTest) => async () =>
+          (await fetch(`${gateway.operatorUrl}/health/ready`).then((response) => response.text())) === '{"status":"ok"}'
+        for (const expected of [
+          [200, 200, 200],
+          [429, 429]
+        ]) {
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const gateway = yield* start(path, upstream.origin, {}, settings)
+              yield* Effect.promise(() => eventually(isUp(gateway)))
+              for (const status of expected) assert.strictEqual((yield* Gateway.ask(gateway, { body })).status, status)
+            })
+          )
+          yield* Effect.promise(() => redis.run("FLUSHALL"))
+        }
+      })
   )
 
   // Must 3: the truth of a budget is in the database.

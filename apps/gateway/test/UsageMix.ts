@@ -74,7 +74,8 @@ class GatewayProcess {
 
   // Lines are thrown away, and the memory is read.
   async #watch(child: ChildProcess, operator: string | undefined): Promise<void> {
-    while (child.exitCode === null && operator !== undefined) {
+    if (operator === undefined) return
+    while (child.exitCode === null) {
       const metrics = await fetch(`${operator}/metrics`).then(
         (response) => response.text(),
         () => ""
@@ -239,12 +240,13 @@ export const run = async (calls: number, concurrency = 40): Promise<Report> => {
   })
   for (const gateway of gateways) await gateway.start()
   const agent = new Agent({ connections: concurrency, pipelining: 1 })
-  let next = 0
+  const progress = { next: 0 }
   const worker = async () => {
-    while (next < calls) await call(agent, gateways, next++)
+    while (progress.next < calls) await call(agent, gateways, progress.next++)
   }
   const reached = async (share: number) => {
-    while (next < calls * share) await sleep(5)
+    const end = calls * share
+    while (progress.next < end) await sleep(5)
   }
   const restarts = async () => {
     await reached(0.2)

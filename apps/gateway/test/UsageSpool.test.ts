@@ -123,6 +123,25 @@ describe("the spool", () => {
     assert.throws(() => UsageSpool.open({ folder: join(root, "file", "x"), maxBytes: 1 }), SpoolError, "ENOTDIR")
   })
 
+  // Report 21: 200 seconds without a database at 500 requests a second.
+  it("keeps the memory flat while events wait, and has all of them afterwards", () => {
+    const spool = UsageSpool.open({ folder: folder(), maxBytes: 200 * mebibyte })
+    for (let i = 0; i < 5000; i++) spool.append(event(`${i}`))
+    const before = process.memoryUsage()
+    for (let i = 5000; i < 100_000; i++) spool.append(event(`${i}`))
+    const { external, heapUsed } = process.memoryUsage()
+    assert.isAbove(spool.bytes, 25 * mebibyte)
+    // What waits is larger than what may be garbage here.
+    assert.isBelow(heapUsed + external - before.heapUsed - before.external, 20 * mebibyte)
+    let count = 0
+    for (let segment = spool.take(); segment !== undefined; segment = spool.take()) {
+      count += segment.events.length
+      segment.done()
+    }
+    assert.strictEqual(count, 100_000)
+    spool.close()
+  })
+
   // Report 17: what was acknowledged to a process that was then killed.
   it("loses nothing when its process is killed", async () => {
     const options = { folder: folder(), maxBytes: 64 * mebibyte }
