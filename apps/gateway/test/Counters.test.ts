@@ -193,7 +193,7 @@ describe.skipIf(!RedisServer.isInstalled)("Redis that fails", () => {
   const start = Effect.gen(function* () {
     const server = yield* RedisServer.start
     const counters = yield* Effect.acquireRelease(
-      Effect.sync(() => new RedisCounters({ url: server.url, timeout: 50, lease: 60_000, prefix: "test" })),
+      Effect.sync(() => new RedisCounters({ url: server.url, timeout: 250, lease: 60_000, prefix: "test" })),
       (counters) => Effect.sync(() => counters.close())
     )
     yield* Effect.promise(() => up(counters))
@@ -215,10 +215,10 @@ describe.skipIf(!RedisServer.isInstalled)("Redis that fails", () => {
         server.signal("SIGSTOP")
         const [decisions, first] = await timed(() => Promise.all(Array.from({ length: 50 }, (_, i) => counters.admit(`f${i}`, [requests]))))
         assert.isTrue(decisions.every((decision) => decision === undefined))
-        // The timeout, and what 2 busy cores add.
-        assert.isBelow(first, 150)
+        // The timeout, and what busy cores add.
+        assert.isBelow(first, 600)
         const [, next] = await timed(() => counters.admit("g", [requests]))
-        assert.isBelow(next, 10)
+        assert.isBelow(next, 100)
         assert.isFalse(counters.isUp)
         server.signal("SIGCONT")
         await up(counters)
@@ -248,7 +248,7 @@ describe.skipIf(!RedisServer.isInstalled)("Redis that fails", () => {
         await server.kill()
         const [decision, millis] = await timed(() => counters.admit("a", [requests]))
         assert.isUndefined(decision)
-        assert.isBelow(millis, 150)
+        assert.isBelow(millis, 600)
         await server.start()
         await up(counters)
         assert.strictEqual((await counters.admit("b", [requests]))?.refusedBy, -1)
