@@ -8,7 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import * as OpenApi from "effect/http-api/OpenApi"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Attempts } from "./Attempts.ts"
-import { authenticate } from "./Authentication.ts"
+import { authenticate, isValid } from "./Authentication.ts"
 import { Downlink } from "./Downlink.ts"
 import type { KeyHolder } from "./GatewayConfig.ts"
 import { type Dialect, GatewayFailure } from "./GatewayFailure.ts"
@@ -74,6 +74,7 @@ export class Exchange {
   readonly #record: RequestRecord
   readonly #downlink: Downlink
   #attempts: Attempts | undefined
+  #holder: KeyHolder | undefined
   #fiber: Fiber.Fiber<void> | undefined
   #taken = 0
 
@@ -134,15 +135,21 @@ export class Exchange {
 
   /** Ends the request because the gateway stops. */
   stop(): void {
-    const failure = new GatewayFailure({
-      status: 503,
-      detail: "The gateway is stopping.",
-      headers: { "retry-after": "1", connection: "close" }
-    })
-    if (this.#attempts !== undefined) return this.#attempts.cancel("drained", failure)
+    const headers = { "retry-after": "1", connection: "close" }
+    this.#end("drained", new GatewayFailure({ status: 503, detail: "The gateway is stopping.", headers }))
+  }
+
+  /** Ends the request if its key is not valid at this time, in milliseconds since 1970. */
+  endIfRevoked(now: number): void {
+    if (this.#holder === undefined || isValid(this.#holder, this.#server.snapshot.keys, now)) return
+    this.#end("revoked", new GatewayFailure({ status: 401, detail: "The key is not valid any more.", code: "invalid_api_key" }))
+  }
+
+  #end(outcome: Outcome, failure: GatewayFailure): void {
+    if (this.#attempts !== undefined) return this.#attempts.cancel(outcome, failure)
     this.#fiber?.interruptUnsafe()
     this.#downlink.fail(failure)
-    this.#close("drained")
+    this.#close(outcome)
   }
 
   refuse(failure: GatewayFailure): void {
@@ -219,6 +226,7 @@ export class Exchange {
     const holder = authenticate(this.#request.headers.authorization, this.#snapshot.keys)
     if (holder instanceof GatewayFailure) return this.refuse(holder)
     this.#record.key = holder.name
+    this.#holder = holder
     if (route.kind === "chat") return this.#chat(holder)
     this.#models(holder, route.model)
   }

@@ -9,9 +9,13 @@ import { ServeError } from "effect/http/HttpServerError"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
 import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
+import type { ControlOptions } from "./control/ControlPlane.ts"
+import type { SchemaMismatch } from "./control/Migrations.ts"
 import { type Address, type GatewayConfig, InvalidGatewayConfig } from "./GatewayConfig.ts"
 import { GatewayMetrics } from "./GatewayMetrics.ts"
 import { ListenError } from "./ListenError.ts"
@@ -26,8 +30,8 @@ export interface Gateway {
   readonly url: string
   /** URL of the operator's listener. */
   readonly operatorUrl: string | undefined
-  /** Replaces models, keys and limits. Requests in flight keep theirs. Listeners stay as they are. */
-  readonly reload: (config: GatewayConfig) => Effect.Effect<void>
+  /** Replaces models, keys and limits. Requests in flight keep theirs, unless their key is gone. Listeners stay as they are. */
+  readonly reload: (config: GatewayConfig) => Effect.Effect<void, InvalidGatewayConfig>
   /**
    * Stops: readiness turns to 503, the listener accepts connections for `preStop`, requests in flight have `grace`, and streams that are left end with an
    * error event.
@@ -62,14 +66,19 @@ const readCertificate = ({
     catch: (error) => new InvalidGatewayConfig({ file: certFile, problems: [error instanceof Error ? error.message : "It cannot be read"] })
   })
 
-const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
+type Readiness = "ok" | "degraded" | "starting" | "stopping"
+
+const operatorRoutes = (metrics: () => string, readiness: () => Readiness) =>
   Layer.mergeAll(
     HttpRouter.add("GET", "/metrics", () =>
       Effect.sync(() => HttpServerResponse.text(metrics(), { contentType: "text/plain; version=0.0.4; charset=utf-8" }))
     ),
     HttpRouter.add("GET", "/health/live", HttpServerResponse.jsonUnsafe({ status: "ok" })),
     HttpRouter.add("GET", "/health/ready", () =>
-      Effect.sync(() => HttpServerResponse.jsonUnsafe({ status: isReady() ? "ok" : "stopping" }, { status: isReady() ? 200 : 503 }))
+      Effect.sync(() => {
+        const status = readiness()
+        return HttpServerResponse.jsonUnsafe({ status }, { status: status === "ok" || status === "degraded" ? 200 : 503 })
+      })
     ),
     HttpRouter.add("GET", "/docs", () =>
       Effect.map(
@@ -79,12 +88,24 @@ const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
     )
   )
 
-/** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. */
+// Keys end at a time, or are revoked in another gateway.
+const revocationInterval = "500 millis"
+
+/** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. With `control`, it also serves what is in a database. */
 export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
-  writer: LineWriter = new LineWriter(process.stdout)
-): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig, Scope.Scope> {
+  writer: LineWriter = new LineWriter(process.stdout),
+  control?: ControlOptions
+): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig | SchemaMismatch | SqlError, Scope.Scope> {
   const registry = yield* Registry.make(config)
+  const plane =
+    control === undefined
+      ? undefined
+      : // Its modules would cost every gateway without a database a part of its start.
+        yield* Effect.flatMap(
+          Effect.promise(() => import("./control/ControlPlane.ts")),
+          ({ ControlPlane }) => ControlPlane.start(registry, control)
+        )
   const metrics = new GatewayMetrics()
   const endpoint = new PublicServer({ registry, writer, metrics })
   const { tls } = config.listen
@@ -96,13 +117,19 @@ export const start = Effect.fnUntraced(function* (
       server.closeAllConnections()
     })
   )
+  yield* Effect.forkScoped(
+    Effect.repeat(
+      Effect.sync(() => endpoint.endRevoked()),
+      Schedule.spaced(revocationInterval)
+    )
+  )
   const address = yield* listen(server, config.listen)
   let isReady = true
   let operatorUrl: string | undefined
   if (config.operator !== undefined) {
     const routes = operatorRoutes(
-      () => metrics.text(registry, writer.dropped),
-      () => isReady
+      () => metrics.text(registry, writer.dropped, plane?.age),
+      () => (isReady ? (plane?.status ?? "ok") : "stopping")
     )
     const { operator } = config
     const context = yield* Layer.build(
@@ -123,7 +150,7 @@ export const start = Effect.fnUntraced(function* (
     yield* Effect.timeoutOption(idle, 1000)
     server.closeAllConnections()
   })
-  return { url: urlOf(address, tls !== undefined), operatorUrl, reload: registry.load, drain }
+  return { url: urlOf(address, tls !== undefined), operatorUrl, reload: plane?.reload ?? registry.load, drain }
 })
 
 /** Asks a replica for its models. Returns what is wrong with it; `undefined` when it answers. */

@@ -30,6 +30,8 @@ import type { StageTimeouts } from "./UpstreamCall.ts"
 
 /** A model. */
 export interface ModelConfig {
+  /** Stays when the name changes. The name itself for models of the file. */
+  readonly id: string
   readonly name: string
   readonly aliases: ReadonlyArray<string>
   readonly replicas: ReadonlyArray<ReplicaTarget>
@@ -44,10 +46,14 @@ export interface ModelConfig {
 
 /** A key of a caller. */
 export interface KeyHolder {
+  /** Stays when the name or the secret changes. The name itself for keys of the file. */
+  readonly id: string
+  /** Milliseconds since 1970 from which the key is not valid any more; `undefined` for no end. */
+  readonly validUntil: number | undefined
   readonly name: string
   /** SHA-256 of the key, in lower-case hexadecimal digits. */
   readonly sha256: string
-  /** Names of the models that it may use; `undefined` for all. */
+  /** Ids of the models that it may use; `undefined` for all. */
   readonly models: ReadonlySet<string> | undefined
 }
 
@@ -139,9 +145,10 @@ const readSecret = Effect.fnUntraced(function* (
   return /^[\x21-\x7e]+$/.test(value) ? Redacted.make(value) : `${source} has a character that no key has`
 })
 
-const toModel = Effect.fnUntraced(function* (
+/** The settings of a model, complete with defaults. Reports what is wrong with its path. */
+export const toModel = Effect.fnUntraced(function* (
   name: string,
-  model: typeof Model.Type,
+  model: Omit<typeof Model.Type, "replicas"> & { readonly replicas: ReadonlyArray<(typeof Model.Type)["replicas"][number]> },
   maxBodyBytes: number,
   report: (path: Path, problem: string) => void
 ): Effect.fn.Return<ModelConfig, never, FileSystem.FileSystem> {
@@ -173,6 +180,7 @@ const toModel = Effect.fnUntraced(function* (
     }
   }
   return {
+    id: name,
     name,
     aliases: model.aliases ?? [],
     replicas,
@@ -200,12 +208,17 @@ const toModel = Effect.fnUntraced(function* (
   }
 })
 
+/** Where models and keys may be: in the configuration `file` alone, or also in a database. */
+export type Origin = "file" | "database"
+
 /**
- * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once.
+ * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once. Without a database, a
+ * configuration without models or keys is a problem.
  */
 export const parse = Effect.fnUntraced(function* (
   text: string,
-  file: string
+  file: string,
+  origin: Origin = "file"
 ): Effect.fn.Return<GatewayConfig, InvalidGatewayConfig, FileSystem.FileSystem> {
   const source = new Source(text)
   if (source.problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems: source.problems })
@@ -231,7 +244,7 @@ export const parse = Effect.fnUntraced(function* (
     }
     if (model.enabled !== false) models.push(yield* toModel(name, model, maxBodyBytes, report))
   }
-  if (models.length === 0) report(["models"], "at least one enabled model is needed")
+  if (models.length === 0 && origin === "file") report(["models"], "at least one enabled model is needed")
   const keys: Array<KeyHolder> = []
   for (const [name, key] of Object.entries(config.keys)) {
     const other = keys.find(({ sha256 }) => sha256 === key.sha256)
@@ -240,9 +253,9 @@ export const parse = Effect.fnUntraced(function* (
       if (!owners.has(model)) report(["keys", name, "models", i], `"${model}" is not a model`)
     }
     const allowed = key.models?.flatMap((model) => owners.get(model) ?? [])
-    if (key.enabled !== false) keys.push({ name, sha256: key.sha256, models: allowed && new Set(allowed) })
+    if (key.enabled !== false) keys.push({ id: name, validUntil: undefined, name, sha256: key.sha256, models: allowed && new Set(allowed) })
   }
-  if (keys.length === 0) report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
+  if (keys.length === 0 && origin === "file") report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
   if (problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems })
   const { cors, listen, operator, shutdown, stream } = config
   return {
@@ -269,12 +282,13 @@ export const parse = Effect.fnUntraced(function* (
 
 /** Loads the configuration of a file. */
 export const load = Effect.fnUntraced(function* (
-  file: string
+  file: string,
+  origin: Origin = "file"
 ): Effect.fn.Return<GatewayConfig, InvalidGatewayConfig, FileSystem.FileSystem> {
   const fileSystem = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(fileSystem.readFileString(file), (error) => {
     const problem = error.reason._tag === "NotFound" ? "There is no such file" : `It cannot be read (${error.reason._tag})`
     return new InvalidGatewayConfig({ file, problems: [problem] })
   })
-  return yield* parse(text, file)
+  return yield* parse(text, file, origin)
 })

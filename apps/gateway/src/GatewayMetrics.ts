@@ -60,8 +60,11 @@ export class GatewayMetrics {
     tokens("output", usage.completion)
   }
 
-  /** All metrics as text. */
-  text(registry: Registry, droppedLines: number): string {
+  /** All metrics as text. `controlAge` is the time since the database answered, in milliseconds. */
+  text(registry: Registry, droppedLines: number, controlAge?: number): string {
+    if (controlAge !== undefined) {
+      this.#gauge("paradigm.gateway.control.age_seconds", "Time since the database of the control plane answered", {}, controlAge / 1000)
+    }
     this.#gauge("http.server.active_requests", "Requests in flight", {}, this.#active)
     this.#gauge("paradigm.gateway.log.dropped_lines", "Log lines that were not written", {}, droppedLines)
     for (const replica of registry.replicas) {

@@ -38,7 +38,7 @@ describe("parse", () => {
       assert.strictEqual(target?.model, "alfred-4.2")
       assert.isUndefined(target?.apiKey)
       assert.strictEqual(model?.timeouts.firstEvent, 600_000)
-      assert.deepStrictEqual(config.keys, [{ name: "team-a", sha256, models: undefined }])
+      assert.deepStrictEqual(config.keys, [{ id: "team-a", validUntil: undefined, name: "team-a", sha256, models: undefined }])
     })
   )
 
@@ -79,7 +79,7 @@ keys:
       assert.strictEqual(apiKey === undefined ? "" : Redacted.value(apiKey), "vllm-secret-1")
       assert.notInclude(inspect(config, { depth: 9 }) + JSON.stringify(config), "vllm-secret-1")
       // A key that may use an alias may use the model.
-      assert.deepStrictEqual(config.keys, [{ name: "x", sha256, models: new Set(["a"]) }])
+      assert.deepStrictEqual(config.keys, [{ id: "x", validUntil: undefined, name: "x", sha256, models: new Set(["a"]) }])
     })
   )
 

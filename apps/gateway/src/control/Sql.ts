@@ -100,6 +100,9 @@ export const sqlite = (filename: string): Layer.Layer<SqlClient.SqlClient, SqlEr
 export const postgres = (url: Redacted.Redacted): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError> =>
   PgClient.layer({ url, applicationName: "paradigm-gateway", connectTimeout: "5 seconds", maxConnections: 8 })
 
+/** Whether the text is a `postgres:` URL, and not the path of a file. */
+export const isPostgres = (data: string): boolean => /^postgres(ql)?:/.test(data)
+
 /** The database of a `postgres:` URL, or of the path of a file. */
 export const layer = (data: string): Layer.Layer<SqlClient.SqlClient, SqlError> =>
-  /^postgres(ql)?:/.test(data) ? postgres(Redacted.make(data)) : sqlite(data)
+  isPostgres(data) ? postgres(Redacted.make(data)) : sqlite(data)
