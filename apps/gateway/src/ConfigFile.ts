@@ -28,7 +28,8 @@ const problemOfUrl = (text: string): string | undefined => {
   return undefined
 }
 
-const baseUrl = Schema.String.check(
+/** The URL of a model server. */
+export const baseUrl = Schema.String.check(
   Schema.makeFilter((text) => problemOfUrl(text) === undefined || `Expected ${problemOfUrl(text)}`, {
     expected: "an http or https URL with the path of the API, for example http://127.0.0.1:8000/v1"
   })
