@@ -81,7 +81,11 @@ const reload = Effect.fnUntraced(function* (
 })
 
 // Runs until the first SIGTERM or SIGINT. The second one ends the process at once.
-const run = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig, file: string | undefined, control: ControlOptions | undefined) {
+const run = Effect.fnUntraced(function* (
+  config: GatewayConfig.GatewayConfig,
+  file: string | undefined,
+  control: ControlOptions | undefined
+) {
   const writer = new LineWriter(process.stdout)
   const serve = Effect.gen(function* () {
     // Before the address is announced: a signal would end the process, and a change of the file would be missed.
@@ -118,7 +122,9 @@ const dataFlag = Flag.String("data").pipe(
 
 const stateFileFlag = Flag.String("state-file").pipe(
   Flag.withMetavar("FILE"),
-  Flag.withDescription("File from which the gateway starts when the database does not answer. Defaults to that of SQLite with .state.json, or paradigm.state.json")
+  Flag.withDescription(
+    "File from which the gateway starts when the database does not answer. Defaults to that of SQLite with .state.json, or paradigm.state.json"
+  )
 )
 
 const controlOf = async (data: string, stateFile: string | undefined): Promise<ControlOptions> => {
@@ -181,12 +187,13 @@ export const command = Command.make(
   },
   Effect.fnUntraced(function* (flags) {
     const data = Option.getOrUndefined(flags.data) ?? process.env["PARADIGM_DATA"]
-    const control =
-      data === undefined ? undefined : yield* Effect.promise(() => controlOf(data, Option.getOrUndefined(flags.stateFile)))
+    const control = data === undefined ? undefined : yield* Effect.promise(() => controlOf(data, Option.getOrUndefined(flags.stateFile)))
     const file = Option.getOrUndefined(flags.config)
     if (file === undefined && control === undefined) return yield* new NoConfiguration()
     const origin = control === undefined ? "file" : "database"
-    const loaded = yield* file === undefined ? GatewayConfig.parse("{ models: {}, keys: {} }", "", origin) : GatewayConfig.load(file, origin)
+    const loaded = yield* file === undefined
+      ? GatewayConfig.parse("{ models: {}, keys: {} }", "", origin)
+      : GatewayConfig.load(file, origin)
     const host = flags.host._tag === "Some" ? flags.host.value : (process.env["HOST"] ?? loaded.listen.host)
     const listenPort = flags.port._tag === "Some" ? flags.port.value : (environmentPort(process.env["PORT"]) ?? loaded.listen.port)
     const operatorPort = flags.operatorPort._tag === "Some" ? flags.operatorPort.value : listenPort === 0 ? 0 : loaded.operator?.port

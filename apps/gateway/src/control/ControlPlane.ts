@@ -10,12 +10,13 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { type GatewayConfig, InvalidGatewayConfig, type ModelConfig, toModel } from "../GatewayConfig.ts"
 import type { Registry } from "../Registry.ts"
 import { ControlReader } from "./ControlReader.ts"
-import { ControlState, type StoredModel, type StoredState } from "./ControlState.ts"
+import { ServedState, type StoredModel, type StoredState } from "./ServedState.ts"
 import { migrate, SchemaMismatch } from "./Migrations.ts"
+import { within } from "./Sql.ts"
 import { StateFile } from "./StateFile.ts"
 
 /** How a gateway gets the state of the database. */
@@ -31,10 +32,13 @@ export interface ControlOptions {
 export type ControlStatus = "starting" | "ok" | "degraded"
 
 const pollInterval = "1 second"
-const pollTimeout = "5 seconds"
+const pollTimeout = "3 seconds"
 const startTimeout = "1 minute"
 
 const namesOf = ({ aliases, name }: Pick<StoredModel, "name" | "aliases">) => [name, ...aliases]
+
+// Neither the URL of the database nor a statement, which a log would keep.
+const reasonOf = (error: unknown): string => (isSqlError(error) ? error.reason._tag : error instanceof Error ? error.name : "unknown")
 
 /** The names of a configuration that a model of the database has, too. */
 const conflicts = (config: GatewayConfig, models: Iterable<StoredModel>): ReadonlyMap<string, string> => {
@@ -51,7 +55,7 @@ export class ControlPlane {
   readonly #reader: ControlReader
   readonly #sql: SqlClient.SqlClient
   readonly #file: StateFile
-  readonly #state = new ControlState()
+  readonly #state = new ServedState()
   readonly #models = new Map<string, ModelConfig>()
   #config: GatewayConfig
   #isMigrated = false
@@ -99,21 +103,20 @@ export class ControlPlane {
 
   get #begin(): Effect.Effect<void, SchemaMismatch | InvalidGatewayConfig> {
     return Effect.gen({ self: this }, function* () {
-      const problem = yield* this.#connect.pipe(
-        Effect.timeout(startTimeout),
+      const problem = yield* within(this.#connect, startTimeout).pipe(
         Effect.as(undefined),
         Effect.catchCause((cause) => {
           const error = Cause.squash(cause)
-          return error instanceof SchemaMismatch ? Effect.fail(error) : Effect.succeed(cause)
+          return error instanceof SchemaMismatch ? Effect.fail(error) : Effect.succeed(reasonOf(error))
         })
       )
       if (problem !== undefined) {
         this.#isAway = true
         const saved = yield* this.#file.read
         if (saved === undefined) {
-          return yield* Effect.logError("The database does not answer, and no state is saved: the gateway is not ready", problem)
+          return yield* Effect.logError(`The database does not answer (${problem}), and no state is saved: the gateway is not ready`)
         }
-        yield* Effect.logError("The database does not answer: the gateway starts from its saved state", problem)
+        yield* Effect.logError(`The database does not answer (${problem}): the gateway starts from its saved state`)
         yield* this.#load(saved)
         this.status = "degraded"
       }
@@ -142,12 +145,12 @@ export class ControlPlane {
   }
 
   get #poll(): Effect.Effect<void> {
-    return Effect.suspend(() => (this.#isMigrated ? Effect.timeout(this.#patch, pollTimeout) : Effect.timeout(this.#connect, startTimeout))).pipe(
+    return Effect.suspend(() => (this.#isMigrated ? within(this.#patch, pollTimeout) : within(this.#connect, startTimeout))).pipe(
       Effect.catchCause((cause) => {
         if (this.#isAway) return Effect.void
         this.#isAway = true
         this.status = "degraded"
-        return Effect.logError("The database does not answer: the last state is served", cause)
+        return Effect.logError(`The database does not answer (${reasonOf(Cause.squash(cause))}): the last state is served`)
       }),
       Effect.andThen(Effect.suspend(() => this.#file.flush(this.#state)))
     )

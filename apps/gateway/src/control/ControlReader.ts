@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { type ChangedIds, StoredModel, type StoredObjects, type StoredState } from "./ControlState.ts"
+import { type ChangedIds, StoredModel, type StoredObjects, type StoredState } from "./ServedState.ts"
 
 interface Grant {
   readonly owner: string

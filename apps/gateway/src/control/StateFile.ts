@@ -5,12 +5,13 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { chmod, readFile, rename, writeFile } from "node:fs/promises"
-import { type ControlState, StoredState } from "./ControlState.ts"
+import { type ServedState, StoredState } from "./ServedState.ts"
 
 const decode = Schema.decodeUnknownEffect(Schema.fromJsonString(StoredState))
 
-// A state of many keys takes a while to write: the pauses are this multiple of it.
+// A state of many keys takes a while to write: the pauses are this multiple of it, but at most so many milliseconds.
 const rest = 20
+const maxRest = 10_000
 
 export class StateFile {
   readonly #path: string
@@ -36,12 +37,12 @@ export class StateFile {
   }
 
   /** Writes the state if it changed, but not all the time. */
-  flush(state: ControlState): Effect.Effect<void> {
+  flush(state: ServedState): Effect.Effect<void> {
     return Effect.suspend(() => (this.#isChanged && performance.now() >= this.#next ? this.write(state) : Effect.void))
   }
 
   /** Writes the state. A failure is logged: the file is not needed while the database answers. */
-  write(state: ControlState): Effect.Effect<void> {
+  write(state: ServedState): Effect.Effect<void> {
     const beside = `${this.#path}.${process.pid}.tmp`
     return Effect.tryPromise(async () => {
       const began = performance.now()
@@ -49,11 +50,13 @@ export class StateFile {
       await writeFile(beside, JSON.stringify(state.save()), { mode: 0o600 })
       await chmod(beside, 0o600)
       await rename(beside, this.#path)
-      this.#next = performance.now() + rest * (performance.now() - began)
+      this.#next = performance.now() + Math.min(rest * (performance.now() - began), maxRest)
     }).pipe(
       Effect.catch(({ cause }) => {
         const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "failed"
-        return Effect.logWarning(`The state of the database cannot be saved in ${this.#path} (${code}): the gateway does not start without the database`)
+        return Effect.logWarning(
+          `The state of the database cannot be saved in ${this.#path} (${code}): the gateway does not start without the database`
+        )
       })
     )
   }

@@ -81,10 +81,14 @@ const rightsOf = (key: StoredKey, team: StoredTeam | undefined): ReadonlySet<str
   return new Set(teamModels === undefined ? key.models : key.models.filter((model) => teamModels.has(model)))
 }
 
-const earlier = (a: number | null, b: number | null): number | undefined => (a === null ? (b ?? undefined) : b === null ? a : Math.min(a, b))
+const earlier = (a: number | null, b: number | null): number | undefined =>
+  a === null ? (b ?? undefined) : b === null ? a : Math.min(a, b)
+
+const idsOf = (before: ReadonlyMap<string, unknown>, now: ReadonlyArray<{ readonly id: string }>): ReadonlySet<string> =>
+  new Set([...before.keys(), ...now.map(({ id }) => id)])
 
 /** The objects of the control plane in memory. */
-export class ControlState {
+export class ServedState {
   readonly #teams = new Map<string, StoredTeam>()
   readonly #keys = new Map<string, StoredKey>()
   readonly #models = new Map<string, StoredModel>()
@@ -121,11 +125,9 @@ export class ControlState {
 
   /** Replaces everything. Returns the ids of all keys, of those that are gone too. */
   load(state: StoredState): ReadonlySet<string> {
-    const ids = (before: ReadonlyMap<string, unknown>, now: ReadonlyArray<{ readonly id: string }>) =>
-      new Set([...before.keys(), ...now.map(({ id }) => id)])
     this.revision = state.revision
     return this.patch(
-      { teams: ids(this.#teams, state.teams), keys: ids(this.#keys, state.keys), models: ids(this.#models, state.models) },
+      { teams: idsOf(this.#teams, state.teams), keys: idsOf(this.#keys, state.keys), models: idsOf(this.#models, state.models) },
       state
     )
   }
