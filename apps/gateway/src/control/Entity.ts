@@ -80,7 +80,11 @@ export const NewKey = Schema.Struct({
     description: "SHA-256 of a secret that exists already. Without it a new secret is made."
   })
 }).annotate({ identifier: "NewKey" })
-export const KeyPatch = Schema.Struct({ ...keyInput, name: Schema.optionalKey(name) }).annotate({ identifier: "KeyPatch" })
+export const KeyPatch = Schema.Struct({
+  ...keyInput,
+  name: Schema.optionalKey(name),
+  metadata: keyInput.metadata.annotateKey({ description: "Metadata that changes; `null` removes a member." })
+}).annotate({ identifier: "KeyPatch" })
 
 /** A key with its new secret, which is shown only here. */
 export const MadeKey = Schema.Struct({
@@ -151,7 +155,13 @@ const modelInput = {
 export const NewModel = Schema.Struct({ ...modelInput, replicas: Schema.optionalKey(Schema.Array(NewReplica)) }).annotate({
   identifier: "NewModel"
 })
-export const ModelPatch = Schema.Struct({ ...modelInput, name: Schema.optionalKey(name) }).annotate({ identifier: "ModelPatch" })
+export const ModelPatch = Schema.Struct({
+  ...modelInput,
+  name: Schema.optionalKey(name),
+  settings: Schema.optionalKey(Schema.Record(Schema.String, Schema.Json)).annotateKey({
+    description: "Settings that change; `null` removes one."
+  })
+}).annotate({ identifier: "ModelPatch" })
 
 export const LimitScope = Schema.Literals(["key", "team", "model"])
 export const LimitKind = Schema.Literals([

@@ -15,6 +15,7 @@ import type { ModelNames } from "./ModelNames.ts"
 import {
   containing,
   fromBoolean,
+  mergePatch,
   newId,
   type Page,
   pageLimit,
@@ -244,7 +245,8 @@ export class KeyStore {
       Effect.gen({ self: this }, function* () {
         const before = yield* this.#findLive(id, within)
         yield* checkVersion(expected, before.version)
-        const after = yield* this.#write(before, { ...before, ...patch })
+        const metadata = mergePatch(before.metadata, patch.metadata ?? {})
+        const after = yield* this.#write(before, { ...before, ...patch, metadata })
         return [after, { action: "update", entity: "key", id, before, after }] as const
       })
     )

@@ -2,15 +2,17 @@
  * Models, their names and their replicas. A name that a model had goes on working until it is removed, and is not given to another model for 90 days.
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Actor, change, orUnavailable } from "./Changes.ts"
 import { Conflict, type ControlError, InUse, Invalid, NotFound } from "./ControlError.ts"
-import type { Model, ModelPatch, NewModel, NewReplica, Replica, ReplicaPatch } from "./Entity.ts"
+import { type Model, type ModelPatch, ModelSettings, type NewModel, type NewReplica, type Replica, type ReplicaPatch } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
 import {
   containing,
   fromBoolean,
+  mergePatch,
   newId,
   type Page,
   pageLimit,
@@ -47,6 +49,8 @@ interface ReplicaRow {
   readonly max_concurrent: bigint | null
   readonly version: bigint
 }
+
+const decodeSettings = Schema.decodeUnknownEffect(ModelSettings, { onExcessProperty: "error" })
 
 const reserved = 90 * 86_400_000
 
@@ -180,6 +184,14 @@ export class ModelStore {
     return Effect.as(sql`INSERT INTO replica ${sql.insert(row)}`, id)
   }
 
+  #mergeSettings(settings: Model["settings"], patch: (typeof ModelPatch.Type)["settings"]): Effect.Effect<Model["settings"], Invalid> {
+    if (patch === undefined) return Effect.succeed(settings)
+    return Effect.mapError(
+      decodeSettings(mergePatch(settings as Schema.JsonObject, patch)),
+      ({ message }) => new Invalid({ field: "settings", detail: message })
+    )
+  }
+
   create(actor: Actor, input: typeof NewModel.Type, isForced = false): Effect.Effect<Model, ControlError> {
     const sql = this.#sql
     return change<Model>(sql, actor, (now) =>
@@ -202,7 +214,8 @@ export class ModelStore {
       Effect.gen({ self: this }, function* () {
         const before = yield* this.#findLive(id)
         yield* checkVersion(expected, before.version)
-        const { aliases, enabled, formerNames, name, settings } = { ...before, ...patch }
+        const { aliases, enabled, formerNames, name } = { ...before, ...patch }
+        const settings = yield* this.#mergeSettings(before.settings, patch.settings)
         const former = name === before.name ? formerNames : [...formerNames, before.name]
         yield* this.#setNames(
           id,

@@ -1,6 +1,7 @@
 /**
  * Rows and pages: integers of rows are `bigint`, ids are in the order of creation, and a page goes on after the id of the one before.
  */
+import type * as Schema from "effect/Schema"
 import { randomBytes } from "node:crypto"
 
 export const toNumber = (value: bigint): number => Number(value)
@@ -47,3 +48,19 @@ export const toPage = <Item>(items: ReadonlyArray<Item>, limit: number, cursor: 
 
 /** A pattern of LIKE for text that is found anywhere, with `\` as the escape. */
 export const containing = (text: string): string => `%${text.toLowerCase().replace(/[\\%_]/g, "\\$&")}%`
+
+type JsonObject = { readonly [name: string]: Schema.Json }
+
+const isObject = (value: Schema.Json | undefined): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Applies a JSON merge patch (RFC 7396): `null` removes a member, objects are merged, everything else is replaced. */
+export const mergePatch = (target: JsonObject, patch: JsonObject): JsonObject => {
+  const merged = new Map(Object.entries(target))
+  for (const [name, value] of Object.entries(patch)) {
+    const before = merged.get(name)
+    if (value === null) merged.delete(name)
+    else merged.set(name, isObject(value) ? mergePatch(isObject(before) ? before : {}, value) : value)
+  }
+  return Object.fromEntries(merged)
+}
