@@ -9,10 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { type GatewayConfig, InvalidGatewayConfig, type ModelConfig, toModel } from "../GatewayConfig.ts"
 import type { Registry } from "../Registry.ts"
+import { ControlStore } from "./ControlStore.ts"
 import { ControlReader } from "./ControlReader.ts"
 import { ServedState, type StoredModel, type StoredState } from "./ServedState.ts"
 import { migrate, SchemaMismatch } from "./Migrations.ts"
@@ -40,6 +42,10 @@ const namesOf = ({ aliases, name }: Pick<StoredModel, "name" | "aliases">) => [n
 // Neither the URL of the database nor a statement, which a log would keep.
 const reasonOf = (error: unknown): string => (isSqlError(error) ? error.reason._tag : error instanceof Error ? error.name : "unknown")
 
+// Every name and alias of the file, with the name of its model.
+const fileModels = ({ models }: GatewayConfig): ReadonlyMap<string, string> =>
+  new Map(models.flatMap((model) => namesOf(model).map((name) => [name, model.name] as const)))
+
 /** The names of a configuration that a model of the database has, too. */
 const conflicts = (config: GatewayConfig, models: Iterable<StoredModel>): ReadonlyMap<string, string> => {
   const owned = new Set(config.models.flatMap(namesOf))
@@ -53,6 +59,7 @@ const conflicts = (config: GatewayConfig, models: Iterable<StoredModel>): Readon
 export class ControlPlane {
   readonly #registry: Registry
   readonly #reader: ControlReader
+  readonly #polls = Semaphore.makeUnsafe(1)
   readonly #sql: SqlClient.SqlClient
   readonly #file: StateFile
   readonly #state = new ServedState()
@@ -63,12 +70,15 @@ export class ControlPlane {
   /** When the database answered last, in milliseconds since 1970; `undefined` for never. */
   #contact: number | undefined
   status: ControlStatus = "starting"
+  /** The objects of the database, for who changes them. */
+  readonly store: ControlStore
 
   private constructor(registry: Registry, sql: SqlClient.SqlClient, file: StateFile) {
     this.#registry = registry
     this.#config = registry.snapshot.config
     this.#sql = sql
     this.#reader = new ControlReader(sql)
+    this.store = new ControlStore(sql, fileModels(this.#config))
     this.#file = file
   }
 
@@ -81,7 +91,7 @@ export class ControlPlane {
     const client = yield* Effect.provideContext(SqlClient.SqlClient, context)
     const plane = new ControlPlane(registry, client, new StateFile(stateFile))
     yield* plane.#begin
-    yield* Effect.forkScoped(Effect.repeat(plane.#poll, Schedule.spaced(pollInterval)))
+    yield* Effect.forkScoped(Effect.repeat(plane.refresh, Schedule.spaced(pollInterval)))
     yield* Effect.addFinalizer(() => plane.#file.flush(plane.#state))
     return plane
   })
@@ -97,6 +107,7 @@ export class ControlPlane {
       yield* this.#checkNames(config)
       const changesBodies = config.maxBodyBytes !== this.#config.maxBodyBytes
       this.#config = config
+      this.store.names.file = fileModels(config)
       if (changesBodies) yield* this.#configure(new Set(this.#models.keys()))
       yield* this.#registry.load(this.#effective)
     })
@@ -144,8 +155,10 @@ export class ControlPlane {
     })
   }
 
-  get #poll(): Effect.Effect<void> {
+  /** Asks the database what changed, at once. Who changes something need not wait for the next poll. */
+  get refresh(): Effect.Effect<void> {
     return Effect.suspend(() => (this.#isMigrated ? within(this.#patch, pollTimeout) : within(this.#connect, startTimeout))).pipe(
+      this.#polls.withPermits(1),
       Effect.catchCause((cause) => {
         if (this.#isAway) return Effect.void
         this.#isAway = true

@@ -66,6 +66,8 @@ export class ControlReader {
       const replicas = [...idsOf("replica")]
       const ofReplicas =
         replicas.length === 0 ? [] : yield* sql<{ model_id: string }>`SELECT model_id FROM replica WHERE ${sql.in("id", replicas)}`
+      // The model of a replica that was removed is not known any more.
+      if (ofReplicas.length < replicas.length) return yield* this.all
       const models = new Set([...idsOf("model"), ...ofReplicas.map(({ model_id }) => model_id)])
       const ids = { teams: idsOf("team"), keys: idsOf("key"), models }
       return { revision, ids, found: yield* this.#objects(ids) }
