@@ -30,7 +30,8 @@ const problemOfUrl = (text: string): string | undefined => {
   return undefined
 }
 
-const baseUrl = Schema.String.check(
+/** The URL of a model server. */
+export const baseUrl = Schema.String.check(
   Schema.makeFilter((text) => problemOfUrl(text) === undefined || `Expected ${problemOfUrl(text)}`, {
     expected: "an http or https URL with the path of the API, for example http://127.0.0.1:8000/v1"
   })
@@ -153,8 +154,9 @@ const Tls = Schema.Struct({
 })
 
 const Usage = Schema.Struct({
-  database: Schema.Union([name, Secret]).annotateKey({
-    description: "Path of a SQLite file, or where the URL of a PostgreSQL database comes from. The file is made if it is missing."
+  database: Schema.optionalKey(Schema.Union([name, Secret])).annotateKey({
+    description:
+      "Path of a SQLite file, which is made if it is missing, or where the URL of a PostgreSQL database comes from. Defaults to the database of --data."
   }),
   spool: Schema.optionalKey(name).annotateKey({
     description: 'Folder for what is not in the database yet. Every gateway needs its own. Defaults to "usage-spool".'

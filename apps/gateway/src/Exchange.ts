@@ -8,7 +8,7 @@ import type * as Fiber from "effect/Fiber"
 import * as OpenApi from "effect/http-api/OpenApi"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Attempts } from "./Attempts.ts"
-import { authenticate } from "./Authentication.ts"
+import { authenticate, isValid } from "./Authentication.ts"
 import { Downlink } from "./Downlink.ts"
 import type { KeyHolder } from "./GatewayConfig.ts"
 import { type Dialect, GatewayFailure } from "./GatewayFailure.ts"
@@ -139,15 +139,21 @@ export class Exchange {
 
   /** Ends the request because the gateway stops. */
   stop(): void {
-    const failure = new GatewayFailure({
-      status: 503,
-      detail: "The gateway is stopping.",
-      headers: { "retry-after": "1", connection: "close" }
-    })
-    if (this.#attempts !== undefined) return this.#attempts.cancel("drained", failure)
+    const headers = { "retry-after": "1", connection: "close" }
+    this.#end("drained", new GatewayFailure({ status: 503, detail: "The gateway is stopping.", headers }))
+  }
+
+  /** Ends the request if its key is not valid at this time, in milliseconds since 1970. */
+  endIfRevoked(now: number): void {
+    if (this.#holder === undefined || isValid(this.#holder, this.#server.snapshot.keys, now)) return
+    this.#end("revoked", new GatewayFailure({ status: 401, detail: "The key is not valid any more.", code: "invalid_api_key" }))
+  }
+
+  #end(outcome: Outcome, failure: GatewayFailure): void {
+    if (this.#attempts !== undefined) return this.#attempts.cancel(outcome, failure)
     this.#fiber?.interruptUnsafe()
     this.#downlink.fail(failure)
-    this.#close("drained")
+    this.#close(outcome)
   }
 
   refuse(failure: GatewayFailure): void {
@@ -350,13 +356,15 @@ export class Exchange {
     this.#record.stream = request.stream === true
     const refused = this.#check(model, request)
     if (refused !== undefined) return this.refuse(refused)
-    const { id, price } = model.config
+    const { id } = model.config
+    const { limits } = this.#snapshot.config
+    const price = limits.priceOf(id, Date.now())
     this.#record.account = { keyId: holder.id, teamId: holder.team ?? "", modelId: id, endUser: this.#endUser(holder), price }
     if (this.#server.usage?.isAccepting === false) {
       const detail = "The gateway cannot record usage at the moment. Retry later."
       return this.refuse(new GatewayFailure({ status: 503, detail, headers: { "retry-after": "10" }, cause: "the usage spool is full" }))
     }
-    const rules = this.#snapshot.config.limits.find(holder.id, holder.team, id)
+    const rules = limits.find(holder.id, holder.team, id)
     const admission = this.#server.limiter.admit(rules, estimateOf(request, this.#record.bytesIn, price))
     if (!(admission instanceof Promise)) return this.#admitted(holder, model, body, admission)
     admission.then(

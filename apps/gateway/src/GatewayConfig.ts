@@ -24,7 +24,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { isNode, LineCounter, parseDocument } from "yaml"
 import { ConfigFile, type Model, type Secret } from "./ConfigFile.ts"
-import { LimitIndex, type LimitRule, type Price, rulesOf } from "./limits/LimitRule.ts"
+import { LimitIndex, type LimitRule, rulesOf } from "./limits/LimitRule.ts"
 import { Calendar } from "./limits/Period.ts"
 import type { HealthOptions, ReplicaTarget } from "./Replica.ts"
 import type { QueueOptions } from "./ReplicaPool.ts"
@@ -46,17 +46,18 @@ export interface ModelConfig {
   readonly maxBodyBytes: number
   readonly timeouts: StageTimeouts & { readonly connect: number; readonly failover: number }
   readonly health: HealthOptions
-  readonly price: Price | undefined
 }
 
 /** A key of a caller. */
 export interface KeyHolder {
   /** Stays when the name or the secret changes. The name itself for keys of the file. */
   readonly id: string
+  /** Milliseconds since 1970 from which the key is not valid any more; `undefined` for no end. */
+  readonly validUntil: number | undefined
   readonly name: string
   /** SHA-256 of the key, in lower-case hexadecimal digits. */
   readonly sha256: string
-  /** Names of the models that it may use; `undefined` for all. */
+  /** Ids of the models that it may use; `undefined` for all. */
   readonly models: ReadonlySet<string> | undefined
   readonly team: string | undefined
   /** Whether the holder names its end users in a header. */
@@ -164,9 +165,10 @@ const readSecret = Effect.fnUntraced(function* (
   return /^[\x21-\x7e]+$/.test(value) ? Redacted.make(value) : `${source} has a character that no key has`
 })
 
-const toModel = Effect.fnUntraced(function* (
+/** The settings of a model, complete with defaults. Reports what is wrong with its path. */
+export const toModel = Effect.fnUntraced(function* (
   name: string,
-  model: typeof Model.Type,
+  model: Omit<typeof Model.Type, "replicas"> & { readonly replicas: ReadonlyArray<(typeof Model.Type)["replicas"][number]> },
   maxBodyBytes: number,
   report: (path: Path, problem: string) => void
 ): Effect.fn.Return<ModelConfig, never, FileSystem.FileSystem> {
@@ -222,8 +224,7 @@ const toModel = Effect.fnUntraced(function* (
     health: {
       path: health?.path === null ? undefined : (health?.path ?? "/health"),
       interval: millisOf(health?.interval, 5 * second)
-    },
-    price: model.price === undefined ? undefined : { cached: model.price.input, ...model.price }
+    }
   }
 })
 
@@ -249,10 +250,10 @@ const toUsage = Effect.fnUntraced(function* (
   report: (path: Path, problem: string) => void
 ): Effect.fn.Return<UsageConfig, never, FileSystem.FileSystem> {
   const { database } = usage
-  const found = typeof database === "string" ? Redacted.make(database) : yield* readSecret(database)
+  const found = typeof database === "string" || database === undefined ? database && Redacted.make(database) : yield* readSecret(database)
   if (typeof found === "string") report(["usage", "database"], found)
   return {
-    database: typeof found === "string" ? Redacted.make("") : found,
+    database: typeof found === "string" ? undefined : found,
     folder: usage.spool ?? "usage-spool",
     maxBytes: usage.maxSpoolBytes ?? 1024 * mebibyte,
     whenFull: usage.whenFull ?? "open",
@@ -261,12 +262,17 @@ const toUsage = Effect.fnUntraced(function* (
   }
 })
 
+/** Where models and keys may be: in the configuration `file` alone, or also in a database. */
+export type Origin = "file" | "database"
+
 /**
- * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once.
+ * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once. Without a database, a
+ * configuration without models or keys is a problem.
  */
 export const parse = Effect.fnUntraced(function* (
   text: string,
-  file: string
+  file: string,
+  origin: Origin = "file"
 ): Effect.fn.Return<GatewayConfig, InvalidGatewayConfig, FileSystem.FileSystem> {
   const source = new Source(text)
   if (source.problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems: source.problems })
@@ -292,7 +298,7 @@ export const parse = Effect.fnUntraced(function* (
     }
     if (model.enabled !== false) models.push(yield* toModel(name, model, maxBodyBytes, report))
   }
-  if (models.length === 0) report(["models"], "at least one enabled model is needed")
+  if (models.length === 0 && origin === "file") report(["models"], "at least one enabled model is needed")
   const keys: Array<KeyHolder> = []
   for (const [name, key] of Object.entries(config.keys)) {
     const other = keys.find(({ sha256 }) => sha256 === key.sha256)
@@ -302,8 +308,8 @@ export const parse = Effect.fnUntraced(function* (
     }
     const allowed = key.models?.flatMap((model) => owners.get(model) ?? [])
     if (key.enabled !== false) {
-      const { endUserHeader, sha256, team } = key
-      keys.push({ id: name, name, sha256, models: allowed && new Set(allowed), team, endUserHeader: endUserHeader ?? false })
+      const { endUserHeader = false, sha256, team } = key
+      keys.push({ id: name, validUntil: undefined, name, sha256, models: allowed && new Set(allowed), team, endUserHeader })
     }
     if (key.team !== undefined && config.teams?.[key.team] === undefined) report(["keys", name, "team"], `"${key.team}" is not a team`)
   }
@@ -325,9 +331,12 @@ export const parse = Effect.fnUntraced(function* (
       limits.push(...rules)
     }
   }
+  const prices = Object.entries(config.models).flatMap(([modelId, { price }]) =>
+    price === undefined ? [] : [{ cached: price.input, ...price, modelId, validFrom: 0 }]
+  )
   const redis = config.redis === undefined ? undefined : yield* toRedis(config.redis, report)
   const usage = config.usage === undefined ? undefined : yield* toUsage(config.usage, report)
-  if (keys.length === 0) report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
+  if (keys.length === 0 && origin === "file") report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
   if (problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems })
   const { cors, listen, operator, shutdown, stream } = config
   return {
@@ -341,7 +350,7 @@ export const parse = Effect.fnUntraced(function* (
     corsOrigins: cors === undefined || cors.origins === "*" ? "*" : new Set(cors.origins),
     models,
     keys,
-    limits: new LimitIndex(limits),
+    limits: new LimitIndex(limits, prices),
     calendar: new Calendar(DateTime.zoneMakeNamedUnsafe(config.zone ?? "UTC")),
     redis,
     usage,
@@ -358,12 +367,13 @@ export const parse = Effect.fnUntraced(function* (
 
 /** Loads the configuration of a file. */
 export const load = Effect.fnUntraced(function* (
-  file: string
+  file: string,
+  origin: Origin = "file"
 ): Effect.fn.Return<GatewayConfig, InvalidGatewayConfig, FileSystem.FileSystem> {
   const fileSystem = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(fileSystem.readFileString(file), (error) => {
     const problem = error.reason._tag === "NotFound" ? "There is no such file" : `It cannot be read (${error.reason._tag})`
     return new InvalidGatewayConfig({ file, problems: [problem] })
   })
-  return yield* parse(text, file)
+  return yield* parse(text, file, origin)
 })

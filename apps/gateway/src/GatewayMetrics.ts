@@ -32,10 +32,12 @@ const labelsOf = ({ kind, modelId = "", scope, scopeId }: LimitRule): Attributes
   "gen_ai.request.model": modelId
 })
 
-/** The state of limits and of the usage ledger. */
-export interface LimitState {
-  readonly isDegraded: boolean
-  readonly waiting: number
+/** What metrics are read from when they are asked for. */
+export interface GatewayState {
+  /** Time since the database of the control plane answered, in milliseconds. */
+  readonly controlAge?: number | undefined
+  /** `waiting`: bytes of events that are not in the database; `undefined` without a ledger. */
+  readonly limits?: { readonly isDegraded: boolean; readonly waiting: number | undefined }
 }
 
 /** The metrics of one gateway. */
@@ -91,15 +93,19 @@ export class GatewayMetrics {
   }
 
   /** All metrics as text. */
-  text(registry: Registry, droppedLines: number, state?: LimitState): string {
-    if (state !== undefined) {
+  text(registry: Registry, droppedLines: number, { controlAge, limits }: GatewayState = {}): string {
+    if (controlAge !== undefined) {
+      this.#gauge("paradigm.gateway.control.age_seconds", "Time since the database of the control plane answered", {}, controlAge / 1000)
+    }
+    if (limits !== undefined) {
+      const { isDegraded, waiting } = limits
       this.#gauge(
         "paradigm.gateway.limits.degraded",
-        "Whether Redis is away, and limits are those of this gateway alone",
+        "Whether Redis is away, so that limits are those of this gateway alone",
         {},
-        state.isDegraded ? 1 : 0
+        isDegraded ? 1 : 0
       )
-      this.#gauge("paradigm.gateway.usage.waiting_bytes", "Events of usage that are not in the database", {}, state.waiting)
+      if (waiting !== undefined) this.#gauge("paradigm.gateway.usage.waiting_bytes", "Events that are not in the database", {}, waiting)
     }
     this.#gauge("http.server.active_requests", "Requests in flight", {}, this.#active)
     this.#gauge("paradigm.gateway.log.dropped_lines", "Log lines that were not written", {}, droppedLines)

@@ -64,6 +64,12 @@ export class PublicServer {
     return server
   }
 
+  /** Ends the requests whose keys are not valid any more: streams with an error event. */
+  endRevoked(): void {
+    const now = Date.now()
+    for (const exchange of this.#exchanges) exchange.endIfRevoked(now)
+  }
+
   /** Ends what is in flight: streams with an error event. */
   drain(): void {
     for (const exchange of this.#exchanges) exchange.stop()

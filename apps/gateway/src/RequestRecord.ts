@@ -26,6 +26,8 @@ export type Outcome =
   | "client_left"
   /** The gateway ended the request because it stopped. */
   | "drained"
+  /** The gateway ended the request because its key was revoked, disabled, or expired. */
+  | "revoked"
 
 /** Who pays for a request, and what. */
 export interface Account {
@@ -128,7 +130,7 @@ export class RequestRecord {
     this.#writer.write(
       JSON.stringify({
         time: new Date().toISOString(),
-        level: /^(ok|refused|client_left|drained)$/.test(outcome) ? "INFO" : "WARN",
+        level: /^(ok|refused|client_left|drained|revoked)$/.test(outcome) ? "INFO" : "WARN",
         message: "request",
         id: this.id,
         outcome,

@@ -39,7 +39,7 @@ describe("parse", () => {
       assert.isUndefined(target?.apiKey)
       assert.strictEqual(model?.timeouts.firstEvent, 600_000)
       assert.deepStrictEqual(config.keys, [
-        { id: "team-a", name: "team-a", sha256, models: undefined, team: undefined, endUserHeader: false }
+        { id: "team-a", validUntil: undefined, name: "team-a", sha256, models: undefined, team: undefined, endUserHeader: false }
       ])
     })
   )
@@ -81,7 +81,10 @@ keys:
       assert.strictEqual(apiKey === undefined ? "" : Redacted.value(apiKey), "vllm-secret-1")
       assert.notInclude(inspect(config, { depth: 9 }) + JSON.stringify(config), "vllm-secret-1")
       // A key that may use an alias may use the model.
-      assert.deepStrictEqual(config.keys, [{ id: "x", name: "x", sha256, models: new Set(["a"]), team: undefined, endUserHeader: false }])
+      const models = new Set(["a"])
+      assert.deepStrictEqual(config.keys, [
+        { id: "x", validUntil: undefined, name: "x", sha256, models, team: undefined, endUserHeader: false }
+      ])
     })
   )
 

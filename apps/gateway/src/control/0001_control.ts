@@ -43,9 +43,9 @@ const statements = (bytes: "BLOB" | "BYTEA"): ReadonlyArray<string> => [
     max_concurrent BIGINT, version BIGINT NOT NULL, UNIQUE (model_id, base_url, remote_name)
   )`,
 
-  "CREATE TABLE key_model (key_id TEXT NOT NULL REFERENCES key (id), model_id TEXT NOT NULL REFERENCES model (id), PRIMARY KEY (key_id, model_id))",
+  "CREATE TABLE key_model (key_id TEXT NOT NULL REFERENCES key (id), model_id TEXT NOT NULL, PRIMARY KEY (key_id, model_id))",
   "CREATE INDEX key_model_model ON key_model (model_id)",
-  "CREATE TABLE team_model (team_id TEXT NOT NULL REFERENCES team (id), model_id TEXT NOT NULL REFERENCES model (id), PRIMARY KEY (team_id, model_id))",
+  "CREATE TABLE team_model (team_id TEXT NOT NULL REFERENCES team (id), model_id TEXT NOT NULL, PRIMARY KEY (team_id, model_id))",
   "CREATE INDEX team_model_model ON team_model (model_id)",
 
   `CREATE TABLE limit_rule (
@@ -56,7 +56,7 @@ const statements = (bytes: "BLOB" | "BYTEA"): ReadonlyArray<string> => [
 
   // Micro-units of the currency for a million tokens.
   `CREATE TABLE price (
-    model_id TEXT NOT NULL REFERENCES model (id), valid_from BIGINT NOT NULL, input BIGINT NOT NULL CHECK (input >= 0),
+    model_id TEXT NOT NULL, valid_from BIGINT NOT NULL, input BIGINT NOT NULL CHECK (input >= 0),
     cached BIGINT NOT NULL CHECK (cached >= 0), output BIGINT NOT NULL CHECK (output >= 0), PRIMARY KEY (model_id, valid_from)
   )`,
 

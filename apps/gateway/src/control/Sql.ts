@@ -2,7 +2,10 @@
  * The database of the control plane: SQLite in a file (over `node:sqlite`), or PostgreSQL. Integers of 64 bits are `bigint` in both.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import type * as Cause from "effect/Cause"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import * as Redacted from "effect/Redacted"
@@ -100,6 +103,18 @@ export const sqlite = (filename: string): Layer.Layer<SqlClient.SqlClient, SqlEr
 export const postgres = (url: Redacted.Redacted): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, SqlError> =>
   PgClient.layer({ url, applicationName: "paradigm-gateway", connectTimeout: "5 seconds", maxConnections: 8 })
 
+/**
+ * Fails after a time. Does not wait for the end of what it interrupts, unlike `Effect.timeout`: a server that hangs does not confirm a cancellation
+ * either.
+ */
+export const within = <A, E, R>(effect: Effect.Effect<A, E, R>, time: Duration.Input): Effect.Effect<A, E | Cause.TimeoutError, R> =>
+  Effect.flatMap(Effect.forkDetach(effect), (fiber) =>
+    Fiber.join(fiber).pipe(Effect.timeout(time), Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe())))
+  )
+
+/** Whether the text is a `postgres:` URL, and not the path of a file. */
+export const isPostgres = (data: string): boolean => /^postgres(ql)?:/.test(data)
+
 /** The database of a `postgres:` URL, or of the path of a file. */
 export const layer = (data: string): Layer.Layer<SqlClient.SqlClient, SqlError> =>
-  /^postgres(ql)?:/.test(data) ? postgres(Redacted.make(data)) : sqlite(data)
+  isPostgres(data) ? postgres(Redacted.make(data)) : sqlite(data)

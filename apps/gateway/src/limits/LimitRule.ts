@@ -85,24 +85,46 @@ export const costOf = (
   return BigInt(prompt - known) * BigInt(price.input) + BigInt(known) * BigInt(price.cached) + BigInt(completion) * BigInt(price.output)
 }
 
-/** The rules of a configuration, found by who asks for what. */
-export class LimitIndex {
-  readonly #byOwner = new Map<string, Array<LimitRule>>()
+/** A price of a model from a time on. */
+export interface DatedPrice extends Price {
+  readonly modelId: string
+  /** Milliseconds of the epoch. */
+  readonly validFrom: number
+}
 
-  constructor(rules: ReadonlyArray<LimitRule>) {
+/** Limits and prices, found by who asks for what. */
+export class LimitIndex {
+  readonly #rules: ReadonlyArray<LimitRule>
+  readonly #prices: ReadonlyArray<DatedPrice>
+  readonly #rulesOf = new Map<string, Array<LimitRule>>()
+
+  constructor(rules: ReadonlyArray<LimitRule>, prices: ReadonlyArray<DatedPrice>) {
+    this.#rules = rules
+    // The newest first.
+    this.#prices = prices.toSorted((a, b) => b.validFrom - a.validFrom)
     for (const rule of rules) {
       const owner = `${rule.scope} ${rule.scopeId}`
-      const found = this.#byOwner.get(owner)
-      if (found === undefined) this.#byOwner.set(owner, [rule])
+      const found = this.#rulesOf.get(owner)
+      if (found === undefined) this.#rulesOf.set(owner, [rule])
       else found.push(rule)
     }
+  }
+
+  /** These limits and prices, and those of a database. */
+  with(stored: { readonly rules: ReadonlyArray<LimitRule>; readonly prices: ReadonlyArray<DatedPrice> }): LimitIndex {
+    return new LimitIndex([...this.#rules, ...stored.rules], [...this.#prices, ...stored.prices])
   }
 
   /** The rules that bind a request, or all of a key and its team if no model is named. */
   find(key: string, team: string | undefined, model: string | undefined): ReadonlyArray<LimitRule> {
     const owners = [`key ${key}`, ...(team === undefined ? [] : [`team ${team}`]), ...(model === undefined ? [] : [`model ${model}`])]
     return owners
-      .flatMap((owner) => this.#byOwner.get(owner) ?? [])
+      .flatMap((owner) => this.#rulesOf.get(owner) ?? [])
       .filter(({ modelId }) => modelId === undefined || model === undefined || modelId === model)
+  }
+
+  /** The price of a model at a time; `undefined` if it has none. */
+  priceOf(model: string, time: number): Price | undefined {
+    return this.#prices.find(({ modelId, validFrom }) => modelId === model && validFrom <= time)
   }
 }

@@ -19,8 +19,8 @@ import { SpoolError, UsageSpool } from "./UsageSpool.ts"
 
 /** Settings of the ledger. */
 export interface UsageConfig {
-  /** Path of a SQLite file, or URL of PostgreSQL. */
-  readonly database: Redacted.Redacted
+  /** Path of a SQLite file, or URL of PostgreSQL; `undefined` for the database of the control plane. */
+  readonly database: Redacted.Redacted | undefined
   readonly folder: string
   readonly maxBytes: number
   /** What holds when the spool is full: `open` loses events, `closed` refuses requests. */
@@ -131,9 +131,17 @@ export class UsageRecorder {
   })
 }
 
+/** Opens the database of a configuration. */
+export const openDatabase = (database: Redacted.Redacted): Effect.Effect<SqlClient.SqlClient, SchemaMismatch, Scope.Scope> =>
+  Layer.build(Sql.layer(Redacted.value(database))).pipe(
+    Effect.flatMap((context) => Effect.provideContext(SqlClient.SqlClient, context)),
+    Effect.mapError(() => new SchemaMismatch({ detail: "the database of the usage ledger cannot be opened." }))
+  )
+
 /** Starts recording. The events that a gateway before it left in the spool are written too. */
 export const make = Effect.fnUntraced(function* (
   config: UsageConfig,
+  sql: SqlClient.SqlClient,
   calendar: Calendar,
   metrics: GatewayMetrics
 ): Effect.fn.Return<UsageRecorder, UsageError, Scope.Scope> {
@@ -144,13 +152,7 @@ export const make = Effect.fnUntraced(function* (
     }),
     (spool) => Effect.sync(() => spool.close())
   )
-  const context = yield* Effect.mapError(
-    Layer.build(Sql.layer(Redacted.value(config.database))),
-    () => new SchemaMismatch({ detail: "it cannot be opened" })
-  )
-  const recorder = yield* Effect.map(SqlClient.SqlClient, (sql) => new UsageRecorder(config, spool, sql, calendar, metrics)).pipe(
-    Effect.provideContext(context)
-  )
+  const recorder = new UsageRecorder(config, spool, sql, calendar, metrics)
   // A database that is away comes back. One that another version uses does not.
   const first = yield* Effect.exit(Effect.timeoutOption(recorder.flush, lastFlush))
   if (Exit.isFailure(first)) {
