@@ -11,57 +11,22 @@ import { Attempts } from "./Attempts.ts"
 import { authenticate, isValid } from "./Authentication.ts"
 import { Downlink } from "./Downlink.ts"
 import type { KeyHolder } from "./GatewayConfig.ts"
-import { type Dialect, GatewayFailure } from "./GatewayFailure.ts"
+import { GatewayFailure } from "./GatewayFailure.ts"
+import { card, unknownModel } from "./ModelCard.ts"
 import type { PublicServer } from "./PublicServer.ts"
 import { findModel, type Model, modelsOf, type Snapshot } from "./Registry.ts"
 import { type Admission, estimateOf, unused } from "./limits/Limiter.ts"
 import { exposedHeaders } from "./limits/RateLimitHeaders.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as RequestPolicy from "./RequestPolicy.ts"
+import { accepts, requestIdOf, type Route, routeOf } from "./Route.ts"
 import type { Outcome, RequestRecord } from "./RequestRecord.ts"
+import { discard } from "./UnreadBody.ts"
 import { ownUsage } from "./usage/OwnUsage.ts"
 
-// What is read of a body that is refused, so that the client sends all of it and reads the response, and for how long.
-const maxDrained = 4 * 1024 * 1024
-const drainMillis = 2000
 // The rest of a smaller body is read after a refusal, and the connection is kept.
 const maxKept = 1024 * 1024
 const document = JSON.stringify(OpenApi.fromApi(ParadigmApi))
-
-interface Route {
-  readonly dialect: Dialect
-  readonly kind: "chat" | "models" | "model" | "usage"
-  readonly model?: string
-}
-
-const routeOf = (path: string): Route | undefined => {
-  const [, prefix, rest] = /^\/(api\/v[23]|v1)\/(.+)$/.exec(path) ?? []
-  if (prefix === undefined || rest === undefined) return undefined
-  const dialect = prefix === "v1" ? "openai" : "paradigm"
-  if (rest === "chat/completions") return { dialect, kind: "chat" }
-  if (rest === "models" || rest === "usage") return { dialect, kind: rest }
-  if (!rest.startsWith("models/")) return undefined
-  try {
-    return { dialect, kind: "model", model: decodeURIComponent(rest.slice("models/".length)) }
-  } catch {
-    return undefined
-  }
-}
-
-const accepts = (accept: string | undefined) =>
-  accept === undefined ||
-  accept.trim() === "" ||
-  accept
-    .split(",")
-    .some(
-      (range) =>
-        /^\s*(\*\/\*|application\/(json|\*)|text\/(event-stream|\*))\s*(;|$)/i.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range)
-    )
-
-const requestIdOf = ({ headers }: IncomingMessage) => {
-  const given = headers["x-request-id"]
-  return typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID()
-}
 
 const exposed = ["x-request-id", "retry-after", "retry-after-ms", ...exposedHeaders].join(", ")
 
@@ -165,27 +130,8 @@ export class Exchange {
       !this.#request.complete && (Number(headers["content-length"] ?? 0) > maxKept || headers["transfer-encoding"] !== undefined)
     this.#countFailed(failure)
     this.#downlink.fail(isUnread ? new GatewayFailure({ ...failure, headers: { ...failure.headers, connection: "close" } }) : failure)
-    if (isUnread) this.#discard()
+    if (isUnread) discard(this.#request)
     this.#close(failure.status < 500 ? "refused" : "failed")
-  }
-
-  // A client that still sends its body reads the response only if the connection stays open for a while.
-  #discard(): void {
-    const request = this.#request
-    let drained = 0
-    const end = () => {
-      clearTimeout(timer)
-      if (!request.complete) request.destroy()
-    }
-    const timer = setTimeout(end, drainMillis).unref()
-    request.removeAllListeners("data")
-    request.on("data", (chunk: Buffer) => {
-      drained += chunk.length
-      if (drained > maxDrained) end()
-    })
-    request.once("end", () => clearTimeout(timer))
-    request.once("close", () => clearTimeout(timer))
-    request.resume()
   }
 
   #defect(error: unknown): void {
@@ -436,24 +382,4 @@ export class Exchange {
       ...(typeof tracestate === "string" && typeof traceparent === "string" ? { tracestate } : {})
     }
   }
-}
-
-// OpenAI's members, and the two without which Mistral's client does not read the id.
-const card = (id: string) => ({
-  id,
-  object: "model",
-  created: 0,
-  owned_by: "paradigm",
-  type: "base",
-  capabilities: { completion_chat: true, function_calling: true }
-})
-
-// An unknown model and one that the key may not use get the same answer, so that names do not leak.
-const unknownModel = (name: string) => {
-  const shown = name.length <= 200 ? name : `${name.slice(0, 200)}…`
-  return new GatewayFailure({
-    status: 404,
-    detail: `The model "${shown}" does not exist, or this key may not use it.`,
-    code: "model_not_found"
-  })
 }
