@@ -55,7 +55,15 @@ export class PublicServer {
 
   /** Makes the Node server. */
   nodeServer(keepAlive: number, certificate?: Certificate): Server {
-    const server = nodeServer((request, response) => this.#serve(request, response), keepAlive, certificate)
+    const server = nodeServer(
+      (request, response) => {
+        // A gateway that stops would never be idle: `close` keeps connections that are in use.
+        if (!server.listening) response.shouldKeepAlive = false
+        this.#serve(request, response)
+      },
+      keepAlive,
+      certificate
+    )
     server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response, true))
     server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response))
     // A client that sends nothing more may still read, for example `nc -N`.
