@@ -7,14 +7,16 @@ import type { StreamFault } from "@paradigm-effect/core/ParadigmError"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { Downlink } from "./Downlink.ts"
-import { EventTail, renaming, tokenCounts } from "./EventTail.ts"
+import { EventTail, renaming } from "./EventTail.ts"
 import type { GatewayFailure } from "./GatewayFailure.ts"
 import type { Model } from "./Registry.ts"
 import type { Replica } from "./Replica.ts"
 import type { Applicant, Member } from "./ReplicaPool.ts"
 import type { Outcome, RequestRecord } from "./RequestRecord.ts"
+import { tokenCounts } from "./TokenCounts.ts"
 import { type Stage, type UpstreamBody, UpstreamCall, type UpstreamSink } from "./UpstreamCall.ts"
 import { badGateway, type Failed, faultOf, lossOf, refusalOf } from "./UpstreamFailure.ts"
+import type { Withheld } from "./Withheld.ts"
 
 /** A request to relay. */
 export interface Relayed {
@@ -27,7 +29,7 @@ export interface Relayed {
   readonly stream: boolean
   /** Number of choices that were asked for. */
   readonly choices: number
-  readonly withholdUsage: boolean
+  readonly withheld: Withheld
   /** The body for a name of the model at a replica. */
   readonly bodyFor: (model: string) => Uint8Array
   readonly headers: Readonly<Record<string, string>>
@@ -57,6 +59,7 @@ export class Attempts {
   #applicant: Applicant | undefined
   #member: Member | undefined
   #call: UpstreamCall | undefined
+  #tail: EventTail | undefined
   #attempts = 0
   #isFresh = false
   #last: Failed | undefined
@@ -87,6 +90,8 @@ export class Attempts {
   #end(outcome: Outcome): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#record.usage ??= this.#tail?.usage
+    this.#record.malformed = this.#tail?.malformed ?? 0
     clearTimeout(this.#commit)
     clearTimeout(this.#patience)
     if (this.#applicant !== undefined) this.#relayed.model.pool.cancel(this.#applicant)
@@ -248,8 +253,9 @@ export class Attempts {
   }
 
   #streamSink(member: Member): UpstreamSink {
-    const { choices, name, withholdUsage } = this.#relayed
-    const tail = new EventTail({ choices, withholdUsage, rename: renaming(member.target.model, name), maxEvent: maxAnswer })
+    const { choices, name, withheld } = this.#relayed
+    const tail = new EventTail({ choices, withheld, rename: renaming(member.target.model, name), maxEvent: maxAnswer })
+    this.#tail = tail
     return this.#sink(member, "text/event-stream", "firstEvent", {
       onData: (bytes) => {
         this.#forward(tail.push(bytes.toString("latin1")))
@@ -260,7 +266,6 @@ export class Attempts {
         this.#streamEnded(member, tail)
       },
       onError: (error) => {
-        this.#note(tail)
         if (tail.isWhole) this.#streamEnded(member, tail)
         else this.#failed(member, lossOf(error))
       }
@@ -277,13 +282,7 @@ export class Attempts {
     call?.pause()
   }
 
-  #note({ malformed, usage }: EventTail): void {
-    this.#record.usage = usage
-    this.#record.malformed = malformed
-  }
-
   #streamEnded(member: Member, tail: EventTail): void {
-    this.#note(tail)
     if (tail.fault !== undefined) return this.#fault(member, tail.fault)
     if (tail.isAborted) return this.#aborted(member)
     if (tail.isTooLarge) return this.#unexpected(member, "an event is too large")

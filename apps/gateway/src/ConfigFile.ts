@@ -1,9 +1,11 @@
 /**
  * The schema of the configuration file.
  */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { Limits, PriceOfModel } from "./limits/LimitRule.ts"
 import { controlFields } from "./RequestPolicy.ts"
 
 const name = Schema.NonEmptyString
@@ -28,7 +30,8 @@ const problemOfUrl = (text: string): string | undefined => {
   return undefined
 }
 
-const baseUrl = Schema.String.check(
+/** The URL of a model server. */
+export const baseUrl = Schema.String.check(
   Schema.makeFilter((text) => problemOfUrl(text) === undefined || `Expected ${problemOfUrl(text)}`, {
     expected: "an http or https URL with the path of the API, for example http://127.0.0.1:8000/v1"
   })
@@ -81,6 +84,8 @@ export const Model = Schema.Struct({
   countUsage: Schema.optionalKey(Schema.Boolean).annotateKey({
     description: "Whether streams ask the model server for their usage, also if the caller does not. Defaults to true."
   }),
+  price: Schema.optionalKey(PriceOfModel).annotateKey({ description: "What tokens cost. A model without a price is free." }),
+  limits: Schema.optionalKey(Limits).annotateKey({ description: "Limits of the model, for all keys together." }),
   queue: Schema.optionalKey(
     Schema.Struct({
       size: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
@@ -112,12 +117,61 @@ const Key = Schema.Struct({
     description: "SHA-256 of the key. `paradigm key` makes one."
   }),
   models: Schema.optionalKey(Schema.Array(name)).annotateKey({ description: "Models that the key may use. Defaults to all." }),
-  enabled: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Defaults to true." })
+  enabled: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Defaults to true." }),
+  team: Schema.optionalKey(name).annotateKey({ description: "The team whose limits also bind the key." }),
+  limits: Schema.optionalKey(Limits).annotateKey({ description: "Limits of the key." }),
+  endUserHeader: Schema.optionalKey(Schema.Boolean).annotateKey({
+    description: "Whether the key names its end users, in the header `usage.endUserHeader`. Defaults to false."
+  })
+})
+
+const Team = Schema.Struct({ limits: Schema.optionalKey(Limits).annotateKey({ description: "Limits of all keys of the team together." }) })
+
+const timeZone = Schema.String.check(
+  Schema.makeFilter((text) => Option.isSome(DateTime.zoneMakeNamed(text)), { expected: "a time zone, for example Europe/Paris" })
+)
+
+const Redis = Schema.Struct({
+  url: Schema.Union([
+    Schema.String.check(Schema.isPattern(/^rediss?:\/\//, { expected: "a URL that begins with redis:// or rediss://" })),
+    Secret
+  ]).annotateKey({
+    description: "URL of Redis, or where it comes from if it has a password."
+  }),
+  timeout: Schema.optionalKey(millis).annotateKey({ description: "Maximum duration of a call. Defaults to 50 milliseconds." }),
+  whenAway: Schema.optionalKey(Schema.Literals(["open", "closed"])).annotateKey({
+    description:
+      '"open" limits by the counters of this gateway alone while Redis is away, "closed" refuses requests that have limits. Defaults to "open".'
+  }),
+  prefix: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^[\w-]{1,50}$/, { expected: "letters, digits, _ and -" }))).annotateKey({
+    description: 'Prefix of the keys in Redis. Defaults to "paradigm".'
+  })
 })
 
 const Tls = Schema.Struct({
   certFile: name.annotateKey({ description: "PEM file of the certificate chain." }),
   keyFile: name.annotateKey({ description: "PEM file of the private key." })
+})
+
+const Usage = Schema.Struct({
+  database: Schema.optionalKey(Schema.Union([name, Secret])).annotateKey({
+    description:
+      "Path of a SQLite file, which is made if it is missing, or where the URL of a PostgreSQL database comes from. Defaults to the database of --data."
+  }),
+  spool: Schema.optionalKey(name).annotateKey({
+    description: 'Folder for what is not in the database yet. Every gateway needs its own. Defaults to "usage-spool".'
+  }),
+  maxSpoolBytes: Schema.optionalKey(count).annotateKey({ description: "Maximum size of the spool. Defaults to 1 GiB." }),
+  whenFull: Schema.optionalKey(Schema.Literals(["open", "closed"])).annotateKey({
+    description: '"open" serves on and loses events when the spool is full, "closed" refuses requests. Defaults to "open".'
+  }),
+  keepEvents: Schema.optionalKey(millis).annotateKey({ description: "How long events are kept. Defaults to 90 days." }),
+  keepSums: Schema.optionalKey(millis).annotateKey({ description: "How long sums by hour and period are kept. Defaults to 1096 days." }),
+  endUserHeader: Schema.optionalKey(
+    Schema.String.check(Schema.isPattern(/^[\w-]{1,100}$/, { expected: "the name of a header" }))
+  ).annotateKey({
+    description: 'Header in which keys with `endUserHeader` name their end users. Defaults to "X-End-User-Id".'
+  })
 })
 
 /** The schema of the file. */
@@ -141,6 +195,10 @@ export const ConfigFile = Schema.Struct({
   }),
   models: Schema.Record(name, Model).annotateKey({ description: "The models, by their names." }),
   keys: Schema.Record(name, Key).annotateKey({ description: "The keys, by the names that appear in logs and metrics." }),
+  teams: Schema.optionalKey(Schema.Record(name, Team)).annotateKey({ description: "The teams, by their names." }),
+  zone: Schema.optionalKey(timeZone).annotateKey({ description: "Time zone of the days and months of limits. Defaults to UTC." }),
+  redis: Schema.optionalKey(Redis).annotateKey({ description: "Counters of limits for several gateways. Defaults to counters in memory." }),
+  usage: Schema.optionalKey(Usage).annotateKey({ description: "The ledger of usage. Defaults to none." }),
   maxBodyBytes: Schema.optionalKey(count).annotateKey({ description: "Maximum size of a request's body, in bytes. Defaults to 20 MiB." }),
   maxBytesInFlight: Schema.optionalKey(count).annotateKey({
     description: "Maximum size of all request bodies in the process, in bytes. Defaults to 256 MiB."

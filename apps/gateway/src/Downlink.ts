@@ -25,6 +25,7 @@ const secondProbe = 50
 export class Downlink {
   readonly #response: ServerResponse
   readonly #options: DownlinkOptions
+  #added: Readonly<Record<string, string>> = {}
   #pending = ""
   #heartbeats: NodeJS.Timeout | undefined
   #stall: NodeJS.Timeout | undefined
@@ -54,6 +55,11 @@ export class Downlink {
 
   get isEnded(): boolean {
     return this.#response.writableEnded || this.#response.destroyed
+  }
+
+  /** Adds headers to the response. */
+  addHeaders(headers: Readonly<Record<string, string>>): void {
+    this.#added = { ...this.#added, ...headers }
   }
 
   /** Sends the head of a stream. From then on, a failure is an event. */
@@ -122,7 +128,7 @@ export class Downlink {
 
   #head(status: number, headers: Readonly<Record<string, string>>): void {
     this.status = status
-    this.#response.writeHead(status, { ...this.#options.headers, ...headers, "x-request-id": this.#options.requestId })
+    this.#response.writeHead(status, { ...this.#options.headers, ...this.#added, ...headers, "x-request-id": this.#options.requestId })
   }
 
   #flush(): void {

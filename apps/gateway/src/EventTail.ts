@@ -7,28 +7,8 @@
 import * as ErrorBody from "@paradigm-effect/core/ErrorBody"
 import type { StreamFault } from "@paradigm-effect/core/ParadigmError"
 import * as Predicate from "effect/Predicate"
-
-/** Token counts of a request. */
-export interface TokenCounts {
-  readonly prompt: number
-  readonly completion: number
-  readonly cached: number
-  readonly reasoning: number
-}
-
-const integer = (value: unknown) => (Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : 0)
-
-/** The counts in a `usage` object; `undefined` for anything else. */
-export const tokenCounts = (usage: unknown): TokenCounts | undefined => {
-  if (!Predicate.isObject(usage)) return undefined
-  const details = (name: string) => (Predicate.isObject(usage[name]) ? usage[name] : {})
-  return {
-    prompt: integer(usage["prompt_tokens"]),
-    completion: integer(usage["completion_tokens"]),
-    cached: integer(details("prompt_tokens_details")["cached_tokens"]),
-    reasoning: integer(details("completion_tokens_details")["reasoning_tokens"])
-  }
-}
+import { natural, type TokenCounts, tokenCounts, totalOf } from "./TokenCounts.ts"
+import { hasUsage, isEmptyDelta, lastUsage, type Withheld, withoutIds, withoutRunningUsage, withoutUsage } from "./Withheld.ts"
 
 const latin1 = (text: string) => Buffer.from(JSON.stringify(text)).toString("latin1")
 
@@ -60,15 +40,15 @@ const endOfEvents = (text: string): number => {
 
 const dataLine = /(?:^|[\r\n])data:/
 // An event with one of these is parsed. Inside a JSON string the quote would be escaped, so that `"finish_reason":` is a key.
-const remarkable = /\[DONE\]|"error|event: ?error|base_resp|"finish_reason" ?: ?"|"usage" ?: ?\{/
+const remarkable = /\[DONE\]|"error|event: ?error|base_resp|"finish_reason" ?: ?"|"choices" ?: ?(?:\[ ?\]|null)/
 const oneEvent = /[^]*?(?:\r\n\r\n|\n\n|\r\r|\n\r\n|\r\r\n)/g
 
 /** Options of a tail. */
 export interface Options {
   /** Number of choices that were asked for. */
   readonly choices: number
-  /** Whether the usage event is withheld, because the gateway asked for it and not the client. */
-  readonly withholdUsage: boolean
+  /** What the gateway asked for, and not the client. */
+  readonly withheld: Withheld
   readonly rename: (text: string) => string
   /** Maximum size of an event, in bytes. */
   readonly maxEvent: number
@@ -82,6 +62,13 @@ export class EventTail {
   // The end of what is held: the beginning of a blank line.
   #seam = ""
   readonly #finished = new Set<number>()
+  // The last usage, as text until somebody asks.
+  #usageText: string | undefined
+  #usage: TokenCounts | undefined
+  // With several choices, the running usage of an event is that of its choice.
+  readonly #usages = new Map<number, TokenCounts>()
+  // Whether events before the last have usage: the model server does as it was asked.
+  #hasRunningUsage = false
 
   /** Whether an event with data came. */
   hasEvents = false
@@ -94,13 +81,18 @@ export class EventTail {
   /** Whether the model server aborted a choice. The event is not forwarded. */
   isAborted = false
   isTooLarge = false
-  /** The last token counts. */
-  usage: TokenCounts | undefined = undefined
   /** Number of events whose data is not JSON. They are forwarded. */
   malformed = 0
 
   constructor(options: Options) {
     this.#options = options
+  }
+
+  /** The last token counts: those of the whole answer, or of what came of it. */
+  get usage(): TokenCounts | undefined {
+    if (this.#usageText !== undefined) this.#usage = tokenCounts(parse(this.#usageText)) ?? this.#usage
+    this.#usageText = undefined
+    return this.#usage
   }
 
   /** Whether nothing more is read. */
@@ -125,7 +117,7 @@ export class EventTail {
     this.#held = []
     this.#heldBytes = 0
     this.#seam = ""
-    const forwarded = this.#options.rename(remarkable.test(events) ? this.#read(events) : this.#count(events))
+    const forwarded = this.#options.rename(this.#mayPass(events) ? this.#pass(events) : this.#read(events))
     if (end < text.length && !this.isOver) this.#hold(text.slice(end))
     return forwarded
   }
@@ -147,6 +139,21 @@ export class EventTail {
     if (this.#heldBytes > this.#options.maxEvent) this.isTooLarge = true
   }
 
+  #mayPass(events: string): boolean {
+    return this.#options.choices === 1 && !this.#options.withheld.ids && !remarkable.test(events)
+  }
+
+  // Events of which none needs to be parsed. Their usage is the running one.
+  #pass(events: string): string {
+    const usage = lastUsage(events)
+    if (usage === undefined) return hasUsage(events) ? this.#read(events) : this.#count(events)
+    this.#usageText = usage
+    this.#hasRunningUsage = true
+    if (this.#options.withheld.usage === "none") return this.#count(events)
+    const rest = withoutRunningUsage(events)
+    return hasUsage(rest) ? this.#read(events) : this.#count(rest)
+  }
+
   // Comments before the first event are the model server's heartbeats. The gateway sends its own.
   #count(events: string): string {
     this.hasEvents ||= dataLine.test(events)
@@ -156,47 +163,65 @@ export class EventTail {
   #read(events: string, isCut = false): string {
     let forwarded = ""
     for (const [event] of events.matchAll(oneEvent)) {
-      const isForwarded = remarkable.test(event) ? this.#readEvent(event, isCut) : this.#count(event) !== ""
+      const shown = this.#readEvent(event, isCut)
       if (this.isOver) break
-      if (isForwarded) forwarded += event
+      forwarded += shown
     }
     return forwarded
   }
 
-  // Returns whether the event is forwarded.
-  #readEvent(event: string, isCut: boolean): boolean {
+  // Returns what is forwarded of the event.
+  #readEvent(event: string, isCut: boolean): string {
     const lines = event.split(/\r\n|\r|\n/)
     const data = utf8Of(lines.flatMap((line) => (line.startsWith("data:") ? [line.slice(line[5] === " " ? 6 : 5)] : [])).join("\n")).trim()
     if (data === "[DONE]") {
       this.isDone = true
       this.marker = event
-      return false
+      return ""
     }
-    const name = /^event: ?(.*)$/.exec(lines.find((line) => line.startsWith("event:")) ?? "")?.[1] ?? "message"
-    if (data === "") return this.#count(event) !== ""
+    if (data === "") return this.#count(event)
     const value = parse(data)
+    const name = /^event: ?(.*)$/.exec(lines.find((line) => line.startsWith("event:")) ?? "")?.[1] ?? "message"
     const fault = ErrorBody.fromEvent(value, data, name)
     if (fault !== undefined) {
       this.fault = fault
-      return false
+      return ""
     }
     // The rest of a stream that broke off in an event.
-    if (isCut && value === undefined) return false
+    if (isCut && value === undefined) return ""
     if (value === undefined) this.malformed++
     this.hasEvents = true
-    return !Predicate.isObject(value) || this.#readChunk(value)
+    return Predicate.isObject(value) ? this.#readChunk(value, event) : event
   }
 
-  #readChunk({ choices, usage }: Readonly<Record<string, unknown>>): boolean {
-    this.usage = tokenCounts(usage) ?? this.usage
-    for (const choice of Array.isArray(choices) ? choices : []) {
-      if (!Predicate.isObject(choice) || typeof choice["finish_reason"] !== "string" || choice["finish_reason"] === "") continue
+  #readChunk(chunk: Readonly<Record<string, unknown>>, event: string): string {
+    const choices = (Array.isArray(chunk["choices"]) ? chunk["choices"] : []).filter(Predicate.isObject)
+    let isLast = false
+    for (const choice of choices) {
+      if (typeof choice["finish_reason"] !== "string" || choice["finish_reason"] === "") continue
       if (choice["finish_reason"] === "abort") {
         this.isAborted = true
-        return false
+        return ""
       }
-      this.#finished.add(integer(choice["index"]))
+      isLast = true
+      this.#finished.add(natural(choice["index"]))
     }
-    return !(this.#options.withholdUsage && Predicate.isObject(usage) && (!Array.isArray(choices) || choices.length === 0))
+    const shown = this.#readUsage(chunk["usage"], choices, isLast, event)
+    if (!this.#options.withheld.ids) return shown
+    return isEmptyDelta(choices) ? "" : withoutIds(shown)
+  }
+
+  // Returns the event without the usage that is withheld. The usage of an event with a finish reason stays if it is the server's own habit.
+  #readUsage(value: unknown, choices: ReadonlyArray<Readonly<Record<string, unknown>>>, isLast: boolean, event: string): string {
+    const usage = tokenCounts(value)
+    if (usage === undefined) return event
+    const [choice, other] = choices
+    if (this.#options.choices > 1 && choice !== undefined && other === undefined) this.#usages.set(natural(choice["index"]), usage)
+    this.#usageText = undefined
+    this.#usage = this.#usages.size > 0 && choice !== undefined ? totalOf([...this.#usages.values()]) : usage
+    const { usage: withheld } = this.#options.withheld
+    if (choice === undefined) return withheld === "all" ? "" : event
+    this.#hasRunningUsage ||= !isLast
+    return withheld !== "none" && this.#hasRunningUsage ? withoutUsage(event) : event
   }
 }

@@ -8,59 +8,27 @@ import type * as Fiber from "effect/Fiber"
 import * as OpenApi from "effect/http-api/OpenApi"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Attempts } from "./Attempts.ts"
-import { authenticate } from "./Authentication.ts"
+import { authenticate, isValid } from "./Authentication.ts"
 import { Downlink } from "./Downlink.ts"
 import type { KeyHolder } from "./GatewayConfig.ts"
-import { type Dialect, GatewayFailure } from "./GatewayFailure.ts"
+import { GatewayFailure } from "./GatewayFailure.ts"
+import { card, unknownModel } from "./ModelCard.ts"
 import type { PublicServer } from "./PublicServer.ts"
 import { findModel, type Model, modelsOf, type Snapshot } from "./Registry.ts"
+import { type Admission, estimateOf, unused } from "./limits/Limiter.ts"
+import { exposedHeaders } from "./limits/RateLimitHeaders.ts"
 import * as RequestBody from "./RequestBody.ts"
 import * as RequestPolicy from "./RequestPolicy.ts"
+import { accepts, requestIdOf, type Route, routeOf } from "./Route.ts"
 import type { Outcome, RequestRecord } from "./RequestRecord.ts"
+import { discard } from "./UnreadBody.ts"
+import { ownUsage } from "./usage/OwnUsage.ts"
 
-// What is read of a body that is refused, so that the client sends all of it and reads the response, and for how long.
-const maxDrained = 4 * 1024 * 1024
-const drainMillis = 2000
 // The rest of a smaller body is read after a refusal, and the connection is kept.
 const maxKept = 1024 * 1024
 const document = JSON.stringify(OpenApi.fromApi(ParadigmApi))
 
-interface Route {
-  readonly dialect: Dialect
-  readonly kind: "chat" | "models" | "model"
-  readonly model?: string
-}
-
-const routeOf = (path: string): Route | undefined => {
-  const [, prefix, rest] = /^\/(api\/v[23]|v1)\/(.+)$/.exec(path) ?? []
-  if (prefix === undefined || rest === undefined) return undefined
-  const dialect = prefix === "v1" ? "openai" : "paradigm"
-  if (rest === "chat/completions") return { dialect, kind: "chat" }
-  if (rest === "models") return { dialect, kind: "models" }
-  if (!rest.startsWith("models/")) return undefined
-  try {
-    return { dialect, kind: "model", model: decodeURIComponent(rest.slice("models/".length)) }
-  } catch {
-    return undefined
-  }
-}
-
-const accepts = (accept: string | undefined) =>
-  accept === undefined ||
-  accept.trim() === "" ||
-  accept
-    .split(",")
-    .some(
-      (range) =>
-        /^\s*(\*\/\*|application\/(json|\*)|text\/(event-stream|\*))\s*(;|$)/i.test(range) && !/;\s*q=0(\.0*)?\s*(;|$)/i.test(range)
-    )
-
-const requestIdOf = ({ headers }: IncomingMessage) => {
-  const given = headers["x-request-id"]
-  return typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : crypto.randomUUID()
-}
-
-const exposed = "x-request-id, retry-after, retry-after-ms"
+const exposed = ["x-request-id", "retry-after", "retry-after-ms", ...exposedHeaders].join(", ")
 
 /** One request and its response. */
 export class Exchange {
@@ -74,6 +42,8 @@ export class Exchange {
   readonly #record: RequestRecord
   readonly #downlink: Downlink
   #attempts: Attempts | undefined
+  #holder: KeyHolder | undefined
+  #admission: Admission | undefined
   #fiber: Fiber.Fiber<void> | undefined
   #taken = 0
 
@@ -134,15 +104,21 @@ export class Exchange {
 
   /** Ends the request because the gateway stops. */
   stop(): void {
-    const failure = new GatewayFailure({
-      status: 503,
-      detail: "The gateway is stopping.",
-      headers: { "retry-after": "1", connection: "close" }
-    })
-    if (this.#attempts !== undefined) return this.#attempts.cancel("drained", failure)
+    const headers = { "retry-after": "1", connection: "close" }
+    this.#end("drained", new GatewayFailure({ status: 503, detail: "The gateway is stopping.", headers }))
+  }
+
+  /** Ends the request if its key is not valid at this time, in milliseconds since 1970. */
+  endIfRevoked(now: number): void {
+    if (this.#holder === undefined || isValid(this.#holder, this.#server.snapshot.keys, now)) return
+    this.#end("revoked", new GatewayFailure({ status: 401, detail: "The key is not valid any more.", code: "invalid_api_key" }))
+  }
+
+  #end(outcome: Outcome, failure: GatewayFailure): void {
+    if (this.#attempts !== undefined) return this.#attempts.cancel(outcome, failure)
     this.#fiber?.interruptUnsafe()
     this.#downlink.fail(failure)
-    this.#close("drained")
+    this.#close(outcome)
   }
 
   refuse(failure: GatewayFailure): void {
@@ -152,28 +128,10 @@ export class Exchange {
     const { headers } = this.#request
     const isUnread =
       !this.#request.complete && (Number(headers["content-length"] ?? 0) > maxKept || headers["transfer-encoding"] !== undefined)
+    this.#countFailed(failure)
     this.#downlink.fail(isUnread ? new GatewayFailure({ ...failure, headers: { ...failure.headers, connection: "close" } }) : failure)
-    if (isUnread) this.#discard()
+    if (isUnread) discard(this.#request)
     this.#close(failure.status < 500 ? "refused" : "failed")
-  }
-
-  // A client that still sends its body reads the response only if the connection stays open for a while.
-  #discard(): void {
-    const request = this.#request
-    let drained = 0
-    const end = () => {
-      clearTimeout(timer)
-      if (!request.complete) request.destroy()
-    }
-    const timer = setTimeout(end, drainMillis).unref()
-    request.removeAllListeners("data")
-    request.on("data", (chunk: Buffer) => {
-      drained += chunk.length
-      if (drained > maxDrained) end()
-    })
-    request.once("end", () => clearTimeout(timer))
-    request.once("close", () => clearTimeout(timer))
-    request.resume()
   }
 
   #defect(error: unknown): void {
@@ -195,7 +153,16 @@ export class Exchange {
     this.#record.status = this.#downlink.status
     this.#record.bytesOut = this.#downlink.bytes
     if (this.#downlink.isStalled) this.#record.cause = "the client stopped reading"
+    const isUnused = outcome === "refused" || outcome === "failed" || this.#record.replicas.length === 0
+    this.#admission?.settle(this.#record.usage ?? (isUnused ? unused : undefined))
     this.#record.close(outcome)
+  }
+
+  // A request that is wrong counts to the requests of its key, and costs no tokens.
+  #countFailed({ status }: GatewayFailure): void {
+    const { id, team } = this.#holder ?? {}
+    if (id === undefined || this.#admission !== undefined || ![400, 404, 413, 415, 422].includes(status)) return
+    this.#server.limiter.count(this.#snapshot.config.limits.find(id, team, undefined))
   }
 
   #dispatch(): void {
@@ -219,7 +186,9 @@ export class Exchange {
     const holder = authenticate(this.#request.headers.authorization, this.#snapshot.keys)
     if (holder instanceof GatewayFailure) return this.refuse(holder)
     this.#record.key = holder.name
+    this.#holder = holder
     if (route.kind === "chat") return this.#chat(holder)
+    if (route.kind === "usage") return this.#usage(holder)
     this.#models(holder, route.model)
   }
 
@@ -247,6 +216,15 @@ export class Exchange {
     if (name === undefined) return this.#answer(JSON.stringify({ object: "list", data: modelsOf(this.#snapshot, holder).map(card) }))
     if (findModel(this.#snapshot, holder, name) !== undefined) return this.#answer(JSON.stringify(card(name)))
     this.refuse(unknownModel(name))
+  }
+
+  #usage(holder: KeyHolder): void {
+    const { limiter, usage } = this.#server
+    const { calendar, limits } = this.#snapshot.config
+    ownUsage(holder, { calendar, limits, limiter, usage }).then(
+      (body) => this.#guard(() => this.#answer(body)),
+      (error: unknown) => this.#defect(error)
+    )
   }
 
   #chat(holder: KeyHolder): void {
@@ -324,8 +302,32 @@ export class Exchange {
     this.#record.stream = request.stream === true
     const refused = this.#check(model, request)
     if (refused !== undefined) return this.refuse(refused)
+    const { id } = model.config
+    const { limits } = this.#snapshot.config
+    const price = limits.priceOf(id, Date.now())
+    this.#record.account = { keyId: holder.id, teamId: holder.team ?? "", modelId: id, endUser: this.#endUser(holder), price }
+    if (this.#server.usage?.isAccepting === false) {
+      const detail = "The gateway cannot record usage at the moment. Retry later."
+      return this.refuse(new GatewayFailure({ status: 503, detail, headers: { "retry-after": "10" }, cause: "the usage spool is full" }))
+    }
+    const rules = limits.find(holder.id, holder.team, id)
+    const admission = this.#server.limiter.admit(rules, estimateOf(request, this.#record.bytesIn, price))
+    if (!(admission instanceof Promise)) return this.#admitted(holder, model, body, admission)
+    admission.then(
+      (admission) => this.#guard(() => this.#admitted(holder, model, body, admission)),
+      (error: unknown) => this.#defect(error)
+    )
+  }
+
+  #admitted(holder: KeyHolder, model: Model, body: RequestBody.RequestBody, admission: Admission | GatewayFailure | undefined): void {
+    if (admission instanceof GatewayFailure) return this.refuse(admission)
+    // The client left while Redis was asked.
+    if (this.#downlink.isEnded) return admission?.settle(unused)
+    this.#admission = admission
+    if (admission !== undefined) this.#downlink.addHeaders(admission.headers)
+    const { request } = body
     const { countUsage, policy } = model.config
-    const { ignored, remove, set, withholdUsage } = RequestPolicy.editsOf(body, policy, countUsage)
+    const { ignored, remove, set, withheld } = RequestPolicy.editsOf(body, policy, countUsage)
     this.#record.ignored = ignored
     this.#attempts = new Attempts(
       {
@@ -335,7 +337,7 @@ export class Exchange {
         affinity: this.#affinity(model, request),
         stream: request.stream === true,
         choices: typeof request.n === "number" ? request.n : 1,
-        withholdUsage,
+        withheld,
         bodyFor: (name) => body.edit({ remove, set: name === request.model ? set : new Map(set).set("model", JSON.stringify(name)) }),
         headers: this.#upstreamHeaders(request.stream === true),
         commitAfter: this.#snapshot.config.stream.commitAfter
@@ -353,6 +355,13 @@ export class Exchange {
     return RequestPolicy.checkMedia(request, config.policy)
   }
 
+  // Whom a key names only if it may.
+  #endUser({ endUserHeader }: KeyHolder): string {
+    const { usage } = this.#server
+    const given = endUserHeader && usage !== undefined ? this.#request.headers[usage.endUserHeader] : undefined
+    return typeof given === "string" ? given.slice(0, 200) : ""
+  }
+
   #affinity({ config }: Model, request: RequestBody.RequestBody["request"]): string | undefined {
     if (config.affinity === "none") return undefined
     const session = this.#request.headers["x-session-id"] ?? request.user
@@ -363,33 +372,14 @@ export class Exchange {
   // Of the caller's headers, only those of a trace go to the model server. Ids of two callers may be equal, so that it gets an id of ours.
   #upstreamHeaders(stream: boolean): Readonly<Record<string, string>> {
     const { traceparent, tracestate } = this.#request.headers
+    this.#record.upstreamId = crypto.randomUUID()
     return {
       accept: stream ? "text/event-stream, application/json" : "application/json",
       "accept-encoding": "identity",
       "content-type": "application/json",
-      "x-request-id": crypto.randomUUID(),
+      "x-request-id": this.#record.upstreamId,
       ...(typeof traceparent === "string" && /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent) ? { traceparent } : {}),
       ...(typeof tracestate === "string" && typeof traceparent === "string" ? { tracestate } : {})
     }
   }
-}
-
-// OpenAI's members, and the two without which Mistral's client does not read the id.
-const card = (id: string) => ({
-  id,
-  object: "model",
-  created: 0,
-  owned_by: "paradigm",
-  type: "base",
-  capabilities: { completion_chat: true, function_calling: true }
-})
-
-// An unknown model and one that the key may not use get the same answer, so that names do not leak.
-const unknownModel = (name: string) => {
-  const shown = name.length <= 200 ? name : `${name.slice(0, 200)}…`
-  return new GatewayFailure({
-    status: 404,
-    detail: `The model "${shown}" does not exist, or this key may not use it.`,
-    code: "model_not_found"
-  })
 }

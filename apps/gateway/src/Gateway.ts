@@ -9,16 +9,23 @@ import { ServeError } from "effect/http/HttpServerError"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
 import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
+import type { ControlOptions } from "./control/ControlPlane.ts"
+import type { SchemaMismatch } from "./control/Migrations.ts"
 import { type Address, type GatewayConfig, InvalidGatewayConfig } from "./GatewayConfig.ts"
 import { GatewayMetrics } from "./GatewayMetrics.ts"
+import { Limiter } from "./limits/Limiter.ts"
 import { ListenError } from "./ListenError.ts"
 import { LineWriter } from "./LineWriter.ts"
 import { type Certificate, PublicServer } from "./PublicServer.ts"
 import { Registry } from "./Registry.ts"
 import type { ReplicaTarget } from "./Replica.ts"
+import type { UsageError, UsageRecorder } from "./usage/UsageRecorder.ts"
 
 /** A running gateway. */
 export interface Gateway {
@@ -26,8 +33,8 @@ export interface Gateway {
   readonly url: string
   /** URL of the operator's listener. */
   readonly operatorUrl: string | undefined
-  /** Replaces models, keys and limits. Requests in flight keep theirs. Listeners stay as they are. */
-  readonly reload: (config: GatewayConfig) => Effect.Effect<void>
+  /** Replaces models, keys and limits. Requests in flight keep theirs, unless their key is gone. Listeners stay as they are. */
+  readonly reload: (config: GatewayConfig) => Effect.Effect<void, InvalidGatewayConfig>
   /**
    * Stops: readiness turns to 503, the listener accepts connections for `preStop`, requests in flight have `grace`, and streams that are left end with an
    * error event.
@@ -62,14 +69,19 @@ const readCertificate = ({
     catch: (error) => new InvalidGatewayConfig({ file: certFile, problems: [error instanceof Error ? error.message : "It cannot be read"] })
   })
 
-const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
+type Readiness = "ok" | "degraded" | "starting" | "stopping"
+
+const operatorRoutes = (metrics: () => string, readiness: () => Readiness) =>
   Layer.mergeAll(
     HttpRouter.add("GET", "/metrics", () =>
       Effect.sync(() => HttpServerResponse.text(metrics(), { contentType: "text/plain; version=0.0.4; charset=utf-8" }))
     ),
     HttpRouter.add("GET", "/health/live", HttpServerResponse.jsonUnsafe({ status: "ok" })),
     HttpRouter.add("GET", "/health/ready", () =>
-      Effect.sync(() => HttpServerResponse.jsonUnsafe({ status: isReady() ? "ok" : "stopping" }, { status: isReady() ? 200 : 503 }))
+      Effect.sync(() => {
+        const status = readiness()
+        return HttpServerResponse.jsonUnsafe({ status }, { status: status === "ok" || status === "degraded" ? 200 : 503 })
+      })
     ),
     HttpRouter.add("GET", "/docs", () =>
       Effect.map(
@@ -79,14 +91,58 @@ const operatorRoutes = (metrics: () => string, isReady: () => boolean) =>
     )
   )
 
-/** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. */
+// Keys end at a time, or are revoked in another gateway.
+const revocationInterval = "500 millis"
+// Holds of a gateway that was killed end after this time.
+const lease = 60_000
+
+const limiterOptions = ({ calendar, redis }: GatewayConfig) => ({
+  calendar,
+  redis: redis && { url: Redacted.value(redis.url), timeout: redis.timeout, prefix: redis.prefix },
+  whenAway: redis?.whenAway ?? ("open" as const),
+  lease
+})
+
+// One connection to a SQLite file in a process: two would wait for each other.
+const startUsage = Effect.fnUntraced(function* (
+  { calendar, usage }: GatewayConfig,
+  shared: SqlClient.SqlClient | undefined,
+  metrics: GatewayMetrics
+): Effect.fn.Return<UsageRecorder | undefined, InvalidGatewayConfig | UsageError, Scope.Scope> {
+  if (usage === undefined) return undefined
+  if ((shared === undefined) === (usage.database === undefined)) {
+    const problem =
+      shared === undefined ? "a database is needed, here or by --data" : "the ledger is in the database of --data. Remove this one"
+    return yield* new InvalidGatewayConfig({ file: "and its database", problems: [`usage → database: ${problem}`] })
+  }
+  // Its modules would cost every gateway without a ledger a part of its start.
+  const { make, openDatabase } = yield* Effect.promise(() => import("./usage/UsageRecorder.ts"))
+  const sql = shared ?? (usage.database === undefined ? undefined : yield* openDatabase(usage.database))
+  return sql === undefined ? undefined : yield* make(usage, sql, calendar, metrics)
+})
+
+/** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. With `control`, it also serves what is in a database. */
 export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
-  writer: LineWriter = new LineWriter(process.stdout)
-): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig, Scope.Scope> {
+  writer: LineWriter = new LineWriter(process.stdout),
+  control?: ControlOptions
+): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig | SchemaMismatch | SqlError | UsageError, Scope.Scope> {
   const registry = yield* Registry.make(config)
+  const plane =
+    control === undefined
+      ? undefined
+      : // Its modules would cost every gateway without a database a part of its start.
+        yield* Effect.flatMap(
+          Effect.promise(() => import("./control/ControlPlane.ts")),
+          ({ ControlPlane }) => ControlPlane.start(registry, control)
+        )
   const metrics = new GatewayMetrics()
-  const endpoint = new PublicServer({ registry, writer, metrics })
+  const usage = yield* startUsage(config, plane?.sql, metrics)
+  const limiter = yield* Effect.acquireRelease(
+    Effect.sync(() => new Limiter({ ...limiterOptions(config), metrics, readUse: usage?.readUse })),
+    (limiter) => Effect.sync(() => limiter.close())
+  )
+  const endpoint = new PublicServer({ registry, writer, metrics, limiter, usage })
   const { tls } = config.listen
   const server = endpoint.nodeServer(config.listen.keepAlive, tls === undefined ? undefined : yield* readCertificate(tls))
   yield* Effect.addFinalizer(() =>
@@ -96,13 +152,26 @@ export const start = Effect.fnUntraced(function* (
       server.closeAllConnections()
     })
   )
+  yield* Effect.forkScoped(
+    Effect.repeat(
+      Effect.sync(() => endpoint.endRevoked()),
+      Schedule.spaced(revocationInterval)
+    )
+  )
   const address = yield* listen(server, config.listen)
   let isReady = true
   let operatorUrl: string | undefined
   if (config.operator !== undefined) {
     const routes = operatorRoutes(
-      () => metrics.text(registry, writer.dropped),
-      () => isReady
+      () =>
+        metrics.text(registry, writer.dropped, {
+          controlAge: plane?.age,
+          limits: { isDegraded: limiter.isDegraded, waiting: usage?.waiting }
+        }),
+      () => {
+        const status = isReady ? (plane?.status ?? "ok") : "stopping"
+        return status === "ok" && (limiter.isDegraded || usage?.isDegraded === true) ? "degraded" : status
+      }
     )
     const { operator } = config
     const context = yield* Layer.build(
@@ -123,7 +192,7 @@ export const start = Effect.fnUntraced(function* (
     yield* Effect.timeoutOption(idle, 1000)
     server.closeAllConnections()
   })
-  return { url: urlOf(address, tls !== undefined), operatorUrl, reload: registry.load, drain }
+  return { url: urlOf(address, tls !== undefined), operatorUrl, reload: plane?.reload ?? registry.load, drain }
 })
 
 /** Asks a replica for its models. Returns what is wrong with it; `undefined` when it answers. */

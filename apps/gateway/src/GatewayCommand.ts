@@ -9,6 +9,7 @@ import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
 import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
@@ -16,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import { watch } from "node:fs"
 import { basename, dirname } from "node:path"
 import { sha256 } from "./Authentication.ts"
+import type { ControlOptions } from "./control/ControlPlane.ts"
 import { jsonSchema } from "./ConfigFile.ts"
 import * as Gateway from "./Gateway.ts"
 import * as GatewayConfig from "./GatewayConfig.ts"
@@ -32,7 +34,7 @@ export const key = Command.make("key", {}, () => {
 type Event = "reload" | "stop"
 
 // The signals of the process, and changes of the file. Kubernetes replaces a symbolic link beside the file, so that the folder is watched.
-const events = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Queue.Dequeue<Event>, never, Scope.Scope> {
+const events = Effect.fnUntraced(function* (file: string | undefined): Effect.fn.Return<Queue.Dequeue<Event>, never, Scope.Scope> {
   const queue = yield* Queue.unbounded<Event>()
   const changed = () => void Queue.offerUnsafe(queue, "reload")
   yield* Effect.acquireRelease(
@@ -44,17 +46,20 @@ const events = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Queu
         isStopping = true
         Queue.offerUnsafe(queue, "stop")
       }
-      const names = new Set<string | null>([basename(file), "..data", null])
-      const watcher = watch(dirname(file), (_, name) => {
-        if (!names.has(name)) return
-        clearTimeout(pending)
-        pending = setTimeout(changed, 200)
-      })
-      watcher.on("error", () => undefined)
+      const names = new Set<string | null>([basename(file ?? ""), "..data", null])
+      const watcher =
+        file === undefined
+          ? undefined
+          : watch(dirname(file), (_, name) => {
+              if (!names.has(name)) return
+              clearTimeout(pending)
+              pending = setTimeout(changed, 200)
+            })
+      watcher?.on("error", () => undefined)
       process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", changed)
       return () => {
         clearTimeout(pending)
-        watcher.close()
+        watcher?.close()
         process.off("SIGTERM", stop).off("SIGINT", stop).off("SIGHUP", changed)
       }
     }),
@@ -63,8 +68,12 @@ const events = Effect.fnUntraced(function* (file: string): Effect.fn.Return<Queu
   return queue
 })
 
-const reload = Effect.fnUntraced(function* (gateway: Gateway.Gateway, file: string): Effect.fn.Return<void, never, FileSystem.FileSystem> {
-  yield* GatewayConfig.load(file).pipe(
+const reload = Effect.fnUntraced(function* (
+  gateway: Gateway.Gateway,
+  file: string,
+  origin: GatewayConfig.Origin
+): Effect.fn.Return<void, never, FileSystem.FileSystem> {
+  yield* GatewayConfig.load(file, origin).pipe(
     Effect.flatMap(gateway.reload),
     Effect.andThen(Effect.logInfo("The configuration was reloaded")),
     Effect.catch((error) => Effect.logError(`The configuration was not reloaded, the previous one stays: ${error.message}`))
@@ -72,16 +81,22 @@ const reload = Effect.fnUntraced(function* (gateway: Gateway.Gateway, file: stri
 })
 
 // Runs until the first SIGTERM or SIGINT. The second one ends the process at once.
-const run = Effect.fnUntraced(function* (config: GatewayConfig.GatewayConfig, file: string) {
+const run = Effect.fnUntraced(function* (
+  config: GatewayConfig.GatewayConfig,
+  file: string | undefined,
+  control: ControlOptions | undefined
+) {
   const writer = new LineWriter(process.stdout)
   const serve = Effect.gen(function* () {
     // Before the address is announced: a signal would end the process, and a change of the file would be missed.
     const queue = yield* events(file)
-    const gateway = yield* Gateway.start(config, writer)
-    const names = config.models.map(({ name }) => name).join(", ")
+    const gateway = yield* Gateway.start(config, writer, control)
+    const names = [...config.models.map(({ name }) => name), ...(control === undefined ? [] : ["the models of its database"])].join(", ")
     const operator = gateway.operatorUrl === undefined ? "" : ` Metrics, health and documentation: ${gateway.operatorUrl}`
     yield* Effect.logInfo(`Gateway listens on ${gateway.url} for ${names}.${operator}`)
-    while ((yield* Queue.take(queue)) === "reload") yield* reload(gateway, file)
+    while ((yield* Queue.take(queue)) === "reload") {
+      if (file !== undefined) yield* reload(gateway, file, control === undefined ? "file" : "database")
+    }
     yield* Effect.logInfo("Stopping")
     yield* gateway.drain
     yield* Effect.logInfo("Stopped")
@@ -99,6 +114,23 @@ const configFlag = Flag.String("config").pipe(
   Flag.withMetavar("FILE"),
   Flag.withDescription("The configuration, a YAML or JSON file")
 )
+
+const dataFlag = Flag.String("data").pipe(
+  Flag.withMetavar("DATABASE"),
+  Flag.withDescription("Database of models and keys: the file of SQLite, or a postgres: URL. Defaults to PARADIGM_DATA")
+)
+
+const stateFileFlag = Flag.String("state-file").pipe(
+  Flag.withMetavar("FILE"),
+  Flag.withDescription(
+    "File from which the gateway starts when the database does not answer. Defaults to that of SQLite with .state.json, or paradigm.state.json"
+  )
+)
+
+const controlOf = async (data: string, stateFile: string | undefined): Promise<ControlOptions> => {
+  const Sql = await import("./control/Sql.ts")
+  return { sql: Sql.layer(data), stateFile: stateFile ?? (Sql.isPostgres(data) ? "paradigm.state.json" : `${data}.state.json`) }
+}
 
 const check = Command.make(
   "check",
@@ -129,7 +161,7 @@ const environmentPort = (text: string | undefined) => (text !== undefined && /^\
 /** The command has no configuration. */
 class NoConfiguration extends Data.TaggedError("NoConfiguration") {
   override get message(): string {
-    return "A configuration is needed: paradigm gateway --config FILE. `paradigm gateway schema` prints what it may have."
+    return "A configuration or a database is needed: paradigm gateway --config FILE, or --data FILE. `paradigm gateway schema` prints what a configuration may have."
   }
 }
 
@@ -138,6 +170,8 @@ export const command = Command.make(
   "gateway",
   {
     config: Flag.optional(configFlag),
+    data: Flag.optional(dataFlag),
+    stateFile: Flag.optional(stateFileFlag),
     host: Flag.optional(
       Flag.String("host").pipe(Flag.withDescription("Address to listen on. Defaults to HOST, or to that of the configuration"))
     ),
@@ -152,14 +186,19 @@ export const command = Command.make(
     )
   },
   Effect.fnUntraced(function* (flags) {
-    if (flags.config._tag === "None") return yield* new NoConfiguration()
-    const file = flags.config.value
-    const loaded = yield* GatewayConfig.load(file)
+    const data = Option.getOrUndefined(flags.data) ?? process.env["PARADIGM_DATA"]
+    const control = data === undefined ? undefined : yield* Effect.promise(() => controlOf(data, Option.getOrUndefined(flags.stateFile)))
+    const file = Option.getOrUndefined(flags.config)
+    if (file === undefined && control === undefined) return yield* new NoConfiguration()
+    const origin = control === undefined ? "file" : "database"
+    const loaded = yield* file === undefined
+      ? GatewayConfig.parse("{ models: {}, keys: {} }", "", origin)
+      : GatewayConfig.load(file, origin)
     const host = flags.host._tag === "Some" ? flags.host.value : (process.env["HOST"] ?? loaded.listen.host)
     const listenPort = flags.port._tag === "Some" ? flags.port.value : (environmentPort(process.env["PORT"]) ?? loaded.listen.port)
     const operatorPort = flags.operatorPort._tag === "Some" ? flags.operatorPort.value : listenPort === 0 ? 0 : loaded.operator?.port
     const listen = { ...loaded.listen, host, port: listenPort }
     const operator = loaded.operator === undefined || operatorPort === undefined ? undefined : { ...loaded.operator, port: operatorPort }
-    yield* run({ ...loaded, listen, operator }, file)
+    yield* run({ ...loaded, listen, operator }, file, control)
   })
 ).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema, key]))

@@ -14,6 +14,7 @@
  */
 import * as Config from "effect/Config"
 import * as Data from "effect/Data"
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -23,13 +24,18 @@ import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { isNode, LineCounter, parseDocument } from "yaml"
 import { ConfigFile, type Model, type Secret } from "./ConfigFile.ts"
+import { LimitIndex, type LimitRule, rulesOf } from "./limits/LimitRule.ts"
+import { Calendar } from "./limits/Period.ts"
 import type { HealthOptions, ReplicaTarget } from "./Replica.ts"
 import type { QueueOptions } from "./ReplicaPool.ts"
 import type { ModelPolicy } from "./RequestPolicy.ts"
 import type { StageTimeouts } from "./UpstreamCall.ts"
+import type { UsageConfig } from "./usage/UsageRecorder.ts"
 
 /** A model. */
 export interface ModelConfig {
+  /** Stays when the name changes. The name itself for models of the file. */
+  readonly id: string
   readonly name: string
   readonly aliases: ReadonlyArray<string>
   readonly replicas: ReadonlyArray<ReplicaTarget>
@@ -44,11 +50,26 @@ export interface ModelConfig {
 
 /** A key of a caller. */
 export interface KeyHolder {
+  /** Stays when the name or the secret changes. The name itself for keys of the file. */
+  readonly id: string
+  /** Milliseconds since 1970 from which the key is not valid any more; `undefined` for no end. */
+  readonly validUntil: number | undefined
   readonly name: string
   /** SHA-256 of the key, in lower-case hexadecimal digits. */
   readonly sha256: string
-  /** Names of the models that it may use; `undefined` for all. */
+  /** Ids of the models that it may use; `undefined` for all. */
   readonly models: ReadonlySet<string> | undefined
+  readonly team: string | undefined
+  /** Whether the holder names its end users in a header. */
+  readonly endUserHeader: boolean
+}
+
+/** Redis, for the limits of several gateways. */
+export interface RedisConfig {
+  readonly url: Redacted.Redacted
+  readonly timeout: number
+  readonly whenAway: "open" | "closed"
+  readonly prefix: string
 }
 
 /** Where a server listens. Port 0 takes any free port. */
@@ -67,6 +88,11 @@ export interface GatewayConfig {
   readonly corsOrigins: "*" | ReadonlySet<string>
   readonly models: ReadonlyArray<ModelConfig>
   readonly keys: ReadonlyArray<KeyHolder>
+  readonly limits: LimitIndex
+  /** The days and months of the installation. */
+  readonly calendar: Calendar
+  readonly redis: RedisConfig | undefined
+  readonly usage: UsageConfig | undefined
   readonly maxBodyBytes: number
   readonly maxBytesInFlight: number
   readonly stream: { readonly commitAfter: number; readonly heartbeat: number; readonly writeStall: number }
@@ -139,9 +165,10 @@ const readSecret = Effect.fnUntraced(function* (
   return /^[\x21-\x7e]+$/.test(value) ? Redacted.make(value) : `${source} has a character that no key has`
 })
 
-const toModel = Effect.fnUntraced(function* (
+/** The settings of a model, complete with defaults. Reports what is wrong with its path. */
+export const toModel = Effect.fnUntraced(function* (
   name: string,
-  model: typeof Model.Type,
+  model: Omit<typeof Model.Type, "replicas"> & { readonly replicas: ReadonlyArray<(typeof Model.Type)["replicas"][number]> },
   maxBodyBytes: number,
   report: (path: Path, problem: string) => void
 ): Effect.fn.Return<ModelConfig, never, FileSystem.FileSystem> {
@@ -173,6 +200,7 @@ const toModel = Effect.fnUntraced(function* (
     }
   }
   return {
+    id: name,
     name,
     aliases: model.aliases ?? [],
     replicas,
@@ -200,12 +228,51 @@ const toModel = Effect.fnUntraced(function* (
   }
 })
 
+const toRedis = Effect.fnUntraced(function* (
+  { prefix, timeout, url, whenAway }: NonNullable<(typeof ConfigFile.Type)["redis"]>,
+  report: (path: Path, problem: string) => void
+): Effect.fn.Return<RedisConfig, never, FileSystem.FileSystem> {
+  const found = typeof url === "string" ? Redacted.make(url) : yield* readSecret(url)
+  const isUrl = typeof found !== "string" && /^rediss?:\/\/[^\s]+$/.test(Redacted.value(found)) && URL.canParse(Redacted.value(found))
+  if (!isUrl) report(["redis", "url"], typeof found === "string" ? found : "it is not a URL of Redis, for example redis://127.0.0.1:6379")
+  return {
+    url: typeof found === "string" ? Redacted.make("") : found,
+    timeout: millisOf(timeout, 50),
+    whenAway: whenAway ?? "open",
+    prefix: prefix ?? "paradigm"
+  }
+})
+
+const day = 24 * 60 * minute
+
+const toUsage = Effect.fnUntraced(function* (
+  usage: NonNullable<(typeof ConfigFile.Type)["usage"]>,
+  report: (path: Path, problem: string) => void
+): Effect.fn.Return<UsageConfig, never, FileSystem.FileSystem> {
+  const { database } = usage
+  const found = typeof database === "string" || database === undefined ? database && Redacted.make(database) : yield* readSecret(database)
+  if (typeof found === "string") report(["usage", "database"], found)
+  return {
+    database: typeof found === "string" ? undefined : found,
+    folder: usage.spool ?? "usage-spool",
+    maxBytes: usage.maxSpoolBytes ?? 1024 * mebibyte,
+    whenFull: usage.whenFull ?? "open",
+    retention: { events: millisOf(usage.keepEvents, 90 * day), sums: millisOf(usage.keepSums, 1096 * day) },
+    endUserHeader: (usage.endUserHeader ?? "X-End-User-Id").toLowerCase()
+  }
+})
+
+/** Where models and keys may be: in the configuration `file` alone, or also in a database. */
+export type Origin = "file" | "database"
+
 /**
- * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once.
+ * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once. Without a database, a
+ * configuration without models or keys is a problem.
  */
 export const parse = Effect.fnUntraced(function* (
   text: string,
-  file: string
+  file: string,
+  origin: Origin = "file"
 ): Effect.fn.Return<GatewayConfig, InvalidGatewayConfig, FileSystem.FileSystem> {
   const source = new Source(text)
   if (source.problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems: source.problems })
@@ -231,7 +298,7 @@ export const parse = Effect.fnUntraced(function* (
     }
     if (model.enabled !== false) models.push(yield* toModel(name, model, maxBodyBytes, report))
   }
-  if (models.length === 0) report(["models"], "at least one enabled model is needed")
+  if (models.length === 0 && origin === "file") report(["models"], "at least one enabled model is needed")
   const keys: Array<KeyHolder> = []
   for (const [name, key] of Object.entries(config.keys)) {
     const other = keys.find(({ sha256 }) => sha256 === key.sha256)
@@ -240,9 +307,36 @@ export const parse = Effect.fnUntraced(function* (
       if (!owners.has(model)) report(["keys", name, "models", i], `"${model}" is not a model`)
     }
     const allowed = key.models?.flatMap((model) => owners.get(model) ?? [])
-    if (key.enabled !== false) keys.push({ name, sha256: key.sha256, models: allowed && new Set(allowed) })
+    if (key.enabled !== false) {
+      const { endUserHeader = false, sha256, team } = key
+      keys.push({ id: name, validUntil: undefined, name, sha256, models: allowed && new Set(allowed), team, endUserHeader })
+    }
+    if (key.team !== undefined && config.teams?.[key.team] === undefined) report(["keys", name, "team"], `"${key.team}" is not a team`)
   }
-  if (keys.length === 0) report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
+  const limits: Array<LimitRule> = []
+  for (const [scope, owners, scoped] of [
+    ["key", "keys", config.keys],
+    ["team", "teams", config.teams ?? {}],
+    ["model", "models", config.models]
+  ] as const) {
+    for (const [name, { limits: given }] of Object.entries(scoped)) {
+      const rules = rulesOf(scope, name, given)
+      for (const [i, { kind, modelId }] of rules.entries()) {
+        const path = [owners, name, "limits", i]
+        if (modelId !== undefined && (scope === "model" || config.models[modelId] === undefined)) {
+          report([...path, "model"], scope === "model" ? "the limits of a model have no other model" : `"${modelId}" is not a model`)
+        }
+        if (rules.findIndex((other) => other.kind === kind && other.modelId === modelId) < i) report(path, "the limit is there twice")
+      }
+      limits.push(...rules)
+    }
+  }
+  const prices = Object.entries(config.models).flatMap(([modelId, { price }]) =>
+    price === undefined ? [] : [{ cached: price.input, ...price, modelId, validFrom: 0 }]
+  )
+  const redis = config.redis === undefined ? undefined : yield* toRedis(config.redis, report)
+  const usage = config.usage === undefined ? undefined : yield* toUsage(config.usage, report)
+  if (keys.length === 0 && origin === "file") report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
   if (problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems })
   const { cors, listen, operator, shutdown, stream } = config
   return {
@@ -256,6 +350,10 @@ export const parse = Effect.fnUntraced(function* (
     corsOrigins: cors === undefined || cors.origins === "*" ? "*" : new Set(cors.origins),
     models,
     keys,
+    limits: new LimitIndex(limits, prices),
+    calendar: new Calendar(DateTime.zoneMakeNamedUnsafe(config.zone ?? "UTC")),
+    redis,
+    usage,
     maxBodyBytes,
     maxBytesInFlight: config.maxBytesInFlight ?? 256 * mebibyte,
     stream: {
@@ -269,12 +367,13 @@ export const parse = Effect.fnUntraced(function* (
 
 /** Loads the configuration of a file. */
 export const load = Effect.fnUntraced(function* (
-  file: string
+  file: string,
+  origin: Origin = "file"
 ): Effect.fn.Return<GatewayConfig, InvalidGatewayConfig, FileSystem.FileSystem> {
   const fileSystem = yield* FileSystem.FileSystem
   const text = yield* Effect.mapError(fileSystem.readFileString(file), (error) => {
     const problem = error.reason._tag === "NotFound" ? "There is no such file" : `It cannot be read (${error.reason._tag})`
     return new InvalidGatewayConfig({ file, problems: [problem] })
   })
-  return yield* parse(text, file)
+  return yield* parse(text, file, origin)
 })

@@ -4,7 +4,8 @@
 import * as Context from "effect/Context"
 import * as Metric from "effect/Metric"
 import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
-import type { TokenCounts } from "./EventTail.ts"
+import type { LimitRule } from "./limits/LimitRule.ts"
+import type { TokenCounts } from "./TokenCounts.ts"
 import type { Registry } from "./Registry.ts"
 import type { Outcome } from "./RequestRecord.ts"
 
@@ -23,6 +24,21 @@ export interface Ended {
 const boundaries = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 
 type Attributes = Readonly<Record<string, string>>
+
+const labelsOf = ({ kind, modelId = "", scope, scopeId }: LimitRule): Attributes => ({
+  "limit.scope": scope,
+  "limit.scope_id": scopeId,
+  "limit.kind": kind,
+  "gen_ai.request.model": modelId
+})
+
+/** What metrics are read from when they are asked for. */
+export interface GatewayState {
+  /** Time since the database of the control plane answered, in milliseconds. */
+  readonly controlAge?: number | undefined
+  /** `waiting`: bytes of events that are not in the database; `undefined` without a ledger. */
+  readonly limits?: { readonly isDegraded: boolean; readonly waiting: number | undefined }
+}
 
 /** The metrics of one gateway. */
 export class GatewayMetrics {
@@ -60,8 +76,37 @@ export class GatewayMetrics {
     tokens("output", usage.completion)
   }
 
+  /** Counts a request beyond a limit: refused, or reported alone. */
+  limited(rule: LimitRule, mode: LimitRule["mode"]): void {
+    this.#count("paradigm.gateway.limits.exceeded", "Requests beyond a limit", { ...labelsOf(rule), mode }, 1)
+  }
+
+  /** Counts that a limit reached a part of its amount. */
+  threshold(rule: LimitRule, percent: number): void {
+    const labels = { ...labelsOf(rule), percent: String(percent) }
+    this.#count("paradigm.gateway.limits.thresholds", "Times that the use of a limit reached a part of it", labels, 1)
+  }
+
+  /** Counts events of the ledger that were lost. */
+  lostUsage(reason: string): void {
+    this.#count("paradigm.gateway.usage.lost", "Events that the usage ledger does not have", { reason }, 1)
+  }
+
   /** All metrics as text. */
-  text(registry: Registry, droppedLines: number): string {
+  text(registry: Registry, droppedLines: number, { controlAge, limits }: GatewayState = {}): string {
+    if (controlAge !== undefined) {
+      this.#gauge("paradigm.gateway.control.age_seconds", "Time since the database of the control plane answered", {}, controlAge / 1000)
+    }
+    if (limits !== undefined) {
+      const { isDegraded, waiting } = limits
+      this.#gauge(
+        "paradigm.gateway.limits.degraded",
+        "Whether Redis is away, so that limits are those of this gateway alone",
+        {},
+        isDegraded ? 1 : 0
+      )
+      if (waiting !== undefined) this.#gauge("paradigm.gateway.usage.waiting_bytes", "Events that are not in the database", {}, waiting)
+    }
     this.#gauge("http.server.active_requests", "Requests in flight", {}, this.#active)
     this.#gauge("paradigm.gateway.log.dropped_lines", "Log lines that were not written", {}, droppedLines)
     for (const replica of registry.replicas) {

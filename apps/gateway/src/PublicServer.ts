@@ -7,15 +7,19 @@ import type { Socket } from "node:net"
 import { Exchange } from "./Exchange.ts"
 import { GatewayFailure, toBody } from "./GatewayFailure.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
+import type { Limiter } from "./limits/Limiter.ts"
 import type { LineWriter } from "./LineWriter.ts"
 import type { Registry, Snapshot } from "./Registry.ts"
 import { RequestRecord } from "./RequestRecord.ts"
+import type { UsageRecorder } from "./usage/UsageRecorder.ts"
 
 /** What a server needs. */
 export interface PublicServerOptions {
   readonly registry: Registry
   readonly writer: LineWriter
   readonly metrics: GatewayMetrics
+  readonly limiter: Limiter
+  readonly usage: UsageRecorder | undefined
 }
 
 // Requests that a client may send on a connection before it has the response of the first.
@@ -26,14 +30,18 @@ export class PublicServer {
   readonly #registry: Registry
   readonly #writer: LineWriter
   readonly #metrics: GatewayMetrics
+  readonly limiter: Limiter
+  readonly usage: UsageRecorder | undefined
   readonly #exchanges = new Set<Exchange>()
   readonly #pipelined = new WeakMap<Socket, number>()
   #bytesInFlight = 0
 
-  constructor({ metrics, registry, writer }: PublicServerOptions) {
+  constructor({ limiter, metrics, registry, usage, writer }: PublicServerOptions) {
     this.#registry = registry
     this.#writer = writer
     this.#metrics = metrics
+    this.limiter = limiter
+    this.usage = usage
   }
 
   /** Number of requests in flight. */
@@ -47,13 +55,27 @@ export class PublicServer {
 
   /** Makes the Node server. */
   nodeServer(keepAlive: number, certificate?: Certificate): Server {
-    const server = nodeServer((request, response) => this.#serve(request, response), keepAlive, certificate)
+    const server = nodeServer(
+      (request, response) => {
+        // A gateway that stops would never be idle: `close` keeps connections that are in use.
+        if (!server.listening) response.shouldKeepAlive = false
+        this.#serve(request, response)
+      },
+      keepAlive,
+      certificate
+    )
     server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response, true))
     server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => this.#serve(request, response))
     // A client that sends nothing more may still read, for example `nc -N`.
     Object.assign(server, { httpAllowHalfOpen: true })
     server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => this.#refuseBytes(error, socket))
     return server
+  }
+
+  /** Ends the requests whose keys are not valid any more: streams with an error event. */
+  endRevoked(): void {
+    const now = Date.now()
+    for (const exchange of this.#exchanges) exchange.endIfRevoked(now)
   }
 
   /** Ends what is in flight: streams with an error event. */
@@ -73,7 +95,7 @@ export class PublicServer {
   }
 
   record(id: string, method: string, path: string): RequestRecord {
-    return new RequestRecord(id, method, path, this.#writer, this.#metrics)
+    return new RequestRecord(id, method, path, this.#writer, this.#metrics, this.usage)
   }
 
   #serve(request: IncomingMessage, response: ServerResponse, isExpecting = false): void {

@@ -20,7 +20,7 @@ export interface Snapshot {
   readonly config: GatewayConfig
   /** By name and alias. */
   readonly models: ReadonlyMap<string, Model>
-  /** By digest. */
+  /** By digest. Changes of keys are seen in every snapshot. */
   readonly keys: ReadonlyMap<string, KeyHolder>
   /** Maximum size of a request's body for any model. */
   readonly maxBodyBytes: number
@@ -29,17 +29,17 @@ export interface Snapshot {
 /** The model of a name that a key may use. */
 export const findModel = ({ models }: Snapshot, holder: KeyHolder, name: string): Model | undefined => {
   const model = models.get(name)
-  return model !== undefined && (holder.models === undefined || holder.models.has(model.config.name)) ? model : undefined
+  return model !== undefined && (holder.models === undefined || holder.models.has(model.config.id)) ? model : undefined
 }
 
 /** Names of the models that a key may use. */
 export const modelsOf = ({ config: { models } }: Snapshot, holder: KeyHolder): ReadonlyArray<string> =>
-  models.filter(({ name }) => holder.models?.has(name) !== false).flatMap(({ aliases, name }) => [name, ...aliases])
+  models.filter(({ id }) => holder.models?.has(id) !== false).flatMap(({ aliases, name }) => [name, ...aliases])
 
-const snapshotOf = (config: GatewayConfig, models: Snapshot["models"]): Snapshot => ({
+const snapshotOf = (config: GatewayConfig, models: Snapshot["models"], keys: Snapshot["keys"]): Snapshot => ({
   config,
   models,
-  keys: new Map(config.keys.map((key) => [key.sha256, key])),
+  keys,
   maxBodyBytes: Math.max(config.maxBodyBytes, ...config.models.map((model) => model.maxBodyBytes))
 })
 
@@ -50,9 +50,13 @@ const closing = 1000
 export class Registry {
   #snapshot: Snapshot
   #replicas = new Map<string, { readonly replica: Replica; readonly scope: Scope.Closeable }>()
+  #keys = new Map<string, KeyHolder>()
+  // The keys of the database, by their ids: one for each secret.
+  readonly #stored = new Map<string, ReadonlyArray<KeyHolder>>()
 
   private constructor(config: GatewayConfig) {
-    this.#snapshot = snapshotOf(config, new Map())
+    this.#loadKeys(config)
+    this.#snapshot = snapshotOf(config, new Map(), this.#keys)
   }
 
   get snapshot(): Snapshot {
@@ -74,12 +78,31 @@ export class Registry {
       return registry
     })
 
-  /** Replaces the snapshot. */
+  /** Replaces the keys of the database with these ids. A key has one holder for each of its secrets; none if it is not valid. */
+  patchKeys(changed: Iterable<readonly [id: string, holders: ReadonlyArray<KeyHolder>]>): void {
+    for (const [id, holders] of changed) {
+      for (const { sha256 } of this.#stored.get(id) ?? []) {
+        // A key of the file stays, if it has the same secret.
+        if (this.#keys.get(sha256)?.id === id) this.#keys.delete(sha256)
+      }
+      if (holders.length === 0) this.#stored.delete(id)
+      else this.#stored.set(id, holders)
+      for (const holder of holders) if (!this.#keys.has(holder.sha256)) this.#keys.set(holder.sha256, holder)
+    }
+  }
+
+  #loadKeys(config: GatewayConfig): void {
+    this.#keys = new Map(config.keys.map((key) => [key.sha256, key]))
+    for (const holder of [...this.#stored.values()].flat()) if (!this.#keys.has(holder.sha256)) this.#keys.set(holder.sha256, holder)
+  }
+
+  /** Replaces the snapshot. A model whose settings are the same object keeps its queue. */
   readonly load = (config: GatewayConfig): Effect.Effect<void> =>
     Effect.gen({ self: this }, function* () {
       const before = this.#replicas
       const now: typeof before = new Map()
       const models = new Map<string, Model>()
+      const known = new Map([...this.#snapshot.models.values()].map((model) => [model.config, model]))
       for (const model of config.models) {
         const members: Array<Member> = []
         for (const target of model.replicas) {
@@ -95,11 +118,12 @@ export class Registry {
           now.set(id, used)
           members.push(new Member(used.replica, target))
         }
-        const entry: Model = { config: model, pool: new ReplicaPool(members, model.queue) }
+        const entry: Model = known.get(model) ?? { config: model, pool: new ReplicaPool(members, model.queue) }
         for (const name of [model.name, ...model.aliases]) models.set(name, entry)
       }
       this.#replicas = now
-      this.#snapshot = snapshotOf(config, models)
+      if (config.keys !== this.#snapshot.config.keys) this.#loadKeys(config)
+      this.#snapshot = snapshotOf(config, models, this.#keys)
       for (const [id, { replica, scope }] of before) {
         if (now.has(id)) continue
         yield* Scope.close(scope, Exit.void)

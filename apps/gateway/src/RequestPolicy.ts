@@ -2,8 +2,10 @@
  * What a caller may ask of a model server: fields that control the engine, URLs that the server would fetch, and the fields that the operator sets.
  */
 import type { ChatCompletionRequest } from "@paradigm-effect/core/ChatCompletion"
+import * as Predicate from "effect/Predicate"
 import { GatewayFailure } from "./GatewayFailure.ts"
 import type { Edits, RequestBody } from "./RequestBody.ts"
+import { nothing, type Withheld } from "./Withheld.ts"
 
 /** Fields with which a caller would control the engine: its order of work, its caches, its templates, or its memory. */
 export const controlFields = [
@@ -65,22 +67,34 @@ export const checkMedia = ({ messages }: ChatCompletionRequest, { media }: Model
   return new GatewayFailure({ status: 422, detail: "The request has a URL that the endpoint does not fetch.", fields })
 }
 
-/** The changes of a body that every replica of a model gets, and the caller's fields that are removed. */
-export const editsOf = (
-  body: RequestBody,
-  policy: ModelPolicy,
-  countUsage: boolean
-): Edits & { readonly ignored: ReadonlyArray<string>; readonly withholdUsage: boolean } => {
+/** The changes of a body that every replica of a model gets, the caller's fields that are removed, and what is withheld from the caller. */
+export interface UpstreamEdits extends Edits {
+  readonly ignored: ReadonlyArray<string>
+  readonly withheld: Withheld
+}
+
+// Running usage: what was used of a stream is known whenever it ends. Without `include_usage` a server ignores the wish for running usage.
+const countedUsage = { include_usage: true, continuous_usage_stats: true }
+
+/** Plans the changes of a body. */
+export const editsOf = (body: RequestBody, policy: ModelPolicy, countUsage: boolean): UpstreamEdits => {
   const { names, request } = body
   const set = new Map<string, string>()
   const forced = (name: string) => Object.hasOwn(policy.forced, name)
+  const isAbsent = (name: string) => !names.has(name) || body.text(name) === "null"
   const ignored = controlFields.filter((name) => names.has(name) && !policy.allow.has(name) && !forced(name))
   for (const [name, value] of Object.entries(policy.defaults)) {
-    if (!names.has(name) || body.text(name) === "null") set.set(name, JSON.stringify(value))
+    if (isAbsent(name)) set.set(name, JSON.stringify(value))
   }
   for (const [name, value] of Object.entries(policy.forced)) set.set(name, JSON.stringify(value))
-  const options = request.stream_options
-  const withholdUsage = request.stream === true && countUsage && options?.include_usage !== true && !forced("stream_options")
-  if (withholdUsage) set.set("stream_options", JSON.stringify({ ...options, include_usage: true }))
-  return { set, remove: new Set(ignored), ignored, withholdUsage }
+  let withheld = nothing
+  if (request.stream === true && countUsage && !forced("stream_options")) {
+    const asked = isAbsent("stream_options") ? policy.defaults["stream_options"] : request.stream_options
+    const options: Readonly<Record<string, unknown>> = Predicate.isObject(asked) ? asked : {}
+    const hasUsage = options["include_usage"] === true
+    const hasRunning = hasUsage && options["continuous_usage_stats"] === true
+    withheld = { ...withheld, usage: hasRunning ? "none" : hasUsage ? "running" : "all" }
+    if (!hasRunning) set.set("stream_options", JSON.stringify({ ...options, ...countedUsage }))
+  }
+  return { set, remove: new Set(ignored), ignored, withheld }
 }

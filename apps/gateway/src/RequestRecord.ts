@@ -2,9 +2,13 @@
  * What happened to a request, from its arrival to its end: its log line and its metrics. The status does not tell the outcome: a stream of status
  * 200 can end in an error.
  */
-import type { TokenCounts } from "./EventTail.ts"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
+import { hostname } from "node:os"
+import type { TokenCounts } from "./TokenCounts.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
+import { costOf, type Price } from "./limits/LimitRule.ts"
+import type { UsageRecorder } from "./usage/UsageRecorder.ts"
 
 /** How a request ended. */
 export type Outcome =
@@ -22,6 +26,20 @@ export type Outcome =
   | "client_left"
   /** The gateway ended the request because it stopped. */
   | "drained"
+  /** The gateway ended the request because its key was revoked, disabled, or expired. */
+  | "revoked"
+
+/** Who pays for a request, and what. */
+export interface Account {
+  readonly keyId: string
+  readonly teamId: string
+  readonly modelId: string
+  readonly endUser: string
+  readonly price: Price | undefined
+}
+
+// Tells the gateways of an installation apart in the ledger.
+const gatewayId = `${hostname()}:${process.pid}`
 
 /** One request. */
 export class RequestRecord {
@@ -29,11 +47,17 @@ export class RequestRecord {
   readonly method: string
   readonly path: string
   readonly #arrival = performance.now()
+  readonly #startedAt = Date.now()
   readonly #writer: LineWriter
   readonly #metrics: GatewayMetrics
+  readonly #recorder: UsageRecorder | undefined
   #isClosed = false
 
   key: string | undefined = undefined
+  /** Known when the request has a model. */
+  account: Account | undefined = undefined
+  /** Id of the request at the model server. */
+  upstreamId = ""
   /** The model's configured name. Names of callers are not labels of metrics. */
   model: string | undefined = undefined
   stream = false
@@ -59,12 +83,13 @@ export class RequestRecord {
   #sentAt: number | undefined
   #firstAt: number | undefined
 
-  constructor(id: string, method: string, path: string, writer: LineWriter, metrics: GatewayMetrics) {
+  constructor(id: string, method: string, path: string, writer: LineWriter, metrics: GatewayMetrics, recorder?: UsageRecorder) {
     this.id = id
     this.method = method
     this.path = path
     this.#writer = writer
     this.#metrics = metrics
+    this.#recorder = recorder
     metrics.began()
   }
 
@@ -101,10 +126,11 @@ export class RequestRecord {
       seconds: duration / 1000,
       secondsToFirst: toFirst === undefined ? undefined : toFirst / 1000
     })
+    this.#recordUsage(outcome)
     this.#writer.write(
       JSON.stringify({
         time: new Date().toISOString(),
-        level: /^(ok|refused|client_left|drained)$/.test(outcome) ? "INFO" : "WARN",
+        level: /^(ok|refused|client_left|drained|revoked)$/.test(outcome) ? "INFO" : "WARN",
         message: "request",
         id: this.id,
         outcome,
@@ -129,5 +155,27 @@ export class RequestRecord {
         cause: this.cause
       })
     )
+  }
+
+  #recordUsage(outcome: Outcome): void {
+    if (this.#recorder === undefined || this.account === undefined) return
+    const { price, ...owner } = this.account
+    const usage = this.usage ?? { prompt: 0, completion: 0, cached: 0, reasoning: 0 }
+    this.#recorder.record({
+      ...owner,
+      ...usage,
+      id: uuidV7Unsafe(),
+      startedAt: this.#startedAt,
+      endedAt: Date.now(),
+      replicaId: this.replicas.at(-1) ?? "",
+      gatewayId,
+      clientId: this.id,
+      upstreamId: this.upstreamId,
+      status: this.status,
+      outcome,
+      attempts: this.replicas.length,
+      usageSource: this.usage === undefined ? "none" : "reported",
+      costPico: costOf(usage, price)
+    })
   }
 }

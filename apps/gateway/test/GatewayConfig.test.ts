@@ -38,7 +38,9 @@ describe("parse", () => {
       assert.strictEqual(target?.model, "alfred-4.2")
       assert.isUndefined(target?.apiKey)
       assert.strictEqual(model?.timeouts.firstEvent, 600_000)
-      assert.deepStrictEqual(config.keys, [{ name: "team-a", sha256, models: undefined }])
+      assert.deepStrictEqual(config.keys, [
+        { id: "team-a", validUntil: undefined, name: "team-a", sha256, models: undefined, team: undefined, endUserHeader: false }
+      ])
     })
   )
 
@@ -79,7 +81,10 @@ keys:
       assert.strictEqual(apiKey === undefined ? "" : Redacted.value(apiKey), "vllm-secret-1")
       assert.notInclude(inspect(config, { depth: 9 }) + JSON.stringify(config), "vllm-secret-1")
       // A key that may use an alias may use the model.
-      assert.deepStrictEqual(config.keys, [{ name: "x", sha256, models: new Set(["a"]) }])
+      const models = new Set(["a"])
+      assert.deepStrictEqual(config.keys, [
+        { id: "x", validUntil: undefined, name: "x", sha256, models, team: undefined, endUserHeader: false }
+      ])
     })
   )
 
@@ -113,6 +118,35 @@ stream: { heartbeat: soon }
         )
       }
       assert.lengthOf(found, 9)
+    })
+  )
+
+  it.effect("reports limits that bind nothing, teams that are not there, and a Redis without a URL", () =>
+    Effect.gen(function* () {
+      const minute = { kind: "requests_per_minute", amount: 1 }
+      const found = yield* problems(
+        {
+          models: { a: { replicas: [replica], limits: [{ ...minute, model: "a" }] } },
+          teams: { red: {} },
+          keys: { x: { sha256, team: "blue", limits: [{ ...minute, model: "z" }, minute, minute] } },
+          redis: { url: { env: "REDIS_URL" } },
+          usage: { database: { env: "DATABASE_URL" } }
+        },
+        { REDIS_URL: "http://user:secret@redis" }
+      )
+      const text = found.join("\n")
+      for (const part of [
+        "models → a → limits → 0 → model: the limits of a model have no other model",
+        'keys → x → team: "blue" is not a team',
+        'keys → x → limits → 0 → model: "z" is not a model',
+        "keys → x → limits → 2: the limit is there twice",
+        "redis → url: it is not a URL of Redis",
+        "usage → database: the environment variable DATABASE_URL is not set"
+      ]) {
+        assert.include(text, part)
+      }
+      assert.lengthOf(found, 6)
+      assert.notInclude(text, "secret")
     })
   )
 

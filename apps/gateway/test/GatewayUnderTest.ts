@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http"
 import { Writable } from "node:stream"
 import { sha256 } from "../src/Authentication.ts"
+import type { ControlOptions } from "../src/control/ControlPlane.ts"
 import * as Gateway from "../src/Gateway.ts"
 import * as GatewayConfig from "../src/GatewayConfig.ts"
 import { LineWriter } from "../src/LineWriter.ts"
@@ -35,7 +36,7 @@ export interface Settings {
 }
 
 /** Makes a configuration whose models `alfred` (there: `org/alfred`) and `other` are at these upstreams. */
-export const configure = (upstreams: ReadonlyArray<string>, { model = {}, ...settings }: Settings = {}) => {
+export const configure = (upstreams: ReadonlyArray<string>, { model = {}, ...settings }: Settings = {}, origin?: GatewayConfig.Origin) => {
   const replicas = upstreams.map((origin) => ({ baseUrl: `${origin}/v1` }))
   const file = {
     listen: { port: 0 },
@@ -47,7 +48,7 @@ export const configure = (upstreams: ReadonlyArray<string>, { model = {}, ...set
     keys: { all: { sha256: sha256(key) }, limited: { sha256: sha256(limitedKey), models: ["alfred"] } },
     ...settings
   }
-  return GatewayConfig.parse(JSON.stringify(file), "test").pipe(
+  return GatewayConfig.parse(JSON.stringify(file), "test", origin).pipe(
     Effect.provide(NodeFileSystem.layer),
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown({ UPSTREAM_KEY: upstreamKey }))
   )
@@ -56,7 +57,8 @@ export const configure = (upstreams: ReadonlyArray<string>, { model = {}, ...set
 /** Starts a gateway that runs until the scope ends. */
 export const startWith = Effect.fnUntraced(function* (
   upstreams: ReadonlyArray<string>,
-  settings?: Settings
+  settings?: Settings,
+  control?: ControlOptions
 ): Effect.fn.Return<GatewayUnderTest, unknown, Scope.Scope> {
   const log: Array<string> = []
   const lines = new Writable({
@@ -65,7 +67,11 @@ export const startWith = Effect.fnUntraced(function* (
       done()
     }
   })
-  const gateway = yield* Gateway.start(yield* configure(upstreams, settings), new LineWriter(lines))
+  const gateway = yield* Gateway.start(
+    yield* configure(upstreams, settings, control === undefined ? "file" : "database"),
+    new LineWriter(lines),
+    control
+  )
   return { ...gateway, origin: gateway.url, log }
 })
 

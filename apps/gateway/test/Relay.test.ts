@@ -240,7 +240,10 @@ describe("a stream", () => {
       const usage = 'data: {"model":"org/alfred","choices":[],"usage":{"prompt_tokens":3,"total_tokens":5,"completion_tokens":2}}\n\n'
       const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => streaming(exchange, named("org/alfred"), usage, done()))
       assert.strictEqual((yield* Gateway.askStream(gateway)).text, named("alfred") + done())
-      assert.deepStrictEqual(JSON.parse(upstream.exchanges[0]?.body ?? "").stream_options, { include_usage: true })
+      assert.deepStrictEqual(JSON.parse(upstream.exchanges[0]?.body ?? "").stream_options, {
+        include_usage: true,
+        continuous_usage_stats: true
+      })
       const asked = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, stream_options: { include_usage: true } }) })
       assert.strictEqual(asked.text, named("alfred") + usage.replace("org/alfred", "alfred") + done())
       yield* eventually(() => gateway.log.length > 1)

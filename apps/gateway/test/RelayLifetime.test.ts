@@ -98,6 +98,24 @@ describe("a client that leaves", () => {
     )
   )
 
+  it.live("in the middle of a stream has the usage of what came in its record", () =>
+    Effect.gen(function* () {
+      let sent = 0
+      const gateway = yield* leaving(
+        (exchange) => {
+          exchange.head()
+          for (; sent < 7; sent++) {
+            const usage = JSON.stringify({ prompt_tokens: 3, total_tokens: 4 + sent, completion_tokens: 1 + sent })
+            exchange.chunk(event("more").replace("}\n\n", `,"usage":${usage}}\n\n`))
+          }
+        },
+        true,
+        "event"
+      )
+      assert.deepStrictEqual(JSON.parse(gateway.log[0] ?? "{}").usage, { prompt: 3, completion: 7, cached: 0, reasoning: 0 })
+    })
+  )
+
   it.live("while the model server is held back ends it, too", () =>
     leaving(
       (exchange) => {

@@ -1,0 +1,66 @@
+/**
+ * Rows and pages: integers of rows are `bigint`, ids are in the order of creation, and a page goes on after the id of the one before.
+ */
+import type * as Schema from "effect/Schema"
+import { randomBytes } from "node:crypto"
+
+export const toNumber = (value: bigint): number => Number(value)
+export const toNumberOrNull = (value: bigint | null): number | null => (value === null ? null : Number(value))
+export const toBoolean = (value: bigint): boolean => value === 1n
+export const fromBoolean = (value: boolean): number => (value ? 1 : 0)
+
+/** A UUID of version 7, whose order is that of the times. */
+export const newId = (now: number): string => {
+  const bytes = randomBytes(16)
+  bytes.writeUIntBE(now, 0, 6)
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  const text = bytes.toString("hex")
+  return `${text.slice(0, 8)}-${text.slice(8, 12)}-${text.slice(12, 16)}-${text.slice(16, 20)}-${text.slice(20)}`
+}
+
+/** Which part of a list is asked for. */
+export interface PageRequest {
+  /** The cursor of the page before. */
+  readonly after?: string | undefined
+  /** At most 200; 50 by default. */
+  readonly limit?: number | undefined
+  /** Text that the name has, in any case. */
+  readonly search?: string | undefined
+  readonly archived?: boolean | undefined
+}
+
+/** A part of a list. */
+export interface Page<Item> {
+  readonly items: ReadonlyArray<Item>
+  /** The cursor of the next page; `null` at the end. */
+  readonly next: string | null
+}
+
+export const pageLimit = ({ limit = 50 }: PageRequest): number => Math.min(Math.max(Math.trunc(limit), 1), 200)
+
+/** A page of rows of which one more than asked for was read. */
+export const toPage = <Item>(items: ReadonlyArray<Item>, limit: number, cursor: (item: Item) => string): Page<Item> => {
+  const shown = items.slice(0, limit)
+  const last = shown.at(-1)
+  return { items: shown, next: items.length > limit && last !== undefined ? cursor(last) : null }
+}
+
+/** A pattern of LIKE for text that is found anywhere, with `\` as the escape. */
+export const containing = (text: string): string => `%${text.toLowerCase().replace(/[\\%_]/g, "\\$&")}%`
+
+type JsonObject = { readonly [name: string]: Schema.Json }
+
+const isObject = (value: Schema.Json | undefined): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Applies a JSON merge patch (RFC 7396): `null` removes a member, objects are merged, everything else is replaced. */
+export const mergePatch = (target: JsonObject, patch: JsonObject): JsonObject => {
+  const merged = new Map(Object.entries(target))
+  for (const [name, value] of Object.entries(patch)) {
+    const before = merged.get(name)
+    if (value === null) merged.delete(name)
+    else merged.set(name, isObject(value) ? mergePatch(isObject(before) ? before : {}, value) : value)
+  }
+  return Object.fromEntries(merged)
+}
