@@ -50,6 +50,8 @@ export interface Options {
   /** What the gateway asked for, and not the client. */
   readonly withheld: Withheld
   readonly rename: (text: string) => string
+  /** Reads each chunk, and tells what goes on in its place; `undefined` for the event itself. */
+  readonly read?: ((chunk: Readonly<Record<string, unknown>>) => string | undefined) | undefined
   /** Maximum size of an event, in bytes. */
   readonly maxEvent: number
 }
@@ -140,7 +142,8 @@ export class EventTail {
   }
 
   #mayPass(events: string): boolean {
-    return this.#options.choices === 1 && !this.#options.withheld.ids && !remarkable.test(events)
+    const { choices, read, withheld } = this.#options
+    return choices === 1 && read === undefined && !withheld.ids && !remarkable.test(events)
   }
 
   // Events of which none needs to be parsed. Their usage is the running one.
@@ -206,7 +209,9 @@ export class EventTail {
       isLast = true
       this.#finished.add(natural(choice["index"]))
     }
+    const read = this.#options.read?.(chunk)
     const shown = this.#readUsage(chunk["usage"], choices, isLast, event)
+    if (read !== undefined) return read
     if (!this.#options.withheld.ids) return shown
     return isEmptyDelta(choices) ? "" : withoutIds(shown)
   }

@@ -324,8 +324,7 @@ export class Exchange {
     this.#record.stream = request.stream === true
     const refused = this.#check(model, request)
     if (refused !== undefined) return this.refuse(refused)
-    const { countUsage, policy } = model.config
-    const { ignored, remove, set, withheld } = RequestPolicy.editsOf(body, policy, countUsage)
+    const { hidesReasoning, ignored, remove, set, withheld } = RequestPolicy.editsOf(body, model.config)
     this.#record.ignored = ignored
     this.#attempts = new Attempts(
       {
@@ -336,7 +335,12 @@ export class Exchange {
         stream: request.stream === true,
         choices: typeof request.n === "number" ? request.n : 1,
         withheld,
-        bodyFor: (name) => body.edit({ remove, set: name === request.model ? set : new Map(set).set("model", JSON.stringify(name)) }),
+        hidesReasoning,
+        member: (name) => set.get(name) ?? (remove.has(name) ? undefined : body.text(name)),
+        bodyFor: (name, more) => {
+          const model: ReadonlyArray<readonly [string, string]> = name === request.model ? [] : [["model", JSON.stringify(name)]]
+          return body.edit({ remove, set: new Map([...set, ...model, ...(more ?? [])]) })
+        },
         headers: this.#upstreamHeaders(request.stream === true),
         commitAfter: this.#snapshot.config.stream.commitAfter
       },

@@ -3,6 +3,7 @@
  * 200 can end in an error.
  */
 import type { TokenCounts } from "./TokenCounts.ts"
+import type { Level } from "./Continuation.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
 
@@ -39,6 +40,8 @@ export class RequestRecord {
   stream = false
   /** The replicas that were tried, in order. */
   readonly replicas: Array<string> = []
+  /** How the stream was carried on, each time another replica went on with it. */
+  readonly carriedOn: Array<Level> = []
   /** Status that the model server answered. */
   upstreamStatus: number | undefined = undefined
   status = 0
@@ -98,6 +101,7 @@ export class RequestRecord {
       stream: this.stream,
       usage: this.usage,
       attempts: this.replicas.length,
+      carriedOn: this.carriedOn,
       seconds: duration / 1000,
       secondsToFirst: toFirst === undefined ? undefined : toFirst / 1000
     })
@@ -115,6 +119,7 @@ export class RequestRecord {
         model: this.model,
         stream: this.stream || undefined,
         replicas: this.replicas.length === 0 ? undefined : this.replicas,
+        carriedOn: this.carriedOn.length === 0 ? undefined : this.carriedOn,
         upstreamStatus: this.upstreamStatus,
         durationMs: Math.round(duration),
         queueMs: this.#queuedAt === undefined || this.#sentAt === undefined ? undefined : Math.round(this.#sentAt - this.#queuedAt),
