@@ -1,9 +1,9 @@
 /**
- * `node test/carry-on.ts [streams] [time to the first token]`: carries streams of each kind on, and prints the table.
+ * `node test/carry-on.ts [streams] [time to the first token] [kinds…]`: carries streams of each kind on, and prints the table.
  */
 import { kinds, run } from "./CarriedStreams.ts"
 
-const [streams = "1000", timeToFirstToken = "20", only] = process.argv.slice(2)
+const [streams = "1000", timeToFirstToken = "20", ...names] = process.argv.slice(2)
 let state = 7
 const random = () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0) / 2 ** 32
 const percentile = (values: ReadonlyArray<number>, share: number) =>
@@ -13,7 +13,7 @@ console.log(
   "| kind | streams | failed replicas | equal | levels | gap p50, p99 in ms | prompts shown |\n| --- | --- | --- | --- | --- | --- | --- |"
 )
 for (const kind of kinds) {
-  if (only !== undefined && kind.name !== only) continue
+  if (names.length > 0 && !names.includes(kind.name)) continue
   const [row] = await run({ streams: Number(streams), timeToFirstToken: Number(timeToFirstToken), kinds: [kind], random })
   if (row === undefined) continue
   const levels = Object.entries(row.levels).map(([level, count]) => `${level} ${count}`)
