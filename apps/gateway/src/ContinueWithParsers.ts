@@ -78,6 +78,8 @@ export class ParserReader implements ChunkReader {
   #then: (() => void) | undefined
   #hasLastUsage = false
   #isStopped = false
+  // The first ids do not wait: the client has waited for long.
+  #hasCalled = false
 
   constructor(parsing: Parsing) {
     const { kept, shown, transcript } = parsing
@@ -132,12 +134,14 @@ export class ParserReader implements ChunkReader {
 
   // One call at a time. The next takes all ids that came meanwhile.
   #schedule(): void {
+    if (this.#ids.length === 0 && this.#end === undefined && this.#then === undefined) return
     if (this.#call !== undefined || this.#isStopped) return
     const isEnding = this.#end !== undefined || this.#then !== undefined
-    if (!isEnding) {
+    if (!isEnding && this.#hasCalled) {
       this.#timer ??= setTimeout(() => this.#derender(), batchMillis)
       return
     }
+    this.#hasCalled = true
     if (this.#ids.length > 0 || this.#end !== undefined) return this.#derender()
     this.#complete()
   }

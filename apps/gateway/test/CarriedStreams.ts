@@ -181,6 +181,8 @@ export interface Row {
   readonly levels: Record<string, number>
   /** Milliseconds between the last event of one replica and the first of the next. */
   readonly gaps: Array<number>
+  /** Milliseconds from requests to their first text. */
+  readonly firsts: Array<number>
   /** The first stream that was not equal. */
   difference: string | undefined
 }
@@ -209,6 +211,7 @@ const runKind = async (kind: Kind, { random, streams, timeToFirstToken = 0 }: Ru
     { model }
   ).pipe(Effect.provideService(Scope.Scope, scope), Effect.runPromise)
   const stream = async (body: object, onEvent: (count: number) => void) => {
+    const start = performance.now()
     const response = await fetch(`${gateway.origin}/v1/chat/completions`, {
       method: "POST",
       headers: { "content-type": "application/json", authorization: `Bearer ${Gateway.key}` },
@@ -217,6 +220,7 @@ const runKind = async (kind: Kind, { random, streams, timeToFirstToken = 0 }: Ru
     let text = ""
     let events = 0
     let last = performance.now()
+    let first: number | undefined
     let gap: number | undefined
     const decoder = new TextDecoder()
     for await (const bytes of response.body ?? []) {
@@ -224,14 +228,15 @@ const runKind = async (kind: Kind, { random, streams, timeToFirstToken = 0 }: Ru
       const now = performance.now()
       if (piece.includes(": continued")) gap = now - last
       last = now
+      first ??= now - start
       text += piece
       events += piece.split("\n\n").length - 1
       onEvent(events)
     }
-    return { text, gap }
+    return { text, gap, first }
   }
   const told = (text: string) => JSON.stringify(fold(text)).replace(kind.countsReasoning === false ? /"reasoning_tokens":\d+/ : "", "")
-  const row: Row = { kind: kind.name, streams: 0, failed: 0, equal: 0, leaks: 0, levels: {}, gaps: [], difference: undefined }
+  const row: Row = { kind: kind.name, streams: 0, failed: 0, equal: 0, leaks: 0, levels: {}, gaps: [], firsts: [], difference: undefined }
   const expected = new Map<string, { readonly folded: string; readonly events: number }>()
   for (let i = 0; i < streams; i++) {
     const more = kind.mode === "random" ? { seed: 1 + (i % 20) } : {}
@@ -245,7 +250,7 @@ const runKind = async (kind: Kind, { random, streams, timeToFirstToken = 0 }: Ru
     const at = 1 + Math.floor(random() * (whole.events - 2))
     const failure = failures[Math.floor(random() * failures.length)] ?? "killed"
     let failed: Simulator.Simulator | undefined
-    const { gap, text } = await stream({ ...kind.request, ...more }, (events) => {
+    const { first, gap, text } = await stream({ ...kind.request, ...more }, (events) => {
       if (failed !== undefined || events < at) return
       failed = simulators.find((one) => one.ledger().open > 0)
       failed?.config({ phase: failure })
@@ -256,6 +261,7 @@ const runKind = async (kind: Kind, { random, streams, timeToFirstToken = 0 }: Ru
     for (const level of record.carriedOn ?? []) row.levels[level] = (row.levels[level] ?? 0) + 1
     if (failed !== undefined) row.failed++
     if (gap !== undefined) row.gaps.push(gap)
+    if (first !== undefined) row.firsts.push(first)
     if (text.includes(secret)) row.leaks++
     const folded = told(text)
     if (folded === whole.folded) row.equal++
