@@ -29,6 +29,10 @@ export interface Rolling {
   readonly phase: "draining" | "stopping"
 }
 
+const until = async (condition: () => boolean) => {
+  while (!condition()) await wait(5)
+}
+
 /** Restarts the servers over and over until all requests are answered. Half of the requests are streams. */
 export const roll = async ({ concurrency, phase, requests }: Rolling): Promise<Rolled> => {
   const make = () => Simulator.start({ models: ["org/alfred"], interTokenLatency: 3 })
@@ -67,21 +71,21 @@ export const roll = async ({ concurrency, phase, requests }: Rolling): Promise<R
   }
   let restarts = 0
   const restart = async () => {
-    while (asked < requests) {
+    for (let isLoaded = true; isLoaded; isLoaded = asked < requests) {
       const simulator = simulators[restarts % simulators.length]
       simulator?.config({ phase })
-      while ((simulator?.ledger().open ?? 0) > 0) await wait(5)
+      await until(() => (simulator?.ledger().open ?? 0) === 0)
       await wait(50)
       simulator?.config({ phase: "killed" })
       simulator?.config({ phase: "running" })
       restarts++
       // The next one goes when the requests that met this one are over.
       const before = answered
-      while (answered < before + 2 * concurrency && asked < requests) await wait(5)
+      await until(() => answered >= before + 2 * concurrency || asked >= requests)
     }
   }
   await Promise.all([restart(), ...Array.from({ length: concurrency }, worker)])
-  while (gateway.log.length < requests) await wait(5)
+  await until(() => gateway.log.length >= requests)
   const records = gateway.log.map((line) => JSON.parse(line) as { readonly replicas?: ReadonlyArray<string>; readonly carriedOn?: unknown })
   await Effect.runPromise(Scope.close(scope, Exit.void))
   await Promise.all(simulators.map((simulator) => simulator.close()))
