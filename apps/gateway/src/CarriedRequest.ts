@@ -78,6 +78,11 @@ export class CarriedRequest {
     return media.test(this.#text("messages") ?? "") ? "media" : undefined
   }
 
+  /** A member that the template reads and `/tokenize` does not; `undefined` if there is none. */
+  get templateMember(): string | undefined {
+    return ["reasoning_effort", "documents"].find((name) => !isNothing(this.#value(name)))
+  }
+
   /** Members that change after `kept` tokens of an answer. The same seed would repeat the random numbers. */
   lowered(kept: number): Readonly<Record<string, unknown>> {
     const seed = this.#text("seed")

@@ -67,8 +67,10 @@ export interface Carried {
   readonly bodyFor: (model: string, set?: ReadonlyMap<string, string>) => Uint8Array
 }
 
-// What replicas cannot do: found once, when they refuse it.
-const incapable = new WeakMap<Replica, Set<Level>>()
+// Levels that replicas refused, and until when they are not asked again, by `performance.now()`: a server may be restarted with other settings.
+type Refused = WeakMap<Replica, Map<Level, number>>
+const incapable: Refused = new WeakMap()
+const forgotten = 600_000
 // Streams of level `parsers`: vLLM parses in one thread.
 const parsing = new WeakMap<Replica, number>()
 
@@ -84,7 +86,7 @@ const urlOf = ({ url }: ReplicaTarget, path: "completions" | "/tokenize" | "/ren
 export class Continuation {
   readonly transcript: Transcript
   readonly #carried: Carried
-  readonly #unable = new WeakMap<Replica, Set<Level>>()
+  readonly #unable: Refused = new WeakMap()
   #count = 0
 
   constructor(carried: Carried) {
@@ -125,8 +127,9 @@ export class Continuation {
 
   /** Remembers that a replica cannot do a level: for all streams, or for this one. */
   lower(replica: Replica, level: Level, isKnown: boolean): void {
-    const all = isKnown ? incapable : this.#unable
-    all.set(replica, (all.get(replica) ?? new Set()).add(level))
+    for (const all of isKnown ? [incapable, this.#unable] : [this.#unable]) {
+      all.set(replica, (all.get(replica) ?? new Map()).set(level, performance.now() + forgotten))
+    }
   }
 
   /** The end of a stream that needs no replica, as events: what is missing of it is known. `undefined` if something is missing that is not. */
@@ -147,7 +150,8 @@ export class Continuation {
   }
 
   #isImpossible(level: Level, replica: Replica): boolean {
-    if ([incapable, this.#unable].some((all) => all.get(replica)?.has(level) === true)) return true
+    if (this.#unable.get(replica)?.has(level) === true) return true
+    if ((incapable.get(replica)?.get(level) ?? 0) > performance.now()) return true
     return level === "parsers" && (parsing.get(replica) ?? 0) >= this.#carried.carryOn.carryParsers
   }
 
@@ -160,6 +164,7 @@ export class Continuation {
         const { needsStart } = request
         if (needsStart !== undefined) return needsStart
         if (request.tools !== "none" || choice.calls.length > 0) return "tools"
+        if (request.templateMember !== undefined) return request.templateMember
         if (!choice.hasIds) return "the replica sent no ids"
         if (choice.reasoning !== "" && stopLength > 0) return "stop with reasoning"
         if (choice.reasoning !== "" && choice.content === "" && carryOn.reasoningEnd === undefined) return "no reasoningEnd is set"

@@ -188,6 +188,12 @@ describe("a stream that another replica goes on with", () => {
     assert.strictEqual(exact.next(member(), ask)?.level, "again")
   })
 
+  it("is not gone on with from ids where the prompt may differ without a difference in its length", () => {
+    const continuation = continuationOf({ reasoning_effort: "low" }, { levels: ["ids"] })
+    say(continuation, texts)
+    assert.strictEqual(continuation.refusal, "ids: reasoning_effort")
+  })
+
   it("is not made again beyond its limit", () => {
     const continuation = continuationOf({ temperature: 0 }, { levels: ["again"], replayMax: 2 })
     say(continuation, texts)

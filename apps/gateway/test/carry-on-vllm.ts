@@ -56,7 +56,7 @@ const quiet = gateway.log.length
 events = 0
 const kill = async () => {
   while (events < (total / requests.length) * streams * 0.3) await wait(1)
-  process.kill(Number(pid), signal as NodeJS.Signals)
+  process.kill(Number(pid), signal)
 }
 const texts = Array.from({ length: streams }, (_, i) => stream(requests[i % requests.length] ?? {}))
 await Promise.all([kill(), ...texts])
