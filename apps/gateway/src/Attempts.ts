@@ -154,9 +154,8 @@ export class Attempts {
     this.#record.sent(member.replica.origin)
     if (this.#isContinuing) return this.#goOn(member)
     const { bodyFor, stream } = this.#relayed
-    const { model, url } = member.target
     const sink = stream ? this.#streamSink(member, this.#continuation?.first()) : this.#wholeSink(member)
-    this.#open(member, { url, body: bodyFor(model) }, sink)
+    this.#open(member, { url: member.target.url, body: bodyFor(member.target.model) }, sink)
   }
 
   #open(member: Member, post: Post, sink: UpstreamSink): void {
@@ -195,9 +194,9 @@ export class Attempts {
     this.#call = this.#ask(member, step.before, (status, answer) => {
       if (this.#isOver || this.#member !== member) return
       if (status === 200) return open(answer)
-      const cause = status === 0 ? "no answer" : `status ${status}`
-      if (status >= 400 && status < 500) return this.#lower(member, cause, impossible.has(status))
-      this.#failed(member, { failure: badGateway(`${step.before?.url.pathname}: ${cause}`), isRetryable: true, isFault: true })
+      if (impossible.has(status) || (status >= 400 && status < 500)) return this.#lower(member, `status ${status}`, impossible.has(status))
+      const failure = badGateway(`no answer of ${step.before?.url.pathname}`)
+      this.#failed(member, { failure, isRetryable: true, isFault: true })
     })
   }
 
@@ -230,7 +229,8 @@ export class Attempts {
   // The replica of a stream failed in the middle.
   #carryOn(member: Member, failed: Failed): void {
     const continuation = this.#continuation
-    if (continuation === undefined || !failed.isRetryable) return this.#fail(failed)
+    // A stream that stands still is gone on with, too: a server that is told to stop may leave its connections open.
+    if (continuation === undefined || (!failed.isRetryable && failed.failure.status !== 504)) return this.#fail(failed)
     const ending = continuation.ending()
     if (ending !== undefined) {
       this.#forward(ending)

@@ -114,6 +114,26 @@ describe("a stream that cannot be carried on", () => {
 })
 
 describe("a stream that is carried on", () => {
+  it.live("does not wait for a replica that stands still", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const answer = (exchange: Upstream.Exchange) => {
+        exchange.head()
+        exchange.chunk(chunk("One"))
+        if (asked++ > 0) exchange.chunk(chunk(" two", {}, "stop") + done)
+      }
+      const upstreams = [yield* Upstream.start(answer), yield* Upstream.start(answer)]
+      const gateway = yield* Gateway.startWith(
+        upstreams.map(({ origin }) => origin),
+        { model: { carryOn: ["again"], timeouts: { idle: 50 } } }
+      )
+      const { text } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, temperature: 0 }) })
+      assert.include(text, '{"content":" two"}')
+      assert.isTrue(text.endsWith(done))
+      assert.deepStrictEqual(JSON.parse(gateway.log[0] ?? "{}").carriedOn, ["again"])
+    })
+  )
+
   it.live("has no text of the abort, and goes on at the next level of the replica", () =>
     Effect.gen(function* () {
       const { record, text } = yield* twice(
