@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Limits, PriceOfModel } from "./limits/LimitRule.ts"
+import { carryLevels } from "./Continuation.ts"
 import { controlFields } from "./RequestPolicy.ts"
 
 const name = Schema.NonEmptyString
@@ -86,6 +87,22 @@ export const Model = Schema.Struct({
   }),
   price: Schema.optionalKey(PriceOfModel).annotateKey({ description: "What tokens cost. A model without a price is free." }),
   limits: Schema.optionalKey(Limits).annotateKey({ description: "Limits of the model, for all keys together." }),
+  carryOn: Schema.optionalKey(Schema.Union([Schema.Literal("off"), Schema.Array(Schema.Literals(carryLevels))])).annotateKey({
+    description:
+      'How another replica goes on with a stream whose replica fails, the best level first: "ids", "parsers" (needs --enable-scale-out), "again", "text" (not exact). Defaults to "off".'
+  }),
+  reasoningEnd: Schema.optionalKey(name).annotateKey({
+    description: 'Text that ends the reasoning of the model, for example "</think>". Level "ids" goes on inside the reasoning with it.'
+  }),
+  migrationLimit: Schema.optionalKey(count).annotateKey({
+    description: "Maximum number of times that a stream is carried on. Defaults to 2."
+  }),
+  replayMax: Schema.optionalKey(count).annotateKey({
+    description: 'Maximum number of tokens that level "again" makes again. Defaults to 256.'
+  }),
+  carryParsers: Schema.optionalKey(count).annotateKey({
+    description: 'Maximum number of streams of level "parsers" at a replica. Defaults to 2.'
+  }),
   queue: Schema.optionalKey(
     Schema.Struct({
       size: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),

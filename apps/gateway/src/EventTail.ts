@@ -8,7 +8,7 @@ import * as ErrorBody from "@paradigm-effect/core/ErrorBody"
 import type { StreamFault } from "@paradigm-effect/core/ParadigmError"
 import * as Predicate from "effect/Predicate"
 import { natural, type TokenCounts, tokenCounts, totalOf } from "./TokenCounts.ts"
-import { hasUsage, isEmptyDelta, lastUsage, type Withheld, withoutIds, withoutRunningUsage, withoutUsage } from "./Withheld.ts"
+import { hasUsage, isEmptyDelta, takeUsage, type Withheld, withoutIds, withoutUsage } from "./Withheld.ts"
 
 const latin1 = (text: string) => Buffer.from(JSON.stringify(text)).toString("latin1")
 
@@ -50,6 +50,8 @@ export interface Options {
   /** What the gateway asked for, and not the client. */
   readonly withheld: Withheld
   readonly rename: (text: string) => string
+  /** Reads each chunk, and tells what goes on in its place; `undefined` for the event itself. */
+  readonly read?: ((chunk: Readonly<Record<string, unknown>>) => string | undefined) | undefined
   /** Maximum size of an event, in bytes. */
   readonly maxEvent: number
 }
@@ -57,6 +59,8 @@ export interface Options {
 /** Reads one stream. */
 export class EventTail {
   readonly #options: Options
+  // Whether every event is parsed.
+  readonly #mustRead: boolean
   #held: Array<string> = []
   #heldBytes = 0
   // The end of what is held: the beginning of a blank line.
@@ -86,6 +90,8 @@ export class EventTail {
 
   constructor(options: Options) {
     this.#options = options
+    const { choices, read, withheld } = options
+    this.#mustRead = choices > 1 || read !== undefined || withheld.ids
   }
 
   /** The last token counts: those of the whole answer, or of what came of it. */
@@ -117,7 +123,7 @@ export class EventTail {
     this.#held = []
     this.#heldBytes = 0
     this.#seam = ""
-    const forwarded = this.#options.rename(this.#mayPass(events) ? this.#pass(events) : this.#read(events))
+    const forwarded = this.#options.rename(this.#mustRead ? this.#read(events) : this.#pass(events))
     if (end < text.length && !this.isOver) this.#hold(text.slice(end))
     return forwarded
   }
@@ -139,19 +145,14 @@ export class EventTail {
     if (this.#heldBytes > this.#options.maxEvent) this.isTooLarge = true
   }
 
-  #mayPass(events: string): boolean {
-    return this.#options.choices === 1 && !this.#options.withheld.ids && !remarkable.test(events)
-  }
-
-  // Events of which none needs to be parsed. Their usage is the running one.
+  // Passes events of which none needs to be parsed. Their usage is the running one.
   #pass(events: string): string {
-    const usage = lastUsage(events)
-    if (usage === undefined) return hasUsage(events) ? this.#read(events) : this.#count(events)
+    const { rest, usage } = takeUsage(events)
+    if (remarkable.test(rest) || hasUsage(rest)) return this.#read(events)
+    if (usage === undefined) return this.#count(events)
     this.#usageText = usage
     this.#hasRunningUsage = true
-    if (this.#options.withheld.usage === "none") return this.#count(events)
-    const rest = withoutRunningUsage(events)
-    return hasUsage(rest) ? this.#read(events) : this.#count(rest)
+    return this.#count(this.#options.withheld.usage === "none" ? events : rest)
   }
 
   // Comments before the first event are the model server's heartbeats. The gateway sends its own.
@@ -206,7 +207,9 @@ export class EventTail {
       isLast = true
       this.#finished.add(natural(choice["index"]))
     }
+    const read = this.#options.read?.(chunk)
     const shown = this.#readUsage(chunk["usage"], choices, isLast, event)
+    if (read !== undefined) return read
     if (!this.#options.withheld.ids) return shown
     return isEmptyDelta(choices) ? "" : withoutIds(shown)
   }

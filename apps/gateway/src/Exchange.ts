@@ -326,8 +326,7 @@ export class Exchange {
     this.#admission = admission
     if (admission !== undefined) this.#downlink.addHeaders(admission.headers)
     const { request } = body
-    const { countUsage, policy } = model.config
-    const { ignored, remove, set, withheld } = RequestPolicy.editsOf(body, policy, countUsage)
+    const { hidesReasoning, ignored, remove, set, withheld } = RequestPolicy.editsOf(body, model.config)
     this.#record.ignored = ignored
     this.#attempts = new Attempts(
       {
@@ -338,7 +337,12 @@ export class Exchange {
         stream: request.stream === true,
         choices: typeof request.n === "number" ? request.n : 1,
         withheld,
-        bodyFor: (name) => body.edit({ remove, set: name === request.model ? set : new Map(set).set("model", JSON.stringify(name)) }),
+        hidesReasoning,
+        member: (name) => set.get(name) ?? (remove.has(name) ? undefined : body.text(name)),
+        bodyFor: (name, more) => {
+          const model: ReadonlyArray<readonly [string, string]> = name === request.model ? [] : [["model", JSON.stringify(name)]]
+          return body.edit({ remove, set: new Map([...set, ...model, ...(more ?? [])]) })
+        },
         headers: this.#upstreamHeaders(request.stream === true),
         commitAfter: this.#snapshot.config.stream.commitAfter
       },

@@ -26,6 +26,7 @@ import { isNode, LineCounter, parseDocument } from "yaml"
 import { ConfigFile, type Model, type Secret } from "./ConfigFile.ts"
 import { LimitIndex, type LimitRule, rulesOf } from "./limits/LimitRule.ts"
 import { Calendar } from "./limits/Period.ts"
+import { carryLevels, type CarryOn } from "./Continuation.ts"
 import type { HealthOptions, ReplicaTarget } from "./Replica.ts"
 import type { QueueOptions } from "./ReplicaPool.ts"
 import type { ModelPolicy } from "./RequestPolicy.ts"
@@ -42,6 +43,8 @@ export interface ModelConfig {
   readonly policy: ModelPolicy
   readonly affinity: "none" | "session" | "prompt"
   readonly countUsage: boolean
+  /** `undefined`: a stream whose replica fails ends with an error. */
+  readonly carryOn: CarryOn | undefined
   readonly queue: QueueOptions
   readonly maxBodyBytes: number
   readonly timeouts: StageTimeouts & { readonly connect: number; readonly failover: number }
@@ -212,6 +215,16 @@ export const toModel = Effect.fnUntraced(function* (
     },
     affinity: model.affinity ?? "none",
     countUsage: model.countUsage ?? true,
+    carryOn:
+      model.carryOn === undefined || model.carryOn === "off"
+        ? undefined
+        : {
+            levels: carryLevels.filter((level) => model.carryOn?.includes(level)),
+            reasoningEnd: model.reasoningEnd,
+            migrationLimit: model.migrationLimit ?? 2,
+            replayMax: model.replayMax ?? 256,
+            carryParsers: model.carryParsers ?? 2
+          },
     queue: { size: queue?.size ?? 1000, timeout: millisOf(queue?.timeout, 30 * second) },
     maxBodyBytes: model.maxBodyBytes ?? maxBodyBytes,
     timeouts: {

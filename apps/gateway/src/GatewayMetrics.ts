@@ -17,6 +17,8 @@ export interface Ended {
   readonly stream: boolean
   readonly usage: TokenCounts | undefined
   readonly attempts: number
+  /** Levels at which the stream was carried on. */
+  readonly carriedOn: ReadonlyArray<string>
   readonly seconds: number
   readonly secondsToFirst: number | undefined
 }
@@ -55,7 +57,7 @@ export class GatewayMetrics {
   }
 
   /** Counts a request that ended. */
-  ended({ attempts, model, outcome, seconds, secondsToFirst, status, stream, usage }: Ended): void {
+  ended({ attempts, carriedOn, model, outcome, seconds, secondsToFirst, status, stream, usage }: Ended): void {
     this.#active--
     const labels = { "gen_ai.request.model": model ?? "" }
     const all = { ...labels, outcome, "http.response.status_code": String(status), stream: String(stream) }
@@ -69,6 +71,9 @@ export class GatewayMetrics {
       )
     }
     if (attempts > 1) this.#count("paradigm.gateway.failovers", "Attempts after the first", labels, attempts - 1)
+    for (const level of carriedOn) {
+      this.#count("paradigm.gateway.continuations", "Streams that another replica went on with", { ...labels, level }, 1)
+    }
     if (usage === undefined) return
     const tokens = (type: string, amount: number) =>
       this.#count("gen_ai.server.usage.tokens", "Tokens", { ...labels, "gen_ai.token.type": type }, amount)

@@ -71,13 +71,21 @@ export const checkMedia = ({ messages }: ChatCompletionRequest, { media }: Model
 export interface UpstreamEdits extends Edits {
   readonly ignored: ReadonlyArray<string>
   readonly withheld: Withheld
+  readonly hidesReasoning: boolean
 }
 
 // Running usage: what was used of a stream is known whenever it ends. Without `include_usage` a server ignores the wish for running usage.
 const countedUsage = { include_usage: true, continuous_usage_stats: true }
 
-/** Plans the changes of a body. */
-export const editsOf = (body: RequestBody, policy: ModelPolicy, countUsage: boolean): UpstreamEdits => {
+/** The settings of a model that change a body. */
+export interface Edited {
+  readonly policy: ModelPolicy
+  readonly countUsage: boolean
+  readonly carryOn: unknown
+}
+
+/** Plans the changes of a body. Streams of a model that carries on have ids, which a server leaves out with `include_reasoning: false`. */
+export const editsOf = (body: RequestBody, { carryOn, countUsage, policy }: Edited): UpstreamEdits => {
   const { names, request } = body
   const set = new Map<string, string>()
   const forced = (name: string) => Object.hasOwn(policy.forced, name)
@@ -96,5 +104,15 @@ export const editsOf = (body: RequestBody, policy: ModelPolicy, countUsage: bool
     withheld = { ...withheld, usage: hasRunning ? "none" : hasUsage ? "running" : "all" }
     if (!hasRunning) set.set("stream_options", JSON.stringify({ ...options, ...countedUsage }))
   }
-  return { set, remove: new Set(ignored), ignored, withheld }
+  const isShown = (name: string) => (set.get(name) ?? body.text(name)) === "true"
+  const hidesReasoning =
+    carryOn !== undefined && request.stream === true && (set.get("include_reasoning") ?? body.text("include_reasoning")) === "false"
+  if (carryOn !== undefined && request.stream === true) {
+    if (!isShown("return_token_ids")) {
+      withheld = { ...withheld, ids: true }
+      set.set("return_token_ids", "true")
+    }
+    if (hidesReasoning) set.set("include_reasoning", "true")
+  }
+  return { set, remove: new Set(ignored), ignored, withheld, hidesReasoning }
 }

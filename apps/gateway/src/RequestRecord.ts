@@ -5,6 +5,7 @@
 import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import { hostname } from "node:os"
 import type { TokenCounts } from "./TokenCounts.ts"
+import type { Level } from "./Continuation.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
 import { costOf, type Price } from "./limits/LimitRule.ts"
@@ -63,6 +64,8 @@ export class RequestRecord {
   stream = false
   /** The replicas that were tried, in order. */
   readonly replicas: Array<string> = []
+  /** How the stream was carried on, each time another replica went on with it. */
+  readonly carriedOn: Array<Level> = []
   /** Status that the model server answered. */
   upstreamStatus: number | undefined = undefined
   status = 0
@@ -123,6 +126,7 @@ export class RequestRecord {
       stream: this.stream,
       usage: this.usage,
       attempts: this.replicas.length,
+      carriedOn: this.carriedOn,
       seconds: duration / 1000,
       secondsToFirst: toFirst === undefined ? undefined : toFirst / 1000
     })
@@ -141,6 +145,7 @@ export class RequestRecord {
         model: this.model,
         stream: this.stream || undefined,
         replicas: this.replicas.length === 0 ? undefined : this.replicas,
+        carriedOn: this.carriedOn.length === 0 ? undefined : this.carriedOn,
         upstreamStatus: this.upstreamStatus,
         durationMs: Math.round(duration),
         queueMs: this.#queuedAt === undefined || this.#sentAt === undefined ? undefined : Math.round(this.#sentAt - this.#queuedAt),

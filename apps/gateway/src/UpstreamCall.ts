@@ -7,7 +7,7 @@ import type { Dispatcher } from "undici"
 export interface UpstreamRequest {
   readonly url: URL
   readonly headers: Readonly<Record<string, string>>
-  readonly body: Uint8Array
+  readonly body: Uint8Array | string
 }
 
 /** Maximum duration of each stage, in milliseconds. */

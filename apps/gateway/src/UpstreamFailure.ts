@@ -122,3 +122,9 @@ export const faultOf = (target: ReplicaTarget, fault: StreamFault): Failed => {
   })
   return { failure, isRetryable: !isOurs, isFault: !isOurs }
 }
+
+/** A failure, with the reasons why no other replica goes on with the stream. */
+export const withReason = (failed: Failed, reasons: ReadonlyArray<string>): Failed => {
+  const cause = `${failed.failure.cause ?? failed.failure.detail}; not carried on: ${reasons.join("; ").slice(0, 300)}`
+  return { ...failed, failure: new GatewayFailure({ ...failed.failure, cause }) }
+}

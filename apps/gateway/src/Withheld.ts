@@ -17,24 +17,44 @@ export const nothing: Withheld = { usage: "none", ids: false }
 
 const object = String.raw`\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}`
 // As vLLM writes it: after the choices.
-const afterChoices = new RegExp(String.raw`\], ?"usage": ?${object}`, "g")
+const afterChoices = '],"usage":{'
 const anywhere = new RegExp(String.raw`,\s*"usage"\s*:\s*${object}|"usage"\s*:\s*${object}\s*,\s*`)
-const last = new RegExp(object, "y")
+const here = new RegExp(object, "y")
 const key = /"usage"\s*:\s*\{/
 
 /** Whether events have usage. */
-export const hasUsage = (events: string): boolean => key.test(events)
+export const hasUsage = (events: string): boolean => events.includes('"usage"') && key.test(events)
 
-/** The JSON of the last usage in events. */
-export const lastUsage = (events: string): string | undefined => {
-  const at = Math.max(events.lastIndexOf('"usage":{'), events.lastIndexOf('"usage": {'))
-  if (at === -1) return undefined
-  last.lastIndex = events.indexOf("{", at)
-  return last.exec(events)?.[0]
+/** Events without the usage that follows their choices, and the JSON of the last one. */
+export interface Counted {
+  readonly rest: string
+  readonly usage: string | undefined
 }
 
-/** Events without the usage that follows their choices. */
-export const withoutRunningUsage = (events: string): string => events.replace(afterChoices, "]")
+// Past an object of usage. Most have no object inside.
+const endOf = (events: string, start: number): number => {
+  const end = events.indexOf("}", start)
+  const inner = events.indexOf("{", start + 1)
+  if (inner === -1 || inner > end) return end + 1
+  here.lastIndex = start
+  return here.test(events) ? here.lastIndex : 0
+}
+
+/** Takes running usage out of events, without a regular expression: it is in every event. */
+export const takeUsage = (events: string): Counted => {
+  let rest = ""
+  let from = 0
+  let usage: string | undefined
+  for (let at = events.indexOf(afterChoices); at !== -1; at = events.indexOf(afterChoices, from)) {
+    const start = at + afterChoices.length - 1
+    const end = endOf(events, start)
+    if (end <= start) break
+    rest += events.slice(from, at + 1)
+    usage = events.slice(start, end)
+    from = end
+  }
+  return { rest: from === 0 ? events : rest + events.slice(from), usage }
+}
 
 /** One event without its usage. */
 export const withoutUsage = (event: string): string => event.replace(anywhere, "")
