@@ -11,10 +11,10 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { SqlError } from "effect/sql/SqlError"
 import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
 import type { ControlOptions } from "./control/ControlPlane.ts"
+import type { Unavailable } from "./control/ControlError.ts"
 import type { SchemaMismatch } from "./control/Migrations.ts"
 import { type Address, type GatewayConfig, InvalidGatewayConfig } from "./GatewayConfig.ts"
 import { GatewayMetrics } from "./GatewayMetrics.ts"
@@ -96,7 +96,7 @@ export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
   writer: LineWriter = new LineWriter(process.stdout),
   control?: ControlOptions
-): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig | SchemaMismatch | SqlError, Scope.Scope> {
+): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig | SchemaMismatch | Unavailable, Scope.Scope> {
   const registry = yield* Registry.make(config)
   const plane =
     control === undefined

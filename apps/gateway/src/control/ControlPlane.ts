@@ -14,11 +14,12 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { type GatewayConfig, InvalidGatewayConfig, type ModelConfig, toModel } from "../GatewayConfig.ts"
 import type { Registry } from "../Registry.ts"
+import type { Unavailable } from "./ControlError.ts"
 import { ControlStore } from "./ControlStore.ts"
 import { ControlReader } from "./ControlReader.ts"
 import { ServedState, type StoredModel, type StoredState } from "./ServedState.ts"
 import { migrate, SchemaMismatch } from "./Migrations.ts"
-import { within } from "./Sql.ts"
+import { toUnavailable, within } from "./Sql.ts"
 import { StateFile } from "./StateFile.ts"
 
 /** How a gateway gets the state of the database. */
@@ -42,8 +43,8 @@ const namesOf = ({ aliases, name }: Pick<StoredModel, "name" | "aliases">) => [n
 // Neither the URL of the database nor a statement, which a log would keep.
 const reasonOf = (error: unknown): string => (isSqlError(error) ? error.reason._tag : error instanceof Error ? error.name : "unknown")
 
-// Every name and alias of the file, with the name of its model.
-const fileModels = ({ models }: GatewayConfig): ReadonlyMap<string, string> =>
+/** Every name and alias of a configuration, with the name of its model. */
+export const fileModels = ({ models }: GatewayConfig): ReadonlyMap<string, string> =>
   new Map(models.flatMap((model) => namesOf(model).map((name) => [name, model.name] as const)))
 
 /** The names of a configuration that a model of the database has, too. */
@@ -86,8 +87,8 @@ export class ControlPlane {
   static readonly start = Effect.fnUntraced(function* (
     registry: Registry,
     { sql, stateFile }: ControlOptions
-  ): Effect.fn.Return<ControlPlane, SqlError | SchemaMismatch | InvalidGatewayConfig, Scope.Scope> {
-    const context = yield* Layer.build(sql)
+  ): Effect.fn.Return<ControlPlane, Unavailable | SchemaMismatch | InvalidGatewayConfig, Scope.Scope> {
+    const context = yield* Effect.mapError(Layer.build(sql), toUnavailable)
     const client = yield* Effect.provideContext(SqlClient.SqlClient, context)
     const plane = new ControlPlane(registry, client, new StateFile(stateFile))
     yield* plane.#begin
