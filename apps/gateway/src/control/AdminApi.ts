@@ -325,6 +325,9 @@ export class AdminApi extends HttpApi.make("paradigm-gateway-admin")
   .add(Login)
   .middleware(RequestProblems)
   .prefix("/admin/v1")
+  // Every problem of a request is told, and a member that it does not have is one.
+  .annotate(HttpApi.PayloadParseOptions, { errors: "all", onExcessProperty: "error" })
+  .annotate(HttpApi.QueryParseOptions, { errors: "all", onExcessProperty: "error" })
   .annotateMerge(
     OpenApi.annotations({
       title: "Administration of the Paradigm gateway",
