@@ -6,9 +6,10 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import { createServer } from "node:http"
-import { AdminAccess, weaknessOf } from "../src/control/AdminAccess.ts"
+import { AdminAccess } from "../src/control/AdminAccess.ts"
 import { routes } from "../src/control/AdminServer.ts"
 import { ControlStore } from "../src/control/ControlStore.ts"
+import { weaknessOf } from "../src/control/KeyText.ts"
 import { migrate } from "../src/control/Migrations.ts"
 import { probeReplica } from "../src/control/ReplicaProbe.ts"
 import * as Sql from "../src/control/Sql.ts"
@@ -64,12 +65,13 @@ const test = (title: string, run: (api: Api) => Effect.Effect<void, unknown, Sql
       const sql = yield* SqlClient.SqlClient
       const store = new ControlStore(sql, new Map([["filed", "filed"]]))
       const access = new AdminAccess(sql, rootSecret)
-      const status = Effect.succeed({ revision: 0, degraded: false, activeRequests: 0, models: [], keys: { file: 0, api: 0 } })
+      const status = Effect.succeed({ revision: 0, degraded: false, activeRequests: 0, models: [], keys: 0 })
       const served = routes({
         store,
         access,
         hosts: new Set(["admin.example"]),
         status,
+        refresh: Effect.void,
         test: ({ baseUrl, remoteName }) => probeReplica({ baseUrl, remoteName, apiKey: undefined })
       })
       const context = yield* Layer.build(
@@ -127,10 +129,11 @@ describe("the API of administrators", () => {
     Effect.gen(function* () {
       const wrong = yield* api.send("POST", "/keys", { body: { name: "", models: 7, budget: 1 } })
       assert.strictEqual(wrong.status, 400)
-      assert.deepStrictEqual(
-        wrong.body.problems.map(({ path }: { path: string }) => path).toSorted(),
-        ["payload.budget", "payload.models", "payload.name"]
-      )
+      assert.deepStrictEqual(wrong.body.problems.map(({ path }: { path: string }) => path).toSorted(), [
+        "payload.budget",
+        "payload.models",
+        "payload.name"
+      ])
       assert.strictEqual((yield* api.send("POST", "/keys", { body: "{" })).status, 400)
       assert.strictEqual(
         (yield* api.send("POST", "/keys", { body: '{"name":"x"}', headers: { "content-type": "text/plain" } })).status,

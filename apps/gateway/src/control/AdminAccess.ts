@@ -36,13 +36,6 @@ const toAdmin = ({ expires_at, id, name, role, team_id }: AdminRow): Admin => ({
 
 const root: Admin = { id: "root", name: "root", role: "admin", teamId: null, expiresAt: null }
 
-// What documentation and examples use, and what everybody tries first.
-const guessable = /^(.)\1*$|^(sk-)?(1234|admin|changeme|default|password|secret|test)|^your[-_]/i
-
-/** Why a credential is too weak for the administrator; `undefined` if it is not. */
-export const weaknessOf = (secret: string): string | undefined =>
-  secret.length < 20 ? "it is shorter than 20 characters" : guessable.test(secret) ? "it is one that everybody guesses" : undefined
-
 export class AdminAccess {
   readonly #sql: SqlClient.SqlClient
   readonly #root: Buffer

@@ -284,6 +284,7 @@ export const Status = Schema.Struct({
   activeRequests: Schema.Int,
   models: Schema.Array(
     Schema.Struct({
+      id: Schema.String,
       name: Schema.String,
       aliases: Schema.Array(Schema.String),
       owner: Schema.Literals(["file", "api"]),
@@ -291,7 +292,7 @@ export const Status = Schema.Struct({
       replicas: Schema.Array(LiveReplica)
     })
   ),
-  keys: Schema.Struct({ file: Schema.Int, api: Schema.Int })
+  keys: Schema.Int.annotateKey({ description: "Number of valid secrets." })
 }).annotate({ identifier: "Status" })
 export type Status = typeof Status.Type
 

@@ -14,10 +14,11 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { type AdminAccess, sessionTime } from "./AdminAccess.ts"
 import { type Admin, AdminApi, Authorization, BadRequest, CurrentAdmin, RequestProblems, type Status, Unauthorized } from "./AdminApi.ts"
 import type { Actor } from "./Changes.ts"
-import { type ControlError, Forbidden, Invalid } from "./ControlError.ts"
+import { type ControlError, Forbidden, Invalid, Unavailable } from "./ControlError.ts"
 import type { ControlStore } from "./ControlStore.ts"
 import type { Replica } from "./Entity.ts"
 import type { Finding } from "./ReplicaProbe.ts"
+import { within } from "./Sql.ts"
 
 /** What the API works on. */
 export interface Administration {
@@ -26,8 +27,13 @@ export interface Administration {
   /** Hosts (with their port if it is not the scheme's) that requests may name, besides those of the loopback. */
   readonly hosts: ReadonlySet<string>
   readonly status: Effect.Effect<Status>
+  /** Serves what was changed, in this gateway at once. */
+  readonly refresh: Effect.Effect<void>
   readonly test: (replica: Replica) => Effect.Effect<Finding>
 }
+
+const timeout = "10 seconds"
+const unanswered = new Unavailable({ detail: "The database does not answer. What the request wanted may have happened." })
 
 const cookieName = "paradigm_session"
 
@@ -80,7 +86,9 @@ const authorization = (administration: Administration) =>
           return yield* new Forbidden({ detail: "A session needs the header Origin." })
         }
         const address = Option.getOrUndefined(request.remoteAddress)
-        return yield* Effect.provideService(httpEffect, CurrentAdmin, { ...admin, via, address })
+        const served = Effect.provideService(httpEffect, CurrentAdmin, { ...admin, via, address })
+        const answered = request.method === "GET" ? served : Effect.tap(served, () => administration.refresh)
+        return yield* Effect.catchTag(within(answered, timeout), "TimeoutError", () => Effect.fail(unanswered))
       })
     })
   )
@@ -102,7 +110,7 @@ const problems = HttpApiMiddleware.layerSchemaErrorTransform(RequestProblems, (e
 const actor = Effect.map(CurrentAdmin, ({ address, id, name, via }): Actor => ({ id, name, via, address }))
 
 /** The only team of the caller; `undefined` for somebody of all teams. */
-const within = Effect.map(CurrentAdmin, ({ role, teamId }) => (role === "team_admin" ? (teamId ?? "") : undefined))
+const onlyTeam = Effect.map(CurrentAdmin, ({ role, teamId }) => (role === "team_admin" ? (teamId ?? "") : undefined))
 
 // The version is also the entity tag.
 const tagged = <A extends { readonly version: number }, E extends ControlError, R>(effect: Effect.Effect<A, E, R>) =>
@@ -122,9 +130,9 @@ const handlers = (administration: Administration) => {
   const { access, status, store, test } = administration
   const teams = HttpApiBuilder.group(AdminApi, "teams", (group) =>
     group.handleAll({
-      listTeams: ({ query }) => Effect.flatMap(within, (team) => store.teams.list(query, team)),
+      listTeams: ({ query }) => Effect.flatMap(onlyTeam, (team) => store.teams.list(query, team)),
       createTeam: ({ payload }) => tagged(Effect.flatMap(actor, (by) => store.teams.create(by, payload))),
-      getTeam: ({ params: { id } }) => tagged(Effect.flatMap(within, (team) => store.teams.get(id, team))),
+      getTeam: ({ params: { id } }) => tagged(Effect.flatMap(onlyTeam, (team) => store.teams.get(id, team))),
       updateTeam: Effect.fnUntraced(function* ({ headers, params: { id }, payload }) {
         return yield* tagged(store.teams.update(yield* actor, id, payload, yield* expectedVersion(headers["if-match"])))
       }),
@@ -133,27 +141,27 @@ const handlers = (administration: Administration) => {
   )
   const keys = HttpApiBuilder.group(AdminApi, "keys", (group) =>
     group.handleAll({
-      listKeys: ({ query }) => Effect.flatMap(within, (team) => store.keys.list(query, team)),
+      listKeys: ({ query }) => Effect.flatMap(onlyTeam, (team) => store.keys.list(query, team)),
       createKey: Effect.fnUntraced(function* ({ headers, payload }) {
-        const team = yield* within
+        const team = yield* onlyTeam
         if (team !== undefined && payload.teamId !== undefined && payload.teamId !== team) {
           return yield* new Invalid({ field: "teamId", detail: "There is no such team." })
         }
         const input = team === undefined ? payload : { ...payload, teamId: team }
         return yield* store.keys.create(yield* actor, input, headers["idempotency-key"])
       }),
-      getKey: ({ params: { id } }) => tagged(Effect.flatMap(within, (team) => store.keys.get(id, team))),
+      getKey: ({ params: { id } }) => tagged(Effect.flatMap(onlyTeam, (team) => store.keys.get(id, team))),
       updateKey: Effect.fnUntraced(function* ({ headers, params: { id }, payload }) {
-        return yield* tagged(store.keys.update(yield* actor, id, payload, yield* expectedVersion(headers["if-match"]), yield* within))
+        return yield* tagged(store.keys.update(yield* actor, id, payload, yield* expectedVersion(headers["if-match"]), yield* onlyTeam))
       }),
       rotateKey: Effect.fnUntraced(function* ({ headers, params: { id }, payload: { grace } }) {
-        return yield* store.keys.rotate(yield* actor, id, grace, headers["idempotency-key"], yield* within)
+        return yield* store.keys.rotate(yield* actor, id, grace, headers["idempotency-key"], yield* onlyTeam)
       }),
       revokeKey: Effect.fnUntraced(function* ({ params: { id } }) {
-        return yield* store.keys.revoke(yield* actor, id, yield* within)
+        return yield* store.keys.revoke(yield* actor, id, yield* onlyTeam)
       }),
       archiveKey: Effect.fnUntraced(function* ({ params: { id } }) {
-        return yield* store.keys.archive(yield* actor, id, yield* within)
+        return yield* store.keys.archive(yield* actor, id, yield* onlyTeam)
       })
     })
   )
@@ -181,9 +189,9 @@ const handlers = (administration: Administration) => {
   )
   const limits = HttpApiBuilder.group(AdminApi, "limits", (group) =>
     group.handleAll({
-      listLimits: ({ query }) => Effect.flatMap(within, (team) => store.limits.list(query, team)),
+      listLimits: ({ query }) => Effect.flatMap(onlyTeam, (team) => store.limits.list(query, team)),
       createLimit: ({ payload }) => tagged(Effect.flatMap(actor, (by) => store.limits.create(by, payload))),
-      getLimit: ({ params: { id } }) => tagged(Effect.flatMap(within, (team) => store.limits.get(id, team))),
+      getLimit: ({ params: { id } }) => tagged(Effect.flatMap(onlyTeam, (team) => store.limits.get(id, team))),
       updateLimit: Effect.fnUntraced(function* ({ headers, params: { id }, payload }) {
         return yield* tagged(store.limits.update(yield* actor, id, payload, yield* expectedVersion(headers["if-match"])))
       }),

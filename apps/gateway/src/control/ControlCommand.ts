@@ -423,7 +423,7 @@ const apply = (verb: "apply" | "diff", description: string) =>
         const { plan } = yield* Effect.promise(() => import("./ControlDocument.ts"))
         const document = yield* readDocument(flags.file)
         const run = Effect.gen(function* () {
-          const steps = yield* plan(store, document, actor, flags.prune)
+          const steps = yield* plan(store, sql, document, actor, flags.prune)
           if (verb === "apply") yield* Effect.forEach(steps, (step) => step.run, { discard: true })
           return steps
         })
@@ -448,9 +448,9 @@ export const control = Command.make("control").pipe(
   Command.withDescription("Move, compare, back up and check the whole database"),
   Command.withSubcommands([
     Command.make("export", { ...database }, (flags) =>
-      withStore(flags, (store) =>
+      withStore(flags, (store, sql) =>
         Effect.promise(() => import("./ControlDocument.ts")).pipe(
-          Effect.flatMap(({ exportDocument }) => exportDocument(store)),
+          Effect.flatMap(({ exportDocument }) => exportDocument(store, sql)),
           Effect.flatMap((document) => Console.log(JSON.stringify(document, undefined, 2)))
         )
       )

@@ -4,10 +4,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Actor } from "./Changes.ts"
+import type { SqlClient } from "effect/sql/SqlClient"
+import { type Actor, orUnavailable } from "./Changes.ts"
 import { type ControlError, Invalid } from "./ControlError.ts"
+import { ControlReader } from "./ControlReader.ts"
 import type { ControlStore } from "./ControlStore.ts"
 import { Key, Limit, Model, ModelSettings, NewReplica, Price, Team } from "./Entity.ts"
+import { readAll } from "./Rows.ts"
+import type { StoredKey } from "./ServedState.ts"
 
 const { enabled, name } = Team.fields
 const grants = Schema.optionalKey(Schema.NullOr(Schema.Array(Schema.String))).annotateKey({
@@ -145,18 +149,18 @@ class Current {
       readonly models: ReadonlyArray<Model>
       readonly limits: ReadonlyArray<Limit>
       readonly prices: ReadonlyArray<Price>
-      readonly digests: ReadonlyArray<{ readonly digest: string; readonly keyId: string; readonly validUntil: number | null }>
+      readonly secrets: ReadonlyMap<string, StoredKey["secrets"]>
     }
   ) {
     const nameOf = new Map<string, string>([...all.teams, ...all.models].map((object) => [object.id, object.name]))
     const keysById = new Map(all.keys.map((key) => [key.id, key]))
-    const digests = new Map<string, Array<string>>()
     // The digest without an end comes first.
-    for (const { digest, keyId } of all.digests.toSorted((a, b) => Number(a.validUntil !== null) - Number(b.validUntil !== null))) {
-      const known = digests.get(keyId)
-      if (known === undefined) digests.set(keyId, [digest])
-      else known.push(digest)
-    }
+    const digests = new Map(
+      [...all.secrets].map(([id, secrets]) => [
+        id,
+        secrets.toSorted((a, b) => Number(a.validUntil !== null) - Number(b.validUntil !== null)).map(({ digest }) => digest)
+      ])
+    )
     const ofTeam = ({ teamId }: Pick<Key, "teamId">) => (teamId === null ? null : (nameOf.get(teamId) ?? teamId))
     const keyItem = (key: Key) => {
       const [sha256] = digests.get(key.id) ?? []
@@ -192,16 +196,23 @@ class Current {
     }
   }
 
-  static readonly read = (store: ControlStore): Effect.Effect<Current, ControlError> =>
-    Effect.map(
-      store.state,
-      ({ keys, ...state }) => new Current(store, { ...state, keys: keys.filter(({ revokedAt }) => revokedAt === null) })
-    )
+  static readonly read = (store: ControlStore, sql: SqlClient): Effect.Effect<Current, ControlError> =>
+    Effect.gen(function* () {
+      const keys = yield* readAll((request) => store.keys.list(request))
+      return new Current(store, {
+        teams: yield* readAll((request) => store.teams.list(request)),
+        keys: keys.filter(({ revokedAt }) => revokedAt === null),
+        models: yield* readAll((request) => store.models.list(request)),
+        limits: yield* readAll((request) => store.limits.list(request)),
+        prices: yield* store.limits.prices(),
+        secrets: new Map((yield* orUnavailable(new ControlReader(sql).all)).keys.map(({ id, secrets }) => [id, secrets]))
+      })
+    })
 }
 
 /** Reads the database as a document. */
-export const exportDocument = (store: ControlStore): Effect.Effect<ControlDocument, ControlError> =>
-  Effect.map(Current.read(store), ({ document }) => document)
+export const exportDocument = (store: ControlStore, sql: SqlClient): Effect.Effect<ControlDocument, ControlError> =>
+  Effect.map(Current.read(store, sql), ({ document }) => document)
 
 /** What a database needs to become as a document. */
 class Plan {
@@ -354,11 +365,12 @@ class Plan {
  */
 export const plan = (
   store: ControlStore,
+  sql: SqlClient,
   document: ControlDocument,
   actor: Actor,
   prune = false
 ): Effect.Effect<ReadonlyArray<Step>, ControlError> =>
-  Effect.flatMap(Current.read(store), (current) => {
+  Effect.flatMap(Current.read(store, sql), (current) => {
     const made = new Plan(current, document, actor)
     made.make(prune)
     return made.problems.length === 0

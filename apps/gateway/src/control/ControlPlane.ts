@@ -61,7 +61,6 @@ export class ControlPlane {
   readonly #registry: Registry
   readonly #reader: ControlReader
   readonly #polls = Semaphore.makeUnsafe(1)
-  readonly #sql: SqlClient.SqlClient
   readonly #file: StateFile
   readonly #state = new ServedState()
   readonly #models = new Map<string, ModelConfig>()
@@ -71,13 +70,14 @@ export class ControlPlane {
   /** When the database answered last, in milliseconds since 1970; `undefined` for never. */
   #contact: number | undefined
   status: ControlStatus = "starting"
+  readonly sql: SqlClient.SqlClient
   /** The objects of the database, for who changes them. */
   readonly store: ControlStore
 
   private constructor(registry: Registry, sql: SqlClient.SqlClient, file: StateFile) {
     this.#registry = registry
     this.#config = registry.snapshot.config
-    this.#sql = sql
+    this.sql = sql
     this.#reader = new ControlReader(sql)
     this.store = new ControlStore(sql, fileModels(this.#config))
     this.#file = file
@@ -100,6 +100,11 @@ export class ControlPlane {
   /** Milliseconds since the database answered; `undefined` if it never did. */
   get age(): number | undefined {
     return this.#contact === undefined ? undefined : Date.now() - this.#contact
+  }
+
+  /** The last change that is served. */
+  get revision(): number {
+    return this.#state.revision
   }
 
   /** Replaces the configuration of the file. Fails if one of its names is a model of the database. */
@@ -139,7 +144,7 @@ export class ControlPlane {
   // Once: the schema, and everything.
   get #connect() {
     return Effect.gen({ self: this }, function* () {
-      yield* Effect.provideService(migrate(), SqlClient.SqlClient, this.#sql)
+      yield* Effect.provideService(migrate(), SqlClient.SqlClient, this.sql)
       yield* this.#load(yield* this.#reader.all)
       this.#isMigrated = true
       yield* this.#answered
