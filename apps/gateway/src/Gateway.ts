@@ -131,7 +131,7 @@ const adminRoutes = Effect.fnUntraced(function* (
 })
 
 // Keys end at a time, or are revoked in another gateway.
-const revocationInterval = "500 millis"
+const revocationInterval = "250 millis"
 
 /** Starts a gateway that runs until the scope ends. Its log lines go to `writer`. With `control`, it also serves what is in a database. */
 export const start = Effect.fnUntraced(function* (

@@ -51,7 +51,7 @@ export const toPage = <Item>(items: ReadonlyArray<Item>, limit: number, cursor: 
 export const readAll = <Item, E>(list: (request: PageRequest) => Effect.Effect<Page<Item>, E>): Effect.Effect<ReadonlyArray<Item>, E> =>
   Effect.gen(function* () {
     const items: Array<Item> = []
-    for (let after: string | undefined; ; ) {
+    for (let after: string | undefined; ;) {
       const page: Page<Item> = yield* list({ limit: 200, after })
       items.push(...page.items)
       if (page.next === null) return items
