@@ -177,8 +177,9 @@ export class ControlPlane {
 
   get #patch() {
     return Effect.gen({ self: this }, function* () {
-      const changes = yield* this.#reader.changes(this.#state.revision)
-      if (changes !== undefined) {
+      for (;;) {
+        const changes = yield* this.#reader.changes(this.#state.revision)
+        if (changes === undefined) break
         if ("found" in changes) {
           const keys = this.#state.patch(changes.ids, changes.found)
           this.#state.revision = changes.revision

@@ -53,7 +53,10 @@ export class ControlReader {
     })
   )
 
-  /** What changed after a revision. Everything if that is more than a few objects, or if the database is older: it was restored. */
+  /**
+   * What changed after a revision: at most some hundred objects, of which the revision tells how far they reach. Everything if the database is older: it
+   * was restored.
+   */
   changes(after: number): Effect.Effect<Changes | StoredState | undefined, SqlError> {
     const sql = this.#sql
     return Effect.gen({ self: this }, function* () {
@@ -61,7 +64,7 @@ export class ControlReader {
       if (revision === after) return undefined
       const rows = yield* sql<{ n: bigint; entity: string; entity_id: string }>`SELECT n, entity, entity_id FROM change
         WHERE n > ${after} AND n <= ${revision} ORDER BY n LIMIT ${maxIds}`
-      if (revision < after || rows.length === maxIds) return yield* this.all
+      if (revision < after) return yield* this.all
       const idsOf = (entity: string) => new Set(rows.filter((row) => row.entity === entity).map(({ entity_id }) => entity_id))
       const replicas = [...idsOf("replica")]
       const ofReplicas =
@@ -70,7 +73,9 @@ export class ControlReader {
       if (ofReplicas.length < replicas.length) return yield* this.all
       const models = new Set([...idsOf("model"), ...ofReplicas.map(({ model_id }) => model_id)])
       const ids = { teams: idsOf("team"), keys: idsOf("key"), models }
-      return { revision, ids, found: yield* this.#objects(ids) }
+      // Each revision is one change.
+      const reached = rows.length === maxIds ? Number(rows.at(-1)?.n) : revision
+      return { revision: reached, ids, found: yield* this.#objects(ids) }
     })
   }
 
