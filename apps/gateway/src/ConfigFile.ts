@@ -207,6 +207,18 @@ export const ConfigFile = Schema.Struct({
   operator: Schema.optionalKey(
     Schema.Union([Schema.Struct({ host: Schema.optionalKey(name), port: Schema.optionalKey(portNumber) }), Schema.Literal(false)])
   ).annotateKey({ description: "The listener for metrics, health and documentation. Defaults to 127.0.0.1:8081. false for none." }),
+  admin: Schema.optionalKey(
+    Schema.Struct({
+      secret: Schema.optionalKey(Secret).annotateKey({ description: "Secret of the first administrator, of 20 characters or more." }),
+      hosts: Schema.optionalKey(Schema.Array(name)).annotateKey({
+        description:
+          "Hosts, with their port, by which administrators reach the operator's listener. Those of the loopback are always allowed."
+      })
+    })
+  ).annotateKey({
+    description:
+      "The API of administrators, on the operator's listener of a gateway with a database. The secret is that of PARADIGM_ADMIN_SECRET by default; without one there is no API."
+  }),
   cors: Schema.optionalKey(Schema.Struct({ origins: Schema.Union([Schema.Literal("*"), Schema.Array(name)]) })).annotateKey({
     description: 'Origins of the pages that may call the endpoint. Defaults to "*".'
   }),

@@ -1,6 +1,7 @@
 /**
  * The gateway: a public listener for the endpoint, and an operator's listener for metrics, health and documentation.
  */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -12,12 +13,13 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as SqlClient from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
 import { readFileSync } from "node:fs"
 import { createServer, type Server } from "node:http"
-import type { ControlOptions } from "./control/ControlPlane.ts"
+import type { Unavailable } from "./control/ControlError.ts"
+import type { ControlOptions, ControlPlane } from "./control/ControlPlane.ts"
+import type { Replica } from "./control/Entity.ts"
 import type { SchemaMismatch } from "./control/Migrations.ts"
-import { type Address, type GatewayConfig, InvalidGatewayConfig } from "./GatewayConfig.ts"
+import { type Address, type GatewayConfig, InvalidGatewayConfig, readSecret } from "./GatewayConfig.ts"
 import { GatewayMetrics } from "./GatewayMetrics.ts"
 import { Limiter } from "./limits/Limiter.ts"
 import { ListenError } from "./ListenError.ts"
@@ -91,8 +93,48 @@ const operatorRoutes = (metrics: () => string, readiness: () => Readiness) =>
     )
   )
 
+const adminRoutes = Effect.fnUntraced(function* (
+  plane: ControlPlane,
+  { hosts, secret }: NonNullable<GatewayConfig["admin"]>,
+  registry: Registry,
+  active: () => number
+) {
+  const [{ routes }, { AdminAccess }, { probeReplica }] = yield* Effect.promise(() =>
+    Promise.all([import("./control/AdminServer.ts"), import("./control/AdminAccess.ts"), import("./control/ReplicaProbe.ts")])
+  )
+  const status = Effect.sync(() => {
+    const { config, keys, models } = registry.snapshot
+    const file = new Set(config.models.filter(({ id, name }) => id === name).map(({ id }) => id))
+    return {
+      revision: plane.revision,
+      degraded: plane.status !== "ok",
+      activeRequests: active(),
+      keys: keys.size,
+      models: config.models.map(({ aliases, id, name }) => {
+        const pool = models.get(name)?.pool
+        return {
+          id,
+          name,
+          aliases,
+          owner: file.has(id) ? ("file" as const) : ("api" as const),
+          waiting: pool?.waiting ?? 0,
+          replicas: (pool?.members ?? []).map(({ replica: { inFlight, isHealthy, origin } }) => ({ origin, isHealthy, inFlight }))
+        }
+      })
+    }
+  })
+  const test = ({ baseUrl, credential, remoteName }: Replica) =>
+    Effect.gen(function* () {
+      const apiKey = credential === null ? undefined : yield* readSecret(credential)
+      if (typeof apiKey === "string") return { isReachable: false, detail: `The gateway has no key for it: ${apiKey}.`, milliseconds: 0 }
+      return yield* probeReplica({ baseUrl, remoteName, apiKey })
+    }).pipe(Effect.provide(NodeFileSystem.layer))
+  const access = new AdminAccess(plane.sql, Redacted.value(secret))
+  return routes({ store: plane.store, access, hosts, status, refresh: plane.refresh, test })
+})
+
 // Keys end at a time, or are revoked in another gateway.
-const revocationInterval = "500 millis"
+const revocationInterval = "250 millis"
 // Holds of a gateway that was killed end after this time.
 const lease = 60_000
 
@@ -126,7 +168,7 @@ export const start = Effect.fnUntraced(function* (
   config: GatewayConfig,
   writer: LineWriter = new LineWriter(process.stdout),
   control?: ControlOptions
-): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig | SchemaMismatch | SqlError | UsageError, Scope.Scope> {
+): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig | SchemaMismatch | Unavailable | UsageError, Scope.Scope> {
   const registry = yield* Registry.make(config)
   const plane =
     control === undefined
@@ -174,8 +216,16 @@ export const start = Effect.fnUntraced(function* (
       }
     )
     const { operator } = config
+    const { admin } = config
+    const all =
+      plane === undefined || admin === undefined
+        ? routes
+        : Layer.mergeAll(routes, yield* adminRoutes(plane, admin, registry, () => endpoint.active))
+    if (plane !== undefined && admin === undefined) {
+      yield* Effect.logWarning("There is no API of administrators: neither `admin.secret` nor PARADIGM_ADMIN_SECRET is set")
+    }
     const context = yield* Layer.build(
-      HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+      HttpRouter.serve(all, { disableLogger: true, disableListenLog: true }).pipe(
         Layer.provideMerge(NodeHttpServer.layer(createServer, { ...operator, gracefulShutdownTimeout: 0 }))
       )
     ).pipe(Effect.mapError((error) => ListenError.of(operator, error)))

@@ -17,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import { watch } from "node:fs"
 import { basename, dirname } from "node:path"
 import { sha256 } from "./Authentication.ts"
+import { control, keys, limits, models, teams } from "./control/ControlCommand.ts"
 import type { ControlOptions } from "./control/ControlPlane.ts"
 import { jsonSchema } from "./ConfigFile.ts"
 import * as Gateway from "./Gateway.ts"
@@ -201,4 +202,7 @@ export const command = Command.make(
     const operator = loaded.operator === undefined || operatorPort === undefined ? undefined : { ...loaded.operator, port: operatorPort }
     yield* run({ ...loaded, listen, operator }, file, control)
   })
-).pipe(Command.withDescription("Start the endpoint in front of model servers"), Command.withSubcommands([check, schema, key]))
+).pipe(
+  Command.withDescription("Start the endpoint in front of model servers"),
+  Command.withSubcommands([check, schema, key, keys, teams, models, limits, control])
+)

@@ -23,6 +23,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { isNode, LineCounter, parseDocument } from "yaml"
+import { weaknessOf } from "./control/KeyText.ts"
 import { ConfigFile, type Model, type Secret } from "./ConfigFile.ts"
 import { LimitIndex, type LimitRule, rulesOf } from "./limits/LimitRule.ts"
 import { Calendar } from "./limits/Period.ts"
@@ -88,6 +89,8 @@ export interface GatewayConfig {
     readonly keepAlive: number
   }
   readonly operator: Address | undefined
+  /** The API of administrators; `undefined` for none. */
+  readonly admin: { readonly secret: Redacted.Redacted; readonly hosts: ReadonlySet<string> } | undefined
   readonly corsOrigins: "*" | ReadonlySet<string>
   readonly models: ReadonlyArray<ModelConfig>
   readonly keys: ReadonlyArray<KeyHolder>
@@ -151,7 +154,8 @@ const second = 1000
 const minute = 60 * second
 const mebibyte = 1024 * 1024
 
-const readSecret = Effect.fnUntraced(function* (
+/** Reads a secret. Returns a text that says what is wrong if it cannot. */
+export const readSecret = Effect.fnUntraced(function* (
   secret: typeof Secret.Type
 ): Effect.fn.Return<Redacted.Redacted | string, never, FileSystem.FileSystem> {
   let value: string | undefined
@@ -278,6 +282,22 @@ const toUsage = Effect.fnUntraced(function* (
 /** Where models and keys may be: in the configuration `file` alone, or also in a database. */
 export type Origin = "file" | "database"
 
+const adminVariable = "PARADIGM_ADMIN_SECRET"
+
+const toAdmin = Effect.fnUntraced(function* (
+  { admin, operator }: typeof ConfigFile.Type,
+  origin: Origin,
+  report: (path: Path, problem: string) => void
+): Effect.fn.Return<GatewayConfig["admin"], never, FileSystem.FileSystem> {
+  if (admin === undefined && (origin === "file" || process.env[adminVariable] === undefined)) return undefined
+  if (origin === "file") report(["admin"], "administrators need a database: start the gateway with --data")
+  if (operator === false) report(["admin"], "administrators need the operator's listener, which `operator: false` switches off")
+  const secret = yield* readSecret(admin?.secret ?? { env: adminVariable })
+  const weakness = typeof secret === "string" ? secret : weaknessOf(Redacted.value(secret))
+  if (weakness !== undefined) report(["admin", "secret"], weakness)
+  return typeof secret === "string" ? undefined : { secret, hosts: new Set(admin?.hosts ?? []) }
+})
+
 /**
  * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once. Without a database, a
  * configuration without models or keys is a problem.
@@ -350,6 +370,7 @@ export const parse = Effect.fnUntraced(function* (
   const redis = config.redis === undefined ? undefined : yield* toRedis(config.redis, report)
   const usage = config.usage === undefined ? undefined : yield* toUsage(config.usage, report)
   if (keys.length === 0 && origin === "file") report(["keys"], "at least one enabled key is needed; `paradigm key` makes one")
+  const admin = yield* toAdmin(config, origin, report)
   if (problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems })
   const { cors, listen, operator, shutdown, stream } = config
   return {
@@ -360,6 +381,7 @@ export const parse = Effect.fnUntraced(function* (
       keepAlive: millisOf(listen?.keepAlive, 75 * second)
     },
     operator: operator === false ? undefined : { host: operator?.host ?? "127.0.0.1", port: operator?.port ?? 8081 },
+    admin,
     corsOrigins: cors === undefined || cors.origins === "*" ? "*" : new Set(cors.origins),
     models,
     keys,

@@ -167,6 +167,20 @@ describe.each(databases)("gateways on one database in $name", (database) => {
       }
     }))
 
+  test("know each of many keys that are made at once", ({ gateways: [gateway], sql, store, upstream }) =>
+    Effect.gen(function* () {
+      yield* addModel(store, upstream.origin)
+      const made = yield* sql.withTransaction(
+        Effect.forEach(Array.from({ length: 1100 }), (_, i) => store.keys.create(actor, { name: `k${i}` }))
+      )
+      for (const at of [0, 499, 500, 999, 1000, 1099]) {
+        yield* until(
+          `key ${at}`,
+          Effect.map(statusOf(gateway, made[at]?.secret ?? null), (status) => status === 200)
+        )
+      }
+    }))
+
   test("drain a replica: its stream goes on, and it gets no new request", ({ gateways: [gateway], store, upstream }) =>
     Effect.gen(function* () {
       const { replicas } = yield* addModel(store, upstream.origin)

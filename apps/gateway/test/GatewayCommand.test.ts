@@ -132,6 +132,30 @@ describe("paradigm-gateway", () => {
     })
   )
 
+  it.live("serves what its database has, without a configuration", () =>
+    Effect.gen(function* () {
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "gateway-"))),
+        (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+      )
+      const data = join(folder, "paradigm.db")
+      const upstream = yield* Upstream.start((exchange) => exchange.answer(404, "{}"))
+      const gateway = yield* start(["--data", data, "--port", "0"])
+      const [, origin = ""] = yield* Effect.promise(() => gateway.says(/listens on (http:\/\/[^ ]+) for the models of its database/))
+      yield* run(["models", "create", "alfred", "--replica", `${upstream.origin}/v1`, "--data", data])
+      const { output } = yield* run(["keys", "create", "me", "--data", data])
+      const { secret } = JSON.parse(output) as { readonly secret: string }
+      const models = Effect.map(
+        Gateway.ask({ origin }, { method: "GET", path: "/v1/models", body: "", headers: { authorization: `Bearer ${secret}` } }),
+        ({ text }) => text
+      )
+      while (!(yield* models).includes('"id":"alfred"')) yield* Effect.sleep(50)
+      gateway.child.kill("SIGTERM")
+      assert.strictEqual(yield* Effect.promise(() => gateway.ended), 0)
+      assert.notInclude(gateway.output, secret)
+    })
+  )
+
   it.live("check reports every mistake with its line, and warns of replicas that do not answer", () =>
     Effect.gen(function* () {
       const { file, write } = yield* startGateway()

@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { timingSafeEqual } from "node:crypto"
 import type { Admin, Role } from "./AdminApi.ts"
-import { orUnavailable } from "./Changes.ts"
-import { Conflict, type ControlError, Invalid, NotFound } from "./ControlError.ts"
+import { type Actor, change, orUnavailable } from "./Changes.ts"
+import { Conflict, type ControlError, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import { digestOf, makeKeyText } from "./KeyText.ts"
 import { newId, toNumberOrNull } from "./Rows.ts"
 
@@ -36,13 +36,6 @@ const toAdmin = ({ expires_at, id, name, role, team_id }: AdminRow): Admin => ({
 
 const root: Admin = { id: "root", name: "root", role: "admin", teamId: null, expiresAt: null }
 
-// What documentation and examples use, and what everybody tries first.
-const guessable = /^(.)\1*$|^(sk-)?(1234|admin|changeme|default|password|secret|test)|^your[-_]/i
-
-/** Why a credential is too weak for the administrator; `undefined` if it is not. */
-export const weaknessOf = (secret: string): string | undefined =>
-  secret.length < 20 ? "it is shorter than 20 characters" : guessable.test(secret) ? "it is one that everybody guesses" : undefined
-
 export class AdminAccess {
   readonly #sql: SqlClient.SqlClient
   readonly #root: Buffer
@@ -53,7 +46,7 @@ export class AdminAccess {
   }
 
   /** The administrator of a secret. */
-  bySecret(secret: string): Effect.Effect<Admin | undefined, ControlError> {
+  bySecret(secret: string): Effect.Effect<Admin | undefined, Unavailable> {
     const digest = digestOf(secret)
     if (timingSafeEqual(digest, this.#root)) return Effect.succeed(root)
     const sql = this.#sql
@@ -68,7 +61,7 @@ export class AdminAccess {
   }
 
   /** Begins a session. Returns the text of its cookie. */
-  open(admin: Admin): Effect.Effect<string, ControlError> {
+  open(admin: Admin): Effect.Effect<string, Unavailable> {
     const sql = this.#sql
     const text = makeKeyText("pda_")
     return orUnavailable(
@@ -83,7 +76,7 @@ export class AdminAccess {
   }
 
   /** The administrator of a session. */
-  bySession(text: string): Effect.Effect<Admin | undefined, ControlError> {
+  bySession(text: string): Effect.Effect<Admin | undefined, Unavailable> {
     const sql = this.#sql
     const digest = digestOf(text)
     return orUnavailable(
@@ -102,12 +95,12 @@ export class AdminAccess {
   }
 
   /** Ends a session. */
-  close(text: string): Effect.Effect<void, ControlError> {
+  close(text: string): Effect.Effect<void, Unavailable> {
     const sql = this.#sql
     return orUnavailable(Effect.asVoid(sql`DELETE FROM session WHERE digest = ${digestOf(text)}`))
   }
 
-  get list(): Effect.Effect<ReadonlyArray<Admin>, ControlError> {
+  get list(): Effect.Effect<ReadonlyArray<Admin>, Unavailable> {
     const sql = this.#sql
     return orUnavailable(
       Effect.map(sql<AdminRow>`SELECT id, name, role, team_id, expires_at FROM admin ORDER BY name`, (rows) => [root, ...rows.map(toAdmin)])
@@ -115,17 +108,14 @@ export class AdminAccess {
   }
 
   /** Makes an administrator. The secret is shown once. */
-  create(input: {
-    readonly name: string
-    readonly role: Role
-    readonly teamId?: string
-    readonly expiresAt?: number
-  }): Effect.Effect<{ readonly admin: Admin; readonly secret: string }, ControlError> {
+  create(
+    actor: Actor,
+    input: { readonly name: string; readonly role: Role; readonly teamId?: string; readonly expiresAt?: number }
+  ): Effect.Effect<{ readonly admin: Admin; readonly secret: string }, ControlError> {
     const sql = this.#sql
     const { expiresAt = null, name, role, teamId = null } = input
-    return orUnavailable(
+    return change<{ readonly admin: Admin; readonly secret: string }>(sql, actor, (now) =>
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
         if ((role === "team_admin") !== (teamId !== null)) {
           return yield* new Invalid({ field: "teamId", detail: "A team_admin has a team, and nobody else has one." })
         }
@@ -136,22 +126,27 @@ export class AdminAccess {
         const secret = makeKeyText("pda_")
         const id = newId(now)
         yield* sql`INSERT INTO admin ${sql.insert({ id, name, role, team_id: teamId, expires_at: expiresAt, digest: digestOf(secret) })}`
-        return { admin: { id, name, role, teamId, expiresAt }, secret }
+        const admin: Admin = { id, name, role, teamId, expiresAt }
+        return [
+          { admin, secret },
+          { action: "create", entity: "admin", id, after: admin }
+        ] as const
       })
     )
   }
 
   /** Removes an administrator and ends the sessions. */
-  remove(id: string): Effect.Effect<Admin, ControlError> {
+  remove(actor: Actor, id: string): Effect.Effect<Admin, ControlError> {
     const sql = this.#sql
-    return orUnavailable(
+    return change<Admin>(sql, actor, () =>
       Effect.gen(function* () {
         const [row] = yield* sql<AdminRow>`SELECT id, name, role, team_id, expires_at FROM admin WHERE id = ${id}`
         if (row === undefined) return yield* NotFound.of("administrator", id)
         yield* sql`DELETE FROM session WHERE admin_id = ${id}`
         yield* sql`DELETE FROM admin WHERE id = ${id}`
-        return toAdmin(row)
-      }).pipe(sql.withTransaction)
+        const before = toAdmin(row)
+        return [before, { action: "delete", entity: "admin", id, before }] as const
+      })
     )
   }
 }

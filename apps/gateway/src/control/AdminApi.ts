@@ -284,6 +284,7 @@ export const Status = Schema.Struct({
   activeRequests: Schema.Int,
   models: Schema.Array(
     Schema.Struct({
+      id: Schema.String,
       name: Schema.String,
       aliases: Schema.Array(Schema.String),
       owner: Schema.Literals(["file", "api"]),
@@ -291,7 +292,7 @@ export const Status = Schema.Struct({
       replicas: Schema.Array(LiveReplica)
     })
   ),
-  keys: Schema.Struct({ file: Schema.Int, api: Schema.Int })
+  keys: Schema.Int.annotateKey({ description: "Number of valid secrets." })
 }).annotate({ identifier: "Status" })
 export type Status = typeof Status.Type
 
@@ -325,6 +326,9 @@ export class AdminApi extends HttpApi.make("paradigm-gateway-admin")
   .add(Login)
   .middleware(RequestProblems)
   .prefix("/admin/v1")
+  // Every problem of a request is told, and a member that it does not have is one.
+  .annotate(HttpApi.PayloadParseOptions, { errors: "all", onExcessProperty: "error" })
+  .annotate(HttpApi.QueryParseOptions, { errors: "all", onExcessProperty: "error" })
   .annotateMerge(
     OpenApi.annotations({
       title: "Administration of the Paradigm gateway",

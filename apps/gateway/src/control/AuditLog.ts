@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { auditHash, orUnavailable } from "./Changes.ts"
-import type { ControlError } from "./ControlError.ts"
+import type { Unavailable } from "./ControlError.ts"
 import type { AuditEntry } from "./Entity.ts"
 import { type Page, pageLimit, type PageRequest, toNumber, toPage } from "./Rows.ts"
 
@@ -44,7 +44,7 @@ export class AuditLog {
   }
 
   /** The newest entries first. */
-  list(request: AuditPageRequest = {}): Effect.Effect<Page<AuditEntry>, ControlError> {
+  list(request: AuditPageRequest = {}): Effect.Effect<Page<AuditEntry>, Unavailable> {
     const sql = this.#sql
     const limit = pageLimit(request)
     const after = Number(request.after ?? Number.MAX_SAFE_INTEGER)
@@ -58,7 +58,7 @@ export class AuditLog {
   }
 
   /** The first entry that does not follow from the one before it; `undefined` if all do. */
-  get broken(): Effect.Effect<number | undefined, ControlError> {
+  get broken(): Effect.Effect<number | undefined, Unavailable> {
     const sql = this.#sql
     return orUnavailable(
       Effect.gen(function* () {

@@ -4,7 +4,7 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { hash } from "node:crypto"
 import { Conflict, type ControlError, Unavailable } from "./ControlError.ts"
 
@@ -20,7 +20,7 @@ export interface Actor {
 /** What a change did, for the audit log. Neither side has a secret. */
 export interface Change {
   readonly action: "create" | "update" | "archive" | "delete" | "rotate" | "revoke"
-  readonly entity: "team" | "key" | "model" | "replica" | "limit" | "price"
+  readonly entity: "team" | "key" | "model" | "replica" | "limit" | "price" | "admin"
   readonly id: string
   readonly before?: unknown
   readonly after?: unknown
@@ -43,17 +43,25 @@ export const auditHash = (entry: Readonly<Record<string, unknown>>): string =>
     "hex"
   )
 
-/** Failures of the database as those of the control plane. */
-export const orUnavailable = <A, R>(effect: Effect.Effect<A, ControlError | SqlError, R>): Effect.Effect<A, ControlError, R> =>
+const unavailable = ({ reason }: SqlError) =>
+  Effect.andThen(
+    Effect.logWarning(`The database of the control plane failed: ${reason._tag}`),
+    Effect.fail(new Unavailable({ detail: "The database does not answer. Try again later." }))
+  )
+
+/** Failures of the database, when something is read, as `Unavailable`. */
+export const orUnavailable = <A, E, R>(
+  effect: Effect.Effect<A, E | SqlError, R>
+): Effect.Effect<A, Exclude<E, SqlError> | Unavailable, R> =>
+  Effect.catchIf(effect, isSqlError, unavailable) as Effect.Effect<A, Exclude<E, SqlError> | Unavailable, R>
+
+const orConflict = <A, R>(effect: Effect.Effect<A, ControlError | SqlError, R>): Effect.Effect<A, ControlError, R> =>
   Effect.catch(effect, (error): Effect.Effect<never, ControlError> => {
     if (error._tag !== "SqlError") return Effect.fail(error)
-    if (error.reason._tag === "UniqueViolation" || error.reason._tag === "ConstraintError") {
-      return Effect.fail(new Conflict({ detail: "Another object has this name already, or the object has just been changed." }))
-    }
-    return Effect.andThen(
-      Effect.logWarning(`The database of the control plane failed: ${error.reason._tag}`),
-      Effect.fail(new Unavailable({ detail: "The database does not answer. Try again later." }))
-    )
+    const { _tag } = error.reason
+    return _tag === "UniqueViolation" || _tag === "ConstraintError"
+      ? Effect.fail(new Conflict({ detail: "Another object has this name already, or the object has just been changed." }))
+      : unavailable(error)
   })
 
 /** Runs a change. */
@@ -86,4 +94,4 @@ export const change = <A>(
     }
     yield* sql`INSERT INTO audit ${sql.insert({ ...entry, hash: auditHash(entry) })}`
     return result
-  }).pipe(sql.withTransaction, orUnavailable)
+  }).pipe(sql.withTransaction, orConflict)

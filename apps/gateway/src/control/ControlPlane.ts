@@ -14,11 +14,12 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { type GatewayConfig, InvalidGatewayConfig, type ModelConfig, toModel } from "../GatewayConfig.ts"
 import type { Registry } from "../Registry.ts"
+import type { Unavailable } from "./ControlError.ts"
 import { ControlStore } from "./ControlStore.ts"
 import { ControlReader } from "./ControlReader.ts"
 import { ServedState, type StoredModel, type StoredState } from "./ServedState.ts"
 import { migrate, SchemaMismatch } from "./Migrations.ts"
-import { within } from "./Sql.ts"
+import { toUnavailable, within } from "./Sql.ts"
 import { StateFile } from "./StateFile.ts"
 
 /** How a gateway gets the state of the database. */
@@ -42,8 +43,8 @@ const namesOf = ({ aliases, name }: Pick<StoredModel, "name" | "aliases">) => [n
 // Neither the URL of the database nor a statement, which a log would keep.
 const reasonOf = (error: unknown): string => (isSqlError(error) ? error.reason._tag : error instanceof Error ? error.name : "unknown")
 
-// Every name and alias of the file, with the name of its model.
-const fileModels = ({ models }: GatewayConfig): ReadonlyMap<string, string> =>
+/** Every name and alias of a configuration, with the name of its model. */
+export const fileModels = ({ models }: GatewayConfig): ReadonlyMap<string, string> =>
   new Map(models.flatMap((model) => namesOf(model).map((name) => [name, model.name] as const)))
 
 /** The names of a configuration that a model of the database has, too. */
@@ -60,7 +61,6 @@ export class ControlPlane {
   readonly #registry: Registry
   readonly #reader: ControlReader
   readonly #polls = Semaphore.makeUnsafe(1)
-  readonly #sql: SqlClient.SqlClient
   readonly #file: StateFile
   readonly #state = new ServedState()
   readonly #models = new Map<string, ModelConfig>()
@@ -70,13 +70,15 @@ export class ControlPlane {
   /** When the database answered last, in milliseconds since 1970; `undefined` for never. */
   #contact: number | undefined
   status: ControlStatus = "starting"
+  /** The client of the database, for the ledger and for administrators. */
+  readonly sql: SqlClient.SqlClient
   /** The objects of the database, for who changes them. */
   readonly store: ControlStore
 
   private constructor(registry: Registry, sql: SqlClient.SqlClient, file: StateFile) {
     this.#registry = registry
     this.#config = registry.snapshot.config
-    this.#sql = sql
+    this.sql = sql
     this.#reader = new ControlReader(sql)
     this.store = new ControlStore(sql, fileModels(this.#config))
     this.#file = file
@@ -86,8 +88,8 @@ export class ControlPlane {
   static readonly start = Effect.fnUntraced(function* (
     registry: Registry,
     { sql, stateFile }: ControlOptions
-  ): Effect.fn.Return<ControlPlane, SqlError | SchemaMismatch | InvalidGatewayConfig, Scope.Scope> {
-    const context = yield* Layer.build(sql)
+  ): Effect.fn.Return<ControlPlane, Unavailable | SchemaMismatch | InvalidGatewayConfig, Scope.Scope> {
+    const context = yield* Effect.mapError(Layer.build(sql), toUnavailable)
     const client = yield* Effect.provideContext(SqlClient.SqlClient, context)
     const plane = new ControlPlane(registry, client, new StateFile(stateFile))
     yield* plane.#begin
@@ -96,14 +98,14 @@ export class ControlPlane {
     return plane
   })
 
-  /** The client of the database, for the ledger. */
-  get sql(): SqlClient.SqlClient {
-    return this.#sql
-  }
-
   /** Milliseconds since the database answered; `undefined` if it never did. */
   get age(): number | undefined {
     return this.#contact === undefined ? undefined : Date.now() - this.#contact
+  }
+
+  /** The last change that is served. */
+  get revision(): number {
+    return this.#state.revision
   }
 
   /** Replaces the configuration of the file. Fails if one of its names is a model of the database. */
@@ -143,7 +145,7 @@ export class ControlPlane {
   // Once: the schema, and everything.
   get #connect() {
     return Effect.gen({ self: this }, function* () {
-      yield* Effect.provideService(migrate(), SqlClient.SqlClient, this.#sql)
+      yield* Effect.provideService(migrate(), SqlClient.SqlClient, this.sql)
       yield* this.#load(yield* this.#reader.all)
       this.#isMigrated = true
       yield* this.#answered
@@ -176,8 +178,9 @@ export class ControlPlane {
 
   get #patch() {
     return Effect.gen({ self: this }, function* () {
-      const changes = yield* this.#reader.changes(this.#state.revision)
-      if (changes !== undefined) {
+      for (;;) {
+        const changes = yield* this.#reader.changes(this.#state.revision)
+        if (changes === undefined) break
         if ("found" in changes) {
           const keys = this.#state.patch(changes.ids, changes.found)
           this.#state.revision = changes.revision

@@ -54,7 +54,10 @@ export class ControlReader {
     })
   )
 
-  /** What changed after a revision. Everything if that is more than a few objects, or if the database is older: it was restored. */
+  /**
+   * What changed after a revision: at most some hundred objects, of which the revision tells how far they reach. Everything if the database is older: it
+   * was restored.
+   */
   changes(after: number): Effect.Effect<Changes | StoredState | undefined, SqlError> {
     const sql = this.#sql
     return Effect.gen({ self: this }, function* () {
@@ -62,7 +65,7 @@ export class ControlReader {
       if (revision === after) return undefined
       const rows = yield* sql<{ n: bigint; entity: string; entity_id: string }>`SELECT n, entity, entity_id FROM change
         WHERE n > ${after} AND n <= ${revision} ORDER BY n LIMIT ${maxIds}`
-      if (revision < after || rows.length === maxIds) return yield* this.all
+      if (revision < after) return yield* this.all
       const idsOf = (entity: string) => new Set(rows.filter((row) => row.entity === entity).map(({ entity_id }) => entity_id))
       const replicas = [...idsOf("replica")]
       const ofReplicas =
@@ -73,7 +76,9 @@ export class ControlReader {
       const ids = { teams: idsOf("team"), keys: idsOf("key"), models }
       const isLimited = rows.some(({ entity }) => entity === "limit" || entity === "price")
       const limits = isLimited ? yield* readLimits(sql, modelIdOf) : undefined
-      return { revision, ids, found: { ...(yield* this.#objects(ids)), limits } }
+      // Each revision is one change.
+      const reached = rows.length === maxIds ? Number(rows.at(-1)?.n) : revision
+      return { revision: reached, ids, found: { ...(yield* this.#objects(ids)), limits } }
     })
   }
 

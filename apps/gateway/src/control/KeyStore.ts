@@ -2,13 +2,12 @@
  * Keys. A secret is shown once, when it is made; the database has its digest. Rights, limits and usage belong to the key, not to the secret, so that a
  * rotation changes nothing but the secret.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { hash } from "node:crypto"
 import { type Actor, change, orUnavailable } from "./Changes.ts"
-import { Conflict, type ControlError, Invalid, NotFound } from "./ControlError.ts"
+import { Conflict, type ControlError, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import type { Key, KeyPatch, MadeKey, NewKey } from "./Entity.ts"
 import { digestOf, makeKeyText, startOf } from "./KeyText.ts"
 import type { ModelNames } from "./ModelNames.ts"
@@ -118,11 +117,11 @@ export class KeyStore {
   }
 
   /** `within` is the only team whose keys the caller may see. */
-  get(id: string, within?: string): Effect.Effect<Key, ControlError> {
+  get(id: string, within?: string): Effect.Effect<Key, NotFound | Unavailable> {
     return orUnavailable(this.#find(id, within))
   }
 
-  list(request: KeyPageRequest = {}, within?: string): Effect.Effect<Page<Key>, ControlError> {
+  list(request: KeyPageRequest = {}, within?: string): Effect.Effect<Page<Key>, Unavailable> {
     const sql = this.#sql
     const limit = pageLimit(request)
     const conditions = [sql`id > ${request.after ?? ""}`]
@@ -301,26 +300,4 @@ export class KeyStore {
       })
     )
   }
-
-  /** The digests that are valid now or later, by key. */
-  readonly digests: Effect.Effect<
-    ReadonlyArray<{ readonly digest: string; readonly keyId: string; readonly validUntil: number | null }>,
-    SqlError
-  > = Effect.suspend(() => {
-    const sql = this.#sql
-    return Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      const rows = yield* sql<{
-        digest: Uint8Array
-        key_id: string
-        valid_until: bigint | null
-      }>`SELECT digest, key_id, valid_until FROM key_secret
-          WHERE valid_until IS NULL OR valid_until > ${now}`
-      return rows.map(({ digest, key_id, valid_until }) => ({
-        digest: Buffer.from(digest).toString("hex"),
-        keyId: key_id,
-        validUntil: toNumberOrNull(valid_until)
-      }))
-    })
-  })
 }

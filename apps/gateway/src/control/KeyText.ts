@@ -36,3 +36,10 @@ export const startOf = (text: string): string => text.slice(0, 10)
 
 /** SHA-256 of a key. */
 export const digestOf = (text: string): Buffer => hash("sha256", text, "buffer")
+
+// What documentation and examples use, and what everybody tries first.
+const guessable = /^(.)\1*$|^(sk-)?(1234|admin|changeme|default|password|secret|test)|^your[-_]/i
+
+/** Why a credential is too weak for the administrator; `undefined` if it is not. */
+export const weaknessOf = (secret: string): string | undefined =>
+  secret.length < 20 ? "it is shorter than 20 characters" : guessable.test(secret) ? "it is one that everybody guesses" : undefined

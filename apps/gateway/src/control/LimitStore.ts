@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Actor, change, orUnavailable } from "./Changes.ts"
-import { type ControlError, Invalid, NotFound } from "./ControlError.ts"
+import { type ControlError, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import type { Limit, LimitPatch, NewLimit, Price } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
 import { newId, type Page, pageLimit, type PageRequest, toNumber, toPage } from "./Rows.ts"
@@ -78,11 +78,11 @@ export class LimitStore {
     )
   }
 
-  get(id: string, within?: string): Effect.Effect<Limit, ControlError> {
+  get(id: string, within?: string): Effect.Effect<Limit, NotFound | Unavailable> {
     return orUnavailable(this.#find(id, within))
   }
 
-  list(request: LimitPageRequest = {}, within?: string): Effect.Effect<Page<Limit>, ControlError> {
+  list(request: LimitPageRequest = {}, within?: string): Effect.Effect<Page<Limit>, Unavailable> {
     const sql = this.#sql
     const limit = pageLimit(request)
     const conditions = [sql`id > ${request.after ?? ""}`, this.#within(within)]
@@ -146,7 +146,7 @@ export class LimitStore {
   }
 
   /** The prices of a model, the newest first; of all models without one. */
-  prices(modelId?: string): Effect.Effect<ReadonlyArray<Price>, ControlError> {
+  prices(modelId?: string): Effect.Effect<ReadonlyArray<Price>, Invalid | Unavailable> {
     const sql = this.#sql
     const rows =
       modelId === undefined

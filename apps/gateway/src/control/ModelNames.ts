@@ -1,16 +1,11 @@
 /**
- * The names and the ids of models. Grants and limits refer to ids, people to names. A model of the configuration file has an id of its own kind.
+ * The names and the ids of models. Grants and limits refer to ids, people to names. The id of a model of the configuration file is its name.
  */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { Invalid } from "./ControlError.ts"
-
-const prefix = "file:"
-
-/** The id of a model of the configuration file. */
-export const fileModelId = (name: string): string => prefix + name
 
 /** The models of the configuration file: every name and alias, with the name of the model. */
 export type FileModels = ReadonlyMap<string, string>
@@ -34,8 +29,8 @@ export class ModelNames {
   }
 
   idOf(name: string, field = "modelId"): Effect.Effect<string, Invalid | SqlError> {
-    const owner = this.file.get(name.startsWith(prefix) ? name.slice(prefix.length) : name)
-    if (owner !== undefined) return Effect.succeed(fileModelId(owner))
+    const owner = this.file.get(name)
+    if (owner !== undefined) return Effect.succeed(owner)
     const sql = this.#sql
     return Effect.flatMap(
       sql<{ id: string }>`SELECT m.id FROM model m LEFT JOIN model_name n ON n.model_id = m.id AND n.freed_at IS NULL
@@ -47,12 +42,11 @@ export class ModelNames {
 
   /** The names of ids. A model that is gone keeps its id. */
   namesOf(ids: ReadonlyArray<string>): Effect.Effect<ReadonlyMap<string, string>, SqlError> {
-    const names = new Map(ids.map((id) => [id, id.startsWith(prefix) ? id.slice(prefix.length) : id]))
-    const stored = ids.filter((id) => !id.startsWith(prefix))
-    if (stored.length === 0) return Effect.succeed(names)
+    const names = new Map(ids.map((id) => [id, id]))
+    if (ids.length === 0) return Effect.succeed(names)
     const sql = this.#sql
     return Effect.map(
-      sql<{ model_id: string; name: string }>`SELECT model_id, name FROM model_name WHERE kind = 'name' AND ${sql.in("model_id", stored)}`,
+      sql<{ model_id: string; name: string }>`SELECT model_id, name FROM model_name WHERE kind = 'name' AND ${sql.in("model_id", ids)}`,
       (rows) => {
         for (const { model_id, name } of rows) names.set(model_id, name)
         return names

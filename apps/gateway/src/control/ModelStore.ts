@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Actor, change, orUnavailable } from "./Changes.ts"
-import { Conflict, type ControlError, InUse, Invalid, NotFound } from "./ControlError.ts"
+import { Conflict, type ControlError, InUse, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import { type Model, type ModelPatch, ModelSettings, type NewModel, type NewReplica, type Replica, type ReplicaPatch } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
 import {
@@ -116,11 +116,11 @@ export class ModelStore {
     )
   }
 
-  get(id: string): Effect.Effect<Model, ControlError> {
+  get(id: string): Effect.Effect<Model, NotFound | Unavailable> {
     return orUnavailable(this.#find(id))
   }
 
-  list(request: PageRequest = {}): Effect.Effect<Page<Model>, ControlError> {
+  list(request: PageRequest = {}): Effect.Effect<Page<Model>, Unavailable> {
     const sql = this.#sql
     const limit = pageLimit(request)
     const conditions = [sql`id > ${request.after ?? ""}`]
@@ -265,7 +265,7 @@ export class ModelStore {
     )
   }
 
-  getReplica(id: string): Effect.Effect<Replica, ControlError> {
+  getReplica(id: string): Effect.Effect<Replica, NotFound | Unavailable> {
     return orUnavailable(this.#findReplica(id))
   }
 

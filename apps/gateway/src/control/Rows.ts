@@ -2,6 +2,7 @@
  * Rows and pages: integers of rows are `bigint`, ids are in the order of creation, and a page goes on after the id of the one before.
  */
 import type * as Schema from "effect/Schema"
+import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 
 export const toNumber = (value: bigint): number => Number(value)
@@ -45,6 +46,18 @@ export const toPage = <Item>(items: ReadonlyArray<Item>, limit: number, cursor: 
   const last = shown.at(-1)
   return { items: shown, next: items.length > limit && last !== undefined ? cursor(last) : null }
 }
+
+/** The items of all pages. */
+export const readAll = <Item, E>(list: (request: PageRequest) => Effect.Effect<Page<Item>, E>): Effect.Effect<ReadonlyArray<Item>, E> =>
+  Effect.gen(function* () {
+    const items: Array<Item> = []
+    for (let after: string | undefined; ;) {
+      const page: Page<Item> = yield* list({ limit: 200, after })
+      items.push(...page.items)
+      if (page.next === null) return items
+      after = page.next
+    }
+  })
 
 /** A pattern of LIKE for text that is found anywhere, with `\` as the escape. */
 export const containing = (text: string): string => `%${text.toLowerCase().replace(/[\\%_]/g, "\\$&")}%`

@@ -16,7 +16,9 @@ import type { Connection } from "effect/sql/SqlConnection"
 import { classifySqliteError, SqlError } from "effect/sql/SqlError"
 import { makeCompilerSqlite } from "effect/sql/Statement"
 import * as Stream from "effect/Stream"
+import { existsSync, writeFileSync } from "node:fs"
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite"
+import { Unavailable } from "./ControlError.ts"
 
 // Longer than any migration: processes that start at once wait for the one that migrates.
 const busyTimeout = 60_000
@@ -68,6 +70,8 @@ const openSqlite = (filename: string): Effect.Effect<DatabaseSync, SqlError, Sco
   Effect.acquireRelease(
     Effect.try({
       try: () => {
+        // It has the digests of keys: nobody but its owner reads it, nor the files that SQLite puts beside it.
+        if (filename !== ":memory:" && !existsSync(filename)) writeFileSync(filename, "", { mode: 0o600 })
         const database = new DatabaseSync(filename, { timeout: busyTimeout })
         // An acknowledged commit survives the death of the process. A power failure may cost the last ones, but not the database.
         database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")
@@ -111,6 +115,12 @@ export const within = <A, E, R>(effect: Effect.Effect<A, E, R>, time: Duration.I
   Effect.flatMap(Effect.forkDetach(effect), (fiber) =>
     Fiber.join(fiber).pipe(Effect.timeout(time), Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe())))
   )
+
+/** A failure of the database as one that an operator reads. */
+export const toUnavailable = ({ reason }: SqlError): Unavailable => {
+  const why = reason.cause instanceof Error ? reason.cause.message : reason.message
+  return new Unavailable({ detail: `The database cannot be used: ${why}` })
+}
 
 /** Whether the text is a `postgres:` URL, and not the path of a file. */
 export const isPostgres = (data: string): boolean => /^postgres(ql)?:/.test(data)

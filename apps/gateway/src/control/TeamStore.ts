@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { type Actor, change, orUnavailable } from "./Changes.ts"
-import { type ControlError, InUse, NotFound, VersionMismatch } from "./ControlError.ts"
+import { type ControlError, InUse, NotFound, VersionMismatch, type Unavailable } from "./ControlError.ts"
 import type { NewTeam, Team, TeamPatch } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
 import {
@@ -78,11 +78,11 @@ export class TeamStore {
     )
   }
 
-  get(id: string, within?: string): Effect.Effect<Team, ControlError> {
+  get(id: string, within?: string): Effect.Effect<Team, NotFound | Unavailable> {
     return orUnavailable(this.#find(id, within))
   }
 
-  list(request: PageRequest = {}, within?: string): Effect.Effect<Page<Team>, ControlError> {
+  list(request: PageRequest = {}, within?: string): Effect.Effect<Page<Team>, Unavailable> {
     const sql = this.#sql
     const limit = pageLimit(request)
     const conditions = [sql`id > ${request.after ?? ""}`]
