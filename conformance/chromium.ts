@@ -71,7 +71,8 @@ const fromPackage = async (): Promise<Chromium> => {
   // The libraries beside it are for machines that lack them: the machine's own come first.
   const env = {
     ...own,
-    FONTCONFIG_PATH: own["FONTCONFIG_PATH"] ?? join(target, "fonts"),
+    // With the fonts beside it alone, it ends when it paints a text field.
+    FONTCONFIG_PATH: own["FONTCONFIG_PATH"] ?? (existsSync("/etc/fonts/fonts.conf") ? "/etc/fonts" : join(target, "fonts")),
     LD_LIBRARY_PATH: [own["LD_LIBRARY_PATH"], join(target, "al2023", "lib")]
       .filter((path) => path !== undefined && path !== "")
       .join(delimiter)

@@ -1,9 +1,9 @@
 /**
- * Writes `dist/bundle/paradigm-gateway.js`, the binary without dependencies, beside it the documentation page, which is loaded on demand, and
- * `dist/gateway.schema.json`.
+ * Writes `dist/bundle/paradigm-gateway.js`, the binary without dependencies, beside it the documentation page and the page of administrators, which are
+ * loaded on demand, and `dist/gateway.schema.json`.
  */
 import { build } from "esbuild"
-import { writeFileSync } from "node:fs"
+import { cpSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { jsonSchema } from "./src/ConfigFile.ts"
 
@@ -23,5 +23,8 @@ await build({
   // CommonJS modules of dependencies require Node's modules.
   banner: { js: 'import { createRequire as __createRequire } from "node:module";const require=__createRequire(import.meta.url);' }
 })
+
+// The page of administrators, which Vite has built.
+cpSync(path("dist/page"), path("dist/bundle/page"), { recursive: true })
 
 writeFileSync(path("dist/gateway.schema.json"), `${jsonSchema()}\n`)

@@ -99,8 +99,13 @@ const adminRoutes = Effect.fnUntraced(function* (
   registry: Registry,
   active: () => number
 ) {
-  const [{ routes }, { AdminAccess }, { probeReplica }] = yield* Effect.promise(() =>
-    Promise.all([import("./control/AdminServer.ts"), import("./control/AdminAccess.ts"), import("./control/ReplicaProbe.ts")])
+  const [server, page, { AdminAccess }, { probeReplica }] = yield* Effect.promise(() =>
+    Promise.all([
+      import("./control/AdminServer.ts"),
+      import("./control/AdminPage.ts"),
+      import("./control/AdminAccess.ts"),
+      import("./control/ReplicaProbe.ts")
+    ])
   )
   const status = Effect.sync(() => {
     const { config, keys, models } = registry.snapshot
@@ -130,7 +135,7 @@ const adminRoutes = Effect.fnUntraced(function* (
       return yield* probeReplica({ baseUrl, remoteName, apiKey })
     }).pipe(Effect.provide(NodeFileSystem.layer))
   const access = new AdminAccess(plane.sql, Redacted.value(secret))
-  return routes({ store: plane.store, access, hosts, status, refresh: plane.refresh, test })
+  return Layer.mergeAll(server.routes({ store: plane.store, access, hosts, status, refresh: plane.refresh, test }), page.routes())
 })
 
 // Keys end at a time, or are revoked in another gateway.
