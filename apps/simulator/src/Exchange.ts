@@ -7,6 +7,7 @@
 import type { ServerResponse } from "node:http"
 import type { Fault } from "./Faults.ts"
 import type { Outcome } from "./Ledger.ts"
+import type { Phase } from "./Lifecycle.ts"
 import type { Scheduler, Ticket, Timer, Work } from "./Scheduler.ts"
 
 /**
@@ -78,6 +79,8 @@ export interface ExchangeHost {
   readonly errorReply: (status: number, message: string) => { readonly status: number; readonly body: string }
   readonly onToken: (tokens: number, sinceLast: number | undefined) => void
   readonly onStart: () => void
+  /** The server goes to a phase, and runs again after so many milliseconds. */
+  readonly onPhase: (phase: Phase, returnsAfter: number | undefined) => void
   readonly onEnd: (end: ExchangeEnd) => void
 }
 
@@ -134,6 +137,7 @@ class Drip {
 export class Exchange implements Work {
   readonly rendering: Rendering
   readonly fault: Fault | undefined
+  readonly #strikesAt: number | undefined
   readonly #host: ExchangeHost
   readonly #response: ServerResponse
   readonly #drip: Drip | undefined
@@ -154,8 +158,10 @@ export class Exchange implements Work {
   #isMarred = false
   #isStarted = false
 
-  constructor(host: ExchangeHost, response: ServerResponse, rendering: Rendering, fault: Fault | undefined) {
+  /** The fault strikes after `strikesAt` tokens; see `Faults.placeOf`. */
+  constructor(host: ExchangeHost, response: ServerResponse, rendering: Rendering, fault?: Fault, strikesAt?: number) {
     this.#host = host
+    this.#strikesAt = strikesAt
     this.#response = response
     this.rendering = rendering
     this.fault = fault
@@ -190,7 +196,7 @@ export class Exchange implements Work {
   begin(): boolean {
     const fault = this.fault
     const strikes = fault?.kind === "reset" || fault?.kind === "truncate" || fault?.kind === "stall"
-    if (strikes && fault.afterTokens === undefined) {
+    if (strikes && this.#strikesAt === undefined) {
       this.#response.once("close", this.#left)
       this.#strike(fault.kind)
       return true
@@ -250,7 +256,7 @@ export class Exchange implements Work {
     this.#write(": keep-alive\n\n")
   }
 
-  /** The server is told to stop: the answer ends with `abort`. */
+  /** The answer ends with `abort`, as if the server were told to stop. */
   abort(): void {
     if (this.#over) return
     const aborted = this.rendering.abort(this.#made)
@@ -345,22 +351,27 @@ export class Exchange implements Work {
   /** True if the fault ended the exchange. */
   #meetFault(): boolean {
     const fault = this.fault
-    switch (fault?.kind) {
+    if (fault === undefined || this.#isMarred || this.#total < (this.#strikesAt ?? 0)) return false
+    switch (fault.kind) {
       case "garbage":
-        if (this.#isMarred || this.#total < (fault.afterTokens ?? 0)) return false
         this.#isMarred = true
         if (this.rendering.stream) this.#write(`data: ${fault.text ?? '{"id":"chatcmpl-'}\n\n`)
         return false
       case "error":
-        if (this.#total < (fault.afterTokens ?? 0)) return false
         this.fail(fault.status ?? 500, fault.message ?? "The simulator was asked for this error.")
         return true
       case "reset":
       case "truncate":
       case "stall":
-        if (this.#total < (fault.afterTokens ?? 0)) return false
         this.#strike(fault.kind)
         return true
+      case "abort":
+        this.abort()
+        return true
+      case "phase":
+        this.#isMarred = true
+        this.#host.onPhase(fault.phase, fault.returnsAfter)
+        return this.#over
       default:
         return false
     }

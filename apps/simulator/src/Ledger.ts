@@ -12,7 +12,7 @@ import { machineTimer } from "./Scheduler.ts"
  *
  * - `finished`: the whole answer was sent.
  * - `left`: the client closed the connection before that.
- * - `aborted`: the simulator was told to stop.
+ * - `aborted`: it ended with `abort`: the simulator was told to stop, or a fault did as much.
  * - `failed`: a fault or the death of the engine ended it.
  * - `rejected`: an error was the answer, and no token was made.
  *

@@ -11,9 +11,9 @@ import { codec } from "./Answer.ts"
 import { type Call, type Endpoint, endpoints, type Served } from "./Endpoints.ts"
 import * as ErrorReply from "./ErrorReply.ts"
 import { Exchange, type ExchangeHost, type Rendering } from "./Exchange.ts"
-import { type Fault, faultHeader, Faults } from "./Faults.ts"
+import { type Fault, faultHeader, Faults, placeOf } from "./Faults.ts"
 import { type Entry, Ledger, Recording } from "./Ledger.ts"
-import { Lifecycle } from "./Lifecycle.ts"
+import { Lifecycle, type Phase } from "./Lifecycle.ts"
 import { type Gauges, loadReport, Metrics } from "./Metrics.ts"
 import { bodyOf, header, type Headers, send } from "./NodeExchange.ts"
 import type { Profile } from "./Profile.ts"
@@ -94,6 +94,7 @@ export class ModelServer {
   #port: number
   #isOpen = false
   #cancelKeepAlive: (() => void) | undefined
+  #cancelReturn: (() => void) | undefined
 
   constructor(options: ServerOptions, profile: Profile, settings: Settings) {
     this.settings = settings
@@ -109,7 +110,7 @@ export class ModelServer {
     this.#server = createServer({ keepAliveTimeout: 0, noDelay: true }, (request, response) => void this.#handle(request, response))
     this.#lifecycle = new Lifecycle({
       timer,
-      open: () => this.open(),
+      open: () => (this.#isOpen ? Promise.resolve() : this.open()),
       close: () => this.#stopListening(),
       sever: () => this.#server.closeAllConnections(),
       deathDelay: () => this.settings.deathDelay
@@ -134,6 +135,7 @@ export class ModelServer {
   }
 
   async close(): Promise<void> {
+    this.#cancelReturn?.()
     const gone = this.#gone()
     this.#stopListening()
     for (const exchange of this.#lifecycle.exchanges) exchange.kill()
@@ -142,6 +144,7 @@ export class ModelServer {
   }
 
   async stop(timeout: number): Promise<void> {
+    this.#cancelReturn?.()
     const gone = this.#gone()
     void this.#lifecycle.to(timeout > 0 ? "draining" : "stopping")
     // What clients do not read must not keep the server.
@@ -161,9 +164,16 @@ export class ModelServer {
       this.settings = settings
       this.#scheduler.settingsChanged()
       this.#keepAlive()
-      void this.#lifecycle.to(settings.phase)
+      // Its port may have been taken while it was gone.
+      this.#lifecycle.to(settings.phase).catch(() => void this.change({ phase: "killed" }))
       return settings
     })
+  }
+
+  #toPhase(phase: Phase, returnsAfter: number | undefined): void {
+    this.change({ phase })
+    this.#cancelReturn?.()
+    this.#cancelReturn = returnsAfter === undefined ? undefined : timer.after(returnsAfter, () => void this.change({ phase: "running" }))
   }
 
   #stopListening(): void {
@@ -294,7 +304,9 @@ export class ModelServer {
     }
     const format = this.#served.profile.reportsLoad ? header(request, "endpoint-load-metrics-format") : undefined
     const report = loadReport(format, this.#gauges)
-    const exchange = this.#exchange(answer, response, headers, report, fault, record)
+    const planned = answer.tokens.reduce((sum, tokens) => sum + tokens, 0)
+    const place = placeOf(fault, planned, () => `${seed} ${String(bytes)}`)
+    const exchange = this.#exchange(answer, response, headers, report, record, fault, place)
     if (exchange.begin()) return
     this.#lifecycle.left(exchange)
     this.#metrics.rejected()
@@ -306,8 +318,9 @@ export class ModelServer {
     response: ServerResponse,
     headers: Headers,
     report: string | undefined,
+    record: Recording,
     fault: Fault | undefined,
-    record: Recording
+    strikesAt: number | undefined
   ): Exchange {
     const { profile } = this.#served
     const host: ExchangeHost = {
@@ -318,6 +331,7 @@ export class ModelServer {
       errorEvent: (status, message) => ErrorReply.inBand(errorOf(status, message), profile),
       errorReply: (status, message) => ErrorReply.reply(errorOf(status, message), profile),
       onStart: () => this.#metrics.started(answer.promptTokens, timer.now() - record.begunAt),
+      onPhase: (phase, returnsAfter) => this.#toPhase(phase, returnsAfter),
       onToken: (tokens, sinceLast) => this.#metrics.token(tokens, sinceLast),
       onEnd: (end) => {
         this.#lifecycle.left(exchange)
@@ -327,7 +341,7 @@ export class ModelServer {
         record.end(end, fault?.kind ?? null, exchange)
       }
     }
-    const exchange = new Exchange(host, response, answer, fault)
+    const exchange = new Exchange(host, response, answer, fault, strikesAt)
     this.#lifecycle.entered(exchange)
     return exchange
   }
