@@ -55,11 +55,11 @@ export class ChatAnswer implements Rendering {
   }
 
   abort(tokens: ReadonlyArray<number>): ChatAnswer {
-    const choices = this.#answer.choices.map((choice, index) => {
-      const kept = choice.steps.slice(0, tokens[index] ?? 0)
-      const reasoningTokens = kept.filter(({ isReasoning }) => isReasoning).length
-      return { ...choice, steps: kept, finish: "abort" as const, stopReason: null, reasoningTokens }
-    })
+    const choices = this.#answer.choices.map(({ steps }, index) => ({
+      steps: steps.first(tokens[index] ?? 0),
+      finish: "abort" as const,
+      stopReason: null
+    }))
     return new ChatAnswer({ ...this.#answer, choices }, this.#writing)
   }
 }

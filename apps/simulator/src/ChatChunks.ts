@@ -33,7 +33,7 @@ const messageOf = (choice: Choice, writing: Writing): Values => {
   let content = ""
   let reasoning = ""
   const calls: Array<Call> = []
-  for (const delta of choice.steps.flatMap(({ says }) => says)) {
+  for (const delta of Array.from(choice.steps, ({ says }) => says).flat()) {
     if (delta.kind === "content") content += delta.text
     else if (delta.kind === "reasoning") reasoning += delta.text
     else if (delta.kind === "call") calls[delta.index] = { name: delta.name, args: "" }
@@ -89,7 +89,7 @@ export const whole = (answer: Answer, writing: Writing): string => {
           finish_reason: choice.finish,
           stop_reason: choice.stopReason,
           matched_stop: choice.stopReason ?? (choice.finish === "stop" ? codec.end : null),
-          token_ids: ids ? choice.steps.map(({ token }) => token.id) : null
+          token_ids: ids ? Array.from(choice.steps, ({ token }) => token.id) : null
         })
       ),
       system_fingerprint: profile.fingerprint,
@@ -99,7 +99,7 @@ export const whole = (answer: Answer, writing: Writing): string => {
           answer,
           profile,
           tokens,
-          sum(answer.choices, ({ reasoningTokens }) => reasoningTokens)
+          sum(answer.choices, ({ steps }) => steps.reasoningTokens)
         )
       ),
       prompt_logprobs: top != null ? Logprobs.ofPrompt(answer.promptTokens, Math.max(0, top), codec, profile.logprobs) : null,
@@ -134,7 +134,7 @@ export function* frames(answer: Answer, writing: Writing): Generator<Frame, void
       answer,
       profile,
       tokens,
-      sum(answer.choices, ({ reasoningTokens }) => reasoningTokens)
+      sum(answer.choices, ({ steps }) => steps.reasoningTokens)
     )
     const chunk = project(profile.keys.usageChunk, {
       id: answer.id,

@@ -71,9 +71,11 @@ export const sum = (choices: ReadonlyArray<Choice>, of: (choice: Choice) => numb
   choices.reduce((total, choice) => total + of(choice), 0)
 
 /** @internal */
-export const logprobsOf = (steps: ReadonlyArray<Step>, { codec, profile, request }: Writing) =>
+export const logprobsOf = (steps: Iterable<Step>, { codec, profile, request }: Writing) =>
   request.logprobs === true
-    ? { content: steps.map(({ token }) => Logprobs.ofToken(token, Math.max(0, request.top_logprobs ?? 0), codec, profile.logprobs)) }
+    ? {
+        content: Array.from(steps, ({ token }) => Logprobs.ofToken(token, Math.max(0, request.top_logprobs ?? 0), codec, profile.logprobs))
+      }
     : null
 
 /** @internal */
@@ -145,6 +147,7 @@ export class ChoiceWriter {
 
   private readonly index: number
   private readonly choice: Choice
+  private readonly steps: Iterator<Step, void>
   private readonly answer: Answer
   private readonly writing: Writing
   private readonly isLastChunk: boolean
@@ -152,6 +155,7 @@ export class ChoiceWriter {
   constructor(index: number, choice: Choice, answer: Answer, writing: Writing, isLastChunk: boolean) {
     this.index = index
     this.choice = choice
+    this.steps = choice.steps[Symbol.iterator]()
     this.answer = answer
     this.writing = writing
     this.isLastChunk = isLastChunk
@@ -198,7 +202,8 @@ export class ChoiceWriter {
 
   /** The frames of the next token: often one. */
   next(): ReadonlyArray<Frame> {
-    const step = this.choice.steps[this.at++]
+    const step = this.steps.next().value ?? undefined
+    this.at++
     if (step !== undefined) this.since++
     const isLast = this.ended
     const says = (step?.says ?? []).filter(({ kind }) => kind !== "reasoning" || showsReasoning(this.writing))

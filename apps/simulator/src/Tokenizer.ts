@@ -140,11 +140,24 @@ const digits = (value: number): string => (value < 11 ? String(value - 1) : digi
 const letters = (value: number): string =>
   value < 27 ? String.fromCharCode(96 + value) : letters(Math.floor(value / 27)) + String.fromCharCode(96 + (value % 27))
 
-const piece = (id: number): string => {
+const spell = (id: number): string => {
   if (id < lettersFrom) return digits(id - digitsFrom)
   const kind = Math.floor((id - lettersFrom) / lettersCount)
   const word = letters((id - lettersFrom) % lettersCount)
   return (kind >= 2 ? " " : "") + (kind % 2 === 1 ? word.charAt(0).toUpperCase() + word.slice(1) : word)
+}
+
+// Answers share the texts of their tokens: each of them for itself is most of what an answer takes in memory.
+const pieces = new Map<number, string>()
+const keptPieces = 8192
+
+const piece = (id: number): string => {
+  const known = pieces.get(id)
+  if (known !== undefined) return known
+  const text = spell(id)
+  if (pieces.size >= keptPieces) pieces.clear()
+  pieces.set(id, text)
+  return text
 }
 
 // Without a digit of zero: "a" is 1, so a number with a zero digit spells nothing.
@@ -213,7 +226,8 @@ export class Decoder {
       this.#pending = text === "" || (text === "\ufffd" && id >= 0xc2 && id <= 0xf4)
       return text
     }
-    return this.end() + (specialTexts.has(id) ? this.#special(id) : isToken(id) ? piece(id) : "")
+    const text = specialTexts.has(id) ? this.#special(id) : isToken(id) ? piece(id) : ""
+    return this.#pending ? this.end() + text : text
   }
 
   /** U+FFFD if the ids ended inside a character, else nothing. */
