@@ -8,6 +8,7 @@ import type { ServerResponse } from "node:http"
 import type { Fault } from "./Faults.ts"
 import type { Outcome } from "./Ledger.ts"
 import type { Phase } from "./Lifecycle.ts"
+import { ChunkWriter } from "./NodeExchange.ts"
 import type { Scheduler, Ticket, Timer, Work } from "./Scheduler.ts"
 
 /**
@@ -141,6 +142,7 @@ export class Exchange implements Work {
   readonly #host: ExchangeHost
   readonly #response: ServerResponse
   readonly #drip: Drip | undefined
+  readonly #writer: ChunkWriter
   readonly #frames: Iterator<Frame> | undefined
   readonly #made: Array<number>
   readonly #planned: number
@@ -157,12 +159,14 @@ export class Exchange implements Work {
   #over = false
   #isMarred = false
   #isStarted = false
+  #isWritten = false
 
   /** The fault strikes after `strikesAt` tokens; see `Faults.placeOf`. */
   constructor(host: ExchangeHost, response: ServerResponse, rendering: Rendering, fault?: Fault, strikesAt?: number) {
     this.#host = host
     this.#strikesAt = strikesAt
     this.#response = response
+    this.#writer = new ChunkWriter(response)
     this.rendering = rendering
     this.fault = fault
     this.#made = rendering.tokens.map(() => 0)
@@ -208,7 +212,6 @@ export class Exchange implements Work {
     if (this.rendering.stream) {
       this.#response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", ...this.#host.headers })
       this.#response.flushHeaders()
-      this.#response.on("drain", () => this.#host.scheduler.resume(ticket))
     }
     this.#lastWriteAt = this.#host.timer.now()
     this.#meetFault()
@@ -230,35 +233,41 @@ export class Exchange implements Work {
     return this.#isStarted ? this.promptTokens + this.#total : 0
   }
 
-  step(): "more" | "pause" | "done" {
-    if (this.#over) return "done"
-    this.#steps++
+  step(most: number): "more" | "pause" | "done" {
     const now = this.#host.timer.now()
-    const before = this.#total
-    const flows = this.#frames === undefined ? this.#count() : this.#emit(this.#frames)
-    if (this.#total > before) {
-      this.#firstTokenAfter ??= now - this.#begunAt
-      this.#host.onToken(this.#total - before, this.#lastTokenAt === undefined ? undefined : now - this.#lastTokenAt)
-      this.#lastTokenAt = now
-    }
-    if (this.#meetFault()) return "done"
-    const isLast = this.#frames === undefined ? this.#steps >= this.#longest : this.#next?.done === true
-    if (isLast) {
+    for (let left = most; left > 0; left--) {
+      if (this.#over || this.#isWritten) return "done"
+      this.#make(now)
+      if (this.#meetFault()) return "done"
+      const isLast = this.#frames === undefined ? this.#steps >= this.#longest : this.#next?.done === true
+      if (!isLast) continue
       this.#finish()
       return "done"
     }
-    return flows ? "more" : "pause"
+    return this.#flush() ? "more" : "pause"
+  }
+
+  #make(now: number): void {
+    this.#steps++
+    const before = this.#total
+    if (this.#frames === undefined) this.#count()
+    else this.#emit(this.#frames)
+    if (this.#total === before) return
+    this.#firstTokenAfter ??= now - this.#begunAt
+    this.#host.onToken(this.#total - before, this.#lastTokenAt === undefined ? undefined : now - this.#lastTokenAt)
+    this.#lastTokenAt = now
   }
 
   /** Sends a comment if nothing was sent for `interval` milliseconds. */
   keepAlive(now: number, interval: number): void {
     if (!this.rendering.stream || this.#over || now - this.#lastWriteAt < interval) return
     this.#write(": keep-alive\n\n")
+    this.#flush()
   }
 
   /** The answer ends with `abort`, as if the server were told to stop. */
   abort(): void {
-    if (this.#over) return
+    if (this.#over || this.#isWritten) return
     const aborted = this.rendering.abort(this.#made)
     if (this.#frames === undefined) this.#sendWhole(200, aborted.whole())
     else {
@@ -272,7 +281,7 @@ export class Exchange implements Work {
 
   /** The engine dies: an error event ends the stream, and a whole answer is the error. */
   fail(status: number, message: string): void {
-    if (this.#over) return
+    if (this.#over || this.#isWritten) return
     if (this.rendering.stream) {
       this.#write(`data: ${this.#host.errorEvent(status, message)}\n\ndata: [DONE]\n\n`)
       this.#end("failed", 200, ["error"])
@@ -291,46 +300,49 @@ export class Exchange implements Work {
     this.#response.socket?.destroy()
   }
 
-  #count(): boolean {
+  #count(): void {
     for (const [choice, tokens] of this.rendering.tokens.entries()) {
       if ((this.#made[choice] ?? 0) >= tokens) continue
       this.#made[choice] = (this.#made[choice] ?? 0) + 1
       this.#total++
     }
-    return true
   }
 
-  #emit(frames: Iterator<Frame>): boolean {
-    let flows = true
+  #emit(frames: Iterator<Frame>): void {
     for (;;) {
       this.#next ??= frames.next()
-      if (this.#next.done === true) return flows
+      if (this.#next.done === true) return
       const frame = this.#next.value
       const made = (this.#made[frame.choice] ?? 0) + frame.tokens
-      if (frame.tokens > 0 && made > this.#steps) return flows
+      if (frame.tokens > 0 && made > this.#steps) return
       this.#made[frame.choice] = made
       this.#total += frame.tokens
       this.#next = undefined
-      flows = this.#writeFrame(frame)
+      this.#writeFrame(frame)
     }
   }
 
-  #writeFrame(frame: Frame): boolean {
+  #writeFrame(frame: Frame): void {
     this.#sent++
-    if (this.fault?.kind === "noDone" && frame.data === "[DONE]") return true
-    return this.#write(`data: ${frame.data}\n\n`)
+    if (this.fault?.kind === "noDone" && frame.data === "[DONE]") return
+    this.#write(`data: ${frame.data}\n\n`)
   }
 
-  #write(text: string): boolean {
+  #write(text: string): void {
+    if (this.#drip === undefined) this.#writer.add(text)
+    else this.#drip.write(text)
+  }
+
+  // What was written leaves. False: the client reads too slowly, and the next token waits.
+  #flush(): boolean {
     this.#lastWriteAt = this.#host.timer.now()
-    if (this.#drip === undefined) return this.#response.write(text)
-    this.#drip.write(text)
-    return true
+    return this.#writer.flush(() => this.#ticket !== undefined && this.#host.scheduler.resume(this.#ticket))
   }
 
   #sendWhole(status: number, body: string): void {
     this.#head(status, body)
-    this.#write(body)
+    if (this.#drip === undefined) this.#response.write(body)
+    else this.#drip.write(body)
   }
 
   #head(status: number, body: string): void {
@@ -344,8 +356,8 @@ export class Exchange implements Work {
 
   #finish(): void {
     if (this.#frames === undefined) this.#sendWhole(200, this.rendering.whole())
-    this.#end("finished", 200, this.rendering.finishes)
-    this.#close()
+    this.#isWritten = true
+    this.#close(() => this.#end("finished", 200, this.rendering.finishes))
   }
 
   /** True if the fault ended the exchange. */
@@ -382,8 +394,9 @@ export class Exchange implements Work {
     if (!this.rendering.stream && this.#ticket !== undefined) {
       const body = this.rendering.whole()
       this.#head(200, body)
-      this.#write(body.slice(0, body.length >> 1))
+      this.#response.write(body.slice(0, body.length >> 1))
     }
+    this.#flush()
     if (kind === "stall") return this.#ticket === undefined ? undefined : this.#host.scheduler.leave(this.#ticket)
     this.#end("failed", this.#response.headersSent ? 200 : 0, ["error"])
     const { socket } = this.#response
@@ -400,8 +413,10 @@ export class Exchange implements Work {
     this.#host.onEnd({ outcome, status, finishes, completionTokens: this.#total, timeToFirstToken: this.#firstTokenAfter })
   }
 
-  #close(): void {
-    if (this.#drip === undefined) this.#response.end()
-    else this.#drip.end(() => this.#response.end())
+  // Calls `sent` when the system has the last byte.
+  #close(sent?: () => void): void {
+    this.#flush()
+    if (this.#drip === undefined) this.#response.end(sent)
+    else this.#drip.end(() => this.#response.end(sent))
   }
 }
