@@ -342,7 +342,7 @@ const finishOf = (request: ChatRequest, profile: Profile, generated: Generated, 
   }
   if (called === 0) return "stop"
   if (chosen === "required") return isStreamed ? calls.finish.streamedRequired : calls.finish.required
-  if (typeof chosen === "object" && chosen !== null) return isStreamed ? calls.finish.streamedNamed : "stop"
+  if (typeof chosen === "object" && chosen !== null) return isStreamed ? calls.finish.streamedNamed : calls.finish.named
   return "tool_calls"
 }
 

@@ -77,19 +77,19 @@ export class ErrorStream implements Rendering {
   readonly promptTokens = 0
   readonly tokens = []
   readonly finishes = ["error"]
-  readonly #data: string
+  readonly #events: ReadonlyArray<string>
 
-  constructor(data: string, model: string) {
-    this.#data = data
+  constructor(events: ReadonlyArray<string>, model: string) {
+    this.#events = events
     this.model = model
   }
 
   frames(): Iterable<Frame> {
-    return [this.#data, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
+    return this.#events.map((data) => ({ choice: -1, tokens: 0, data }))
   }
 
   whole(): string {
-    return this.#data
+    return this.#events.join("")
   }
 
   abort(): ErrorStream {

@@ -9,6 +9,7 @@ import * as ChatChunks from "./ChatChunks.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import { outOfVocabulary } from "./Completions.ts"
 import { badRequest, type Refusal } from "./ErrorReply.ts"
+import * as Ids from "./Ids.ts"
 import { type Body, fullUsageOf, isNatural, isRecord, list, naturals, record } from "./ScaleOut.ts"
 
 const unlimited: Limits = { maxTokens: Infinity, minTokens: 0, stop: [], stopTokens: [], includeStop: false, ignoreEnd: false }
@@ -175,7 +176,7 @@ const deltaOf = (
     if (said.kind === "content") content += said.text
     else if (said.kind === "reasoning") reasoning += said.text
     else if (said.kind === "call") {
-      const id = (callIds[said.index] ??= ChatChunks.makeId(speaker.profile.ids.call))
+      const id = (callIds[said.index] ??= Ids.make(speaker.profile.ids.call))
       calls.push({ id, type: "function", index: said.index, function: { name: said.name, arguments: null } })
     } else if (said.kind === "arguments")
       calls.push({ id: null, type: null, index: said.index, function: { name: null, arguments: said.text } })

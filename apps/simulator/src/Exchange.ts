@@ -74,8 +74,8 @@ export interface ExchangeHost {
   readonly headers: Readonly<Record<string, string | undefined>>
   /** Headers that are known only when a whole answer is ready. */
   readonly wholeHeaders: () => Readonly<Record<string, string>>
-  /** An error as the data of an event. */
-  readonly errorEvent: (status: number, message: string) => string
+  /** An error as the data of the events that end a stream. */
+  readonly errorEvents: (status: number, message: string) => ReadonlyArray<string>
   /** An error as a response. */
   readonly errorReply: (status: number, message: string) => { readonly status: number; readonly body: string }
   readonly onToken: (tokens: number, sinceLast: number | undefined) => void
@@ -283,7 +283,7 @@ export class Exchange implements Work {
   fail(status: number, message: string): void {
     if (this.#over || this.#isWritten) return
     if (this.rendering.stream) {
-      this.#write(`data: ${this.#host.errorEvent(status, message)}\n\ndata: [DONE]\n\n`)
+      for (const data of this.#host.errorEvents(status, message)) this.#write(`data: ${data}\n\n`)
       this.#end("failed", 200, ["error"])
       return this.#close()
     }

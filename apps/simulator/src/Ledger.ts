@@ -10,8 +10,9 @@ import { machineTimer } from "./Scheduler.ts"
 /**
  * How a request ended.
  *
- * - `finished`: the whole answer was sent.
- * - `left`: the client closed the connection before that.
+ * - `finished`: the operating system had the last byte of the answer before the simulator knew that the client had left.
+ * - `left`: the client closed the connection before that. Which of the two it is for a client that leaves while the last bytes are on
+ *   their way, no server can know; the tokens are those that were made, either way.
  * - `aborted`: it ended with `abort`: the simulator was told to stop, or a fault did as much.
  * - `failed`: a fault or the death of the engine ended it.
  * - `rejected`: an error was the answer, and no token was made.

@@ -328,7 +328,7 @@ export class ModelServer {
       scheduler: this.#scheduler,
       headers,
       wholeHeaders: () => (report === undefined ? {} : { "endpoint-load-metrics": report }),
-      errorEvent: (status, message) => ErrorReply.inBand(errorOf(status, message), profile),
+      errorEvents: (status, message) => ErrorReply.events(errorOf(status, message), profile),
       errorReply: (status, message) => ErrorReply.reply(errorOf(status, message), profile),
       onStart: () => this.#metrics.started(answer.promptTokens, timer.now() - record.begunAt),
       onPhase: (phase, returnsAfter) => this.#toPhase(phase, returnsAfter),
