@@ -75,6 +75,29 @@ export const badRequest = (message: string, param?: string, value?: unknown): Ow
   ...(value === undefined ? {} : { value })
 })
 
+// Names of vLLM; other statuses have the name of a broken server.
+const types: Readonly<Record<number, string>> = {
+  400: "BadRequestError",
+  404: "NotFoundError",
+  422: "UnprocessableEntityError",
+  429: "Too Many Requests",
+  500: "InternalServerError",
+  503: "Service Unavailable"
+}
+
+/**
+ * A refusal with any status.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ofStatus = (status: number, message: string): OwnRefusal => ({
+  kind: "own",
+  status,
+  type: types[status] ?? "InternalServerError",
+  message
+})
+
 /** A number of a field that Python holds as a float. */
 export class Float {
   readonly value: number

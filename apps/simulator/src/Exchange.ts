@@ -5,10 +5,10 @@
  * @since 0.1.0
  */
 import type { ServerResponse } from "node:http"
+import { ChunkWriter, Drip } from "./BodyWriter.ts"
 import type { Fault } from "./Faults.ts"
 import type { Outcome } from "./Ledger.ts"
-import type { Phase } from "./Lifecycle.ts"
-import { ChunkWriter } from "./NodeExchange.ts"
+import type { Phase, Running } from "./Lifecycle.ts"
 import type { Scheduler, Ticket, Timer, Work } from "./Scheduler.ts"
 
 /**
@@ -87,55 +87,13 @@ export interface ExchangeHost {
 
 const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((sum, number) => sum + number, 0)
 
-/** Writes in small pieces, one after another. */
-class Drip {
-  readonly #queue: Array<Buffer> = []
-  #waiting = false
-  readonly #timer: Timer
-  readonly #response: ServerResponse
-  readonly #bytes: number
-  readonly #pause: number
-  #end: (() => void) | undefined
-
-  constructor(timer: Timer, response: ServerResponse, bytes: number, pause: number) {
-    this.#timer = timer
-    this.#response = response
-    this.#bytes = bytes
-    this.#pause = pause
-  }
-
-  write(text: string): void {
-    const bytes = Buffer.from(text)
-    for (let at = 0; at < bytes.length; at += this.#bytes) this.#queue.push(bytes.subarray(at, at + this.#bytes))
-    this.#next()
-  }
-
-  /** Calls `run` after the last piece. */
-  end(run: () => void): void {
-    this.#end = run
-    this.#next()
-  }
-
-  #next(): void {
-    if (this.#waiting || this.#response.destroyed) return
-    const piece = this.#queue.shift()
-    if (piece === undefined) return this.#end?.()
-    this.#response.write(piece)
-    this.#waiting = true
-    this.#timer.after(this.#pause, () => {
-      this.#waiting = false
-      this.#next()
-    })
-  }
-}
-
 /**
  * One generation on one connection.
  *
  * @category models
  * @since 0.1.0
  */
-export class Exchange implements Work {
+export class Exchange implements Work, Running {
   readonly rendering: Rendering
   readonly fault: Fault | undefined
   readonly #strikesAt: number | undefined

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 
-import type { Exchange, ExchangeEnd } from "./Exchange.ts"
+import type { ExchangeEnd } from "./Exchange.ts"
 import { machineTimer } from "./Scheduler.ts"
 
 /**
@@ -148,6 +148,8 @@ export class Ledger {
   }
 }
 
+type Answered = Pick<Entry, "id" | "model" | "stream" | "promptTokens" | "plannedTokens">
+
 /**
  * A request on its way into the ledger.
  *
@@ -170,18 +172,19 @@ export class Recording {
   }
 
   /** The request is over. */
-  end(end: ExchangeEnd, fault: string | null, exchange?: Exchange): void {
+  end(end: ExchangeEnd, fault: string | null, answer: Partial<Answered> = {}): void {
     const entry = {
       number: this.#number,
-      id: exchange?.rendering.id ?? this.#about.id,
+      id: this.#about.id,
       path: this.#about.path,
-      model: exchange?.rendering.model ?? null,
-      stream: exchange?.rendering.stream ?? false,
+      model: null,
+      stream: false,
+      promptTokens: 0,
+      plannedTokens: 0,
+      ...answer,
       outcome: end.outcome,
       status: end.status,
-      promptTokens: exchange?.promptTokens ?? 0,
       completionTokens: end.completionTokens,
-      plannedTokens: exchange?.planned ?? 0,
       finishReasons: end.finishes,
       fault,
       startedAt: this.#about.startedAt,

@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Exchange } from "./Exchange.ts"
 import type { Timer } from "./Scheduler.ts"
 
 /**
@@ -32,6 +31,25 @@ const engineDeath = "EngineCore encountered an issue. See stack trace (above) fo
 const drained = "cannot schedule new futures after shutdown"
 
 /**
+ * An answer on its way, as a server that ends sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Running {
+  /** Tokens that it holds in the cache. */
+  readonly cached: number
+  /** The server is told to stop. */
+  readonly abort: () => void
+  /** The engine dies. */
+  readonly fail: (status: number, message: string) => void
+  /** The process is gone. */
+  readonly kill: () => void
+  /** Sends a comment if nothing was sent for `interval` milliseconds. */
+  readonly keepAlive: (now: number, interval: number) => void
+}
+
+/**
  * The listening side of a server.
  *
  * @category models
@@ -56,7 +74,7 @@ export interface Door {
  */
 export class Lifecycle {
   readonly #door: Door
-  readonly #exchanges = new Set<Exchange>()
+  readonly #exchanges = new Set<Running>()
   #phase: Phase = "running"
   #cancel: (() => void) | undefined
 
@@ -74,15 +92,15 @@ export class Lifecycle {
   }
 
   /** Exchanges that are open. */
-  get exchanges(): ReadonlySet<Exchange> {
+  get exchanges(): ReadonlySet<Running> {
     return this.#exchanges
   }
 
-  entered(exchange: Exchange): void {
+  entered(exchange: Running): void {
     this.#exchanges.add(exchange)
   }
 
-  left(exchange: Exchange): void {
+  left(exchange: Running): void {
     this.#exchanges.delete(exchange)
     if (this.#phase === "draining" && this.#exchanges.size === 0) this.#door.close()
   }

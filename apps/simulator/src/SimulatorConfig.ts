@@ -65,12 +65,16 @@ const Fixture = Schema.Struct({
  * @since 0.1.0
  */
 export const SettingsChanges = Schema.Struct({
-  mode: Schema.optionalKey(Schema.Literals(["echo", "random", "scripted"])).annotateKey({
+  mode: Schema.optionalKey(Schema.Literals(["echo", "random", "scripted", "replay"])).annotateKey({
     description:
-      "echo gives back the last user message, random gives words chosen by the seed, scripted says what the script says. Defaults to echo"
+      "echo gives back the last user message, random gives words chosen by the seed, scripted says what the script says, replay what was " +
+      "recorded. Defaults to echo"
   }),
   script: Schema.optionalKey(Schema.Array(Fixture)).annotateKey({
     description: "Answers, and the requests that they are for. Sets the mode to scripted, unless it is given"
+  }),
+  replaySpeed: Schema.optionalKey(Schema.NullOr(Schema.Finite.check(Schema.isGreaterThan(0)))).annotateKey({
+    description: "How many times faster recorded answers come than they did. null is without pauses. Defaults to 1"
   }),
   seed: Schema.optionalKey(Schema.Int).annotateKey({
     description: "Seed of answers without a seed of their own, of spreads and of faults. Defaults to 0"
@@ -120,6 +124,7 @@ export type SettingsChanges = typeof SettingsChanges.Type
 export interface Settings extends Timing, Limits {
   readonly mode: Mode
   readonly script: ReadonlyArray<Script.Fixture>
+  readonly replaySpeed: number
   readonly cacheTokens: number
   readonly keepAlive: number
   readonly requestIdHeaders: boolean
@@ -138,6 +143,7 @@ export interface Settings extends Timing, Limits {
 export const defaults: Settings = {
   mode: "echo",
   script: [],
+  replaySpeed: 1,
   seed: 0,
   timeToFirstToken: 0,
   timeToFirstTokenSpread: 0,
@@ -160,7 +166,7 @@ export const defaults: Settings = {
 const decode = Schema.decodeUnknownResult(SettingsChanges)
 
 const times = ["timeToFirstToken", "prefillPerToken", "interTokenLatency", "keepAlive"] as const
-const limits = ["maxRunning", "maxUnfinished"] as const
+const limits = ["maxRunning", "maxUnfinished", "replaySpeed"] as const
 
 /**
  * Applies changes, or tells what is wrong with them.
