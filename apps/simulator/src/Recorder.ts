@@ -43,7 +43,17 @@ const kept = new Set([
 ])
 
 // Of one connection, not of the message.
-const hopByHop = new Set(["host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection", "expect"])
+const hopByHop = new Set([
+  "host",
+  "connection",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "proxy-connection",
+  "expect"
+])
 
 const credentialHeaders = /^(authorization|proxy-authorization|cookie|.*(api-?key|token|secret).*)$/
 
@@ -58,7 +68,9 @@ const credentialsOf = ({ headers, url = "" }: IncomingMessage): ReadonlyArray<st
   const query = Array.from(new URL(url, "http://x").searchParams.values())
   const values = named.flatMap(([, value]) => (Array.isArray(value) ? value : [value ?? ""])).concat(query)
   const parts = values.flatMap((value) => [value, ...value.split(/[\s;=,]+/)])
-  return [...new Set(parts)].filter((part) => part.length >= shortest && !schemes.test(part)).sort((one, other) => other.length - one.length)
+  return [...new Set(parts)]
+    .filter((part) => part.length >= shortest && !schemes.test(part))
+    .sort((one, other) => other.length - one.length)
 }
 
 /** Takes the credentials out; where they are in several pieces, the whole body is one. */
@@ -143,7 +155,10 @@ class Passage {
   #record({ headers, statusCode = 0 }: IncomingMessage, headersAt: number, isCut: boolean): void {
     const credentials = credentialsOf(this.#request)
     const clean = (value: unknown): unknown => {
-      const text = credentials.reduce((text, credential) => text.replaceAll(JSON.stringify(credential).slice(1, -1), hidden), JSON.stringify(value))
+      const text = credentials.reduce(
+        (text, credential) => text.replaceAll(JSON.stringify(credential).slice(1, -1), hidden),
+        JSON.stringify(value)
+      )
       return JSON.parse(text)
     }
     const exchange: RecordedExchange = {
@@ -173,7 +188,12 @@ class Passage {
     this.#options.onFailure?.(said)
     if (this.#response.headersSent) return void this.#response.destroy()
     const type = "BadGateway"
-    send(this.#response, 502, { "content-type": "application/json" }, JSON.stringify({ error: { message: said, type, param: null, code: 502 } }))
+    send(
+      this.#response,
+      502,
+      { "content-type": "application/json" },
+      JSON.stringify({ error: { message: said, type, param: null, code: 502 } })
+    )
   }
 }
 

@@ -10,8 +10,7 @@ import type { Running } from "./Lifecycle.ts"
 import { bytesOf, canonical, type RecordedExchange } from "./RecordedExchange.ts"
 import type { Timer } from "./Scheduler.ts"
 
-const keyOf = ({ method, path }: Pick<RecordedExchange, "method" | "path">, request: unknown) =>
-  `${method} ${path} ${canonical(request)}`
+const keyOf = ({ method, path }: Pick<RecordedExchange, "method" | "path">, request: unknown) => `${method} ${path} ${canonical(request)}`
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)

@@ -69,7 +69,10 @@ const serverOptions: Readonly<Record<keyof ServerOptions, true>> = {
 
 // All other options are settings, so that an unknown name is one of them, and is refused.
 const settingsOf = (options: Options): Result.Result<Settings, string> =>
-  change({ ...defaults, mode: options.replay === undefined ? defaults.mode : "replay" }, Object.fromEntries(Object.entries(options).filter(([name, value]) => !(name in serverOptions) && value !== undefined)))
+  change(
+    { ...defaults, mode: options.replay === undefined ? defaults.mode : "replay" },
+    Object.fromEntries(Object.entries(options).filter(([name, value]) => !(name in serverOptions) && value !== undefined))
+  )
 
 const cannotListen = ({ code, message }: NodeJS.ErrnoException, host: string, port: number): SimulatorError => {
   const said = () => {

@@ -209,7 +209,8 @@ export const record = Command.make(
           onFailure: (message) => void Effect.runForkWith(context)(Effect.logWarning(message))
         })
       },
-      catch: (error) => new SettingsFileError({ message: `Cannot record to ${to}: ${error instanceof Error ? error.message : String(error)}` })
+      catch: (error) =>
+        new SettingsFileError({ message: `Cannot record to ${to}: ${error instanceof Error ? error.message : String(error)}` })
     })
     const recorder = yield* Effect.acquireRelease(start, (recorder) => Effect.promise(() => recorder.close()))
     yield* Console.log(`Records ${options.upstream.origin} to ${to}. Ask ${recorder.url} in its place. Ctrl-C stops it.`)

@@ -36,7 +36,11 @@ const recordOf = async (url: string, ask: (recorder: Recorder.Recorder) => Promi
   return { lines, failures, exchanges: lines.length === 0 ? [] : Result.getOrThrow(RecordedExchange.parse(lines.join("\n"))) }
 }
 
-const answerOf = async (response: Response) => ({ status: response.status, type: response.headers.get("content-type"), body: await response.text() })
+const answerOf = async (response: Response) => ({
+  status: response.status,
+  type: response.headers.get("content-type"),
+  body: await response.text()
+})
 const fails = (promise: Promise<unknown>) =>
   promise.then(
     () => false,
@@ -84,7 +88,10 @@ describe("a recording", () => {
     const other = await post(again, { model: "m", messages: [], seed: 2, n: 1 })
     assert.strictEqual(other.status, 404)
     assert.match((await other.json()).error.message, /not recorded: the nearest of 2 to \/v1\/chat\/completions differs in seed, n\./)
-    assert.match((await (await post(again, {}, { path: "/v1/completions" })).json()).error.message, /No POST \/v1\/completions was recorded/)
+    assert.match(
+      (await (await post(again, {}, { path: "/v1/completions" })).json()).error.message,
+      /No POST \/v1\/completions was recorded/
+    )
     again.config({ mode: "echo" })
     assert.strictEqual((await (await post(again, chat("x"))).json()).choices[0].message.content, "x")
   })
@@ -92,7 +99,9 @@ describe("a recording", () => {
   it("breaks where the server broke", async () => {
     await using server = await Simulator.start({ faults: [{ fault: { kind: "truncate", afterTokens: 2 } }] })
     const body = chat("one two three four", { stream: true })
-    const { exchanges } = await recordOf(server.url, async (recorder) => assert.isTrue(await fails(post(recorder, body).then((response) => response.text()))))
+    const { exchanges } = await recordOf(server.url, async (recorder) =>
+      assert.isTrue(await fails(post(recorder, body).then((response) => response.text())))
+    )
     assert.strictEqual(exchanges[0]?.isCut, true)
     await using again = await Simulator.start({ replay: exchanges })
     assert.isTrue(await fails(post(again, body).then((response) => response.text())))
@@ -183,7 +192,10 @@ describe("a replay", () => {
     isCut: false
   }
 
-  const play = async (speed: number, check: (timer: HandTimer, response: () => Promise<Response>, ends: Array<ReplayEnd>) => Promise<void>) => {
+  const play = async (
+    speed: number,
+    check: (timer: HandTimer, response: () => Promise<Response>, ends: Array<ReplayEnd>) => Promise<void>
+  ) => {
     const timer = new HandTimer()
     const ends: Array<ReplayEnd> = []
     let begun = false

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -15,7 +15,7 @@ const run = (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}, file = ma
   const started = new Promise<string>((resolve) => {
     child.stdout.on("data", (bytes) => {
       written.out += String(bytes)
-      const line = /^Simulator listens on .*$/m.exec(written.out)
+      const line = /^(Simulator listens on|Records) .*$/m.exec(written.out)
       if (line !== null) resolve(line[0])
     })
     child.on("close", () => resolve(""))
@@ -105,6 +105,47 @@ describe("the command", () => {
       assert.strictEqual(await simulator.exit, 1, flag)
       assert.include(simulator.written.err, flag === "--profile" || flag === "--settings" ? value : flag.replace("--slowdown", "slowdown"))
       assert.notInclude(simulator.written.err, "    at ")
+    }
+  })
+})
+
+describe("the command record", () => {
+  it("writes down what a server answers, for --replay, and ends with 0 on SIGTERM", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "simulator-"))
+    const file = join(folder, "recording.jsonl")
+    const server = run(["--port", "0", "--mode", "random"], { PARADIGM_SIMULATOR_API_KEY: "sesame-street" })
+    const upstream = urlOf(await server.started)
+    const recorder = run(["record", "--upstream", upstream, "--to", file, "--port", "0"])
+    const line = await recorder.started
+    const url = /Ask (\S+) in/.exec(line)?.[1] ?? ""
+    assert.strictEqual(line, `Records ${upstream} to ${file}. Ask ${url} in its place. Ctrl-C stops it.`)
+    const said = await (await ask(url, { stream: true }, { authorization: "Bearer sesame-street" })).text()
+    recorder.child.kill("SIGTERM")
+    assert.strictEqual(await recorder.exit, 0)
+    assert.deepStrictEqual([recorder.written.err, statSync(file).mode & 0o777], ["", 0o600])
+    assert.notInclude(readFileSync(file, "utf8"), "sesame")
+
+    const replay = run(["--port", "0", "--replay", file, "--replay-speed", "0"])
+    assert.strictEqual(await (await ask(urlOf(await replay.started), { stream: true })).text(), said)
+    for (const { child, exit } of [server, replay]) {
+      child.kill("SIGTERM")
+      assert.strictEqual(await exit, 0)
+    }
+    rmSync(folder, { recursive: true })
+  })
+
+  it("refuses a server that is none, a file that cannot be written, and a recording that is none", async () => {
+    const table = [
+      [["record", "--upstream", "localhost", "--to", "x"], /--upstream[^]*http:\/\/127\.0\.0\.1:8000/],
+      [["record", "--upstream", "http://localhost:1", "--to", "/nowhere/x"], /Cannot record to \/nowhere\/x: ENOENT/],
+      [["--replay", "/nowhere"], /Cannot read the recording \/nowhere/],
+      [["--replay", main], /The recording .* cannot be used\. Line 1 is no recorded exchange/]
+    ] as const
+    for (const [args, message] of table) {
+      const command = run(args)
+      assert.strictEqual(await command.exit, 1)
+      assert.match(command.written.err, message)
+      assert.notInclude(command.written.err, "    at ")
     }
   })
 })
