@@ -4,7 +4,6 @@
  * @since 0.1.0
  */
 import { createServer, type IncomingMessage, request as httpRequest, type Server, type ServerResponse } from "node:http"
-import { request as httpsRequest } from "node:https"
 import type { AddressInfo } from "node:net"
 import { bodyOf, send } from "./NodeExchange.ts"
 import { type Piece, type RecordedExchange, requestOf } from "./RecordedExchange.ts"
@@ -91,14 +90,16 @@ const rounded = (time: number) => Math.round(time * 10) / 10
 /** One request on its way to the server and back. */
 class Passage {
   readonly #options: RecorderOptions
+  readonly #ask: typeof httpRequest
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #body: Buffer
   readonly #begunAt = performance.now()
   readonly #pieces: Array<readonly [at: number, bytes: Buffer]> = []
 
-  constructor(options: RecorderOptions, request: IncomingMessage, response: ServerResponse, body: Buffer) {
+  constructor(options: RecorderOptions, ask: typeof httpRequest, request: IncomingMessage, response: ServerResponse, body: Buffer) {
     this.#options = options
+    this.#ask = ask
     this.#request = request
     this.#response = response
     this.#body = body
@@ -108,8 +109,7 @@ class Passage {
     const { upstream } = this.#options
     const { headers, method, url = "/" } = this.#request
     const passed = Object.fromEntries(Object.entries(headers).filter(([name]) => !hopByHop.has(name)))
-    const ask = upstream.protocol === "https:" ? httpsRequest : httpRequest
-    const asked = ask({
+    const asked = this.#ask({
       // The path of a request must not choose the host.
       hostname: upstream.hostname.replaceAll(/[[\]]/g, ""),
       port: upstream.port,
@@ -227,11 +227,12 @@ export interface Recorder extends AsyncDisposable {
  * @since 0.1.0
  */
 export const start = async (options: RecorderOptions): Promise<Recorder> => {
-  const { host = "127.0.0.1", port = 0 } = options
+  const { host = "127.0.0.1", port = 0, upstream } = options
+  const ask = upstream.protocol === "https:" ? (await import("node:https")).request : httpRequest
   const server: Server = createServer({ keepAliveTimeout: 0, noDelay: true }, (request, response) => {
     response.on("error", () => undefined)
     void bodyOf(request).then((body) => {
-      if (body !== undefined) return new Passage(options, request, response, body).begin()
+      if (body !== undefined) return new Passage(options, ask, request, response, body).begin()
       send(response, 413, { "content-type": "text/plain" }, "The body has more than 64 MiB.")
     })
   })

@@ -5,7 +5,7 @@ import { Replay, type ReplayEnd } from "@paradigm-effect/simulator/Replay"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as Result from "effect/Result"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import { type AddressInfo, createServer as createTcpServer } from "node:net"
 import { chat, post, until } from "./Asking.ts"
 import { HandTimer } from "./HandTimer.ts"
 
@@ -147,6 +147,24 @@ describe("a recorder", () => {
       assert.include((await response.json()).error.message, `No answer from ${url} (ECONNREFUSED)`)
     })
     assert.deepStrictEqual([lines, failures.length], [[], 1])
+  })
+
+  it("asks with TLS where the address says https", async () => {
+    let first: number | undefined
+    const server = createTcpServer((socket) => {
+      socket.on("error", () => undefined)
+      socket.once("data", (bytes) => {
+        first = Buffer.from(bytes)[0]
+        socket.destroy()
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const { lines } = await recordOf(`https://127.0.0.1:${(server.address() as AddressInfo).port}`, async (recorder) => {
+      assert.strictEqual((await post(recorder, chat("x"))).status, 502)
+    })
+    server.close()
+    // The first byte of a TLS handshake.
+    assert.deepStrictEqual([first, lines], [0x16, []])
   })
 
   it("asks its server alone, whatever host a path names", async () => {
