@@ -98,6 +98,29 @@ export const ofStatus = (status: number, message: string): OwnRefusal => ({
   message
 })
 
+/**
+ * An error in the middle of an answer: in a stream, and in place of a whole one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  readonly inBand: OwnRefusal
+  readonly whole: OwnRefusal
+}
+
+/**
+ * What a server says whose engine is dead. Older ones blame the request in their streams.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const engineDeath = ({ errors }: Profile): Failure => {
+  const whole = ofStatus(500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
+  if (errors.crash === "message") return { inBand: whole, whole }
+  return { inBand: badRequest(whole.message), whole: { ...whole, type: "Internal Server Error" } }
+}
+
 /** A number of a field that Python holds as a float. */
 export class Float {
   readonly value: number

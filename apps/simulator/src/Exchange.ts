@@ -6,6 +6,7 @@
  */
 import type { ServerResponse } from "node:http"
 import { ChunkWriter, Drip } from "./BodyWriter.ts"
+import { type Failure, ofStatus, type OwnRefusal } from "./ErrorReply.ts"
 import type { Fault } from "./Faults.ts"
 import type { Outcome } from "./Ledger.ts"
 import type { Phase, Running } from "./Lifecycle.ts"
@@ -75,9 +76,9 @@ export interface ExchangeHost {
   /** Headers that are known only when a whole answer is ready. */
   readonly wholeHeaders: () => Readonly<Record<string, string>>
   /** An error as the data of the events that end a stream. */
-  readonly errorEvents: (status: number, message: string) => ReadonlyArray<string>
+  readonly errorEvents: (refusal: OwnRefusal) => ReadonlyArray<string>
   /** An error as a response. */
-  readonly errorReply: (status: number, message: string) => { readonly status: number; readonly body: string }
+  readonly errorReply: (refusal: OwnRefusal) => { readonly status: number; readonly body: string }
   readonly onToken: (tokens: number, sinceLast: number | undefined) => void
   readonly onStart: () => void
   /** The server goes to a phase, and runs again after so many milliseconds. */
@@ -238,14 +239,14 @@ export class Exchange implements Work, Running {
   }
 
   /** The engine dies: an error event ends the stream, and a whole answer is the error. */
-  fail(status: number, message: string): void {
+  fail({ inBand, whole }: Failure): void {
     if (this.#over || this.#isWritten) return
     if (this.rendering.stream) {
-      for (const data of this.#host.errorEvents(status, message)) this.#write(`data: ${data}\n\n`)
+      for (const data of this.#host.errorEvents(inBand)) this.#write(`data: ${data}\n\n`)
       this.#end("failed", 200, ["error"])
       return this.#close()
     }
-    const reply = this.#host.errorReply(status, message)
+    const reply = this.#host.errorReply(whole)
     this.#sendWhole(reply.status, reply.body)
     this.#end("failed", reply.status, ["error"])
     this.#close()
@@ -328,7 +329,7 @@ export class Exchange implements Work, Running {
         if (this.rendering.stream) this.#write(`data: ${fault.text ?? '{"id":"chatcmpl-'}\n\n`)
         return false
       case "error":
-        this.fail(fault.status ?? 500, fault.message ?? "The simulator was asked for this error.")
+        this.#failOnPurpose(fault.status, fault.message)
         return true
       case "reset":
       case "truncate":
@@ -345,6 +346,11 @@ export class Exchange implements Work, Running {
       default:
         return false
     }
+  }
+
+  #failOnPurpose(status = 500, message = "The simulator was asked for this error."): void {
+    const refusal = ofStatus(status, message)
+    this.fail({ inBand: refusal, whole: refusal })
   }
 
   // Of a whole answer, its head and the first half are sent before.

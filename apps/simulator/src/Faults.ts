@@ -57,7 +57,7 @@ const Headers = Schema.optionalKey(Schema.Record(Schema.String, Schema.String)).
 export const Fault = Schema.Union([
   Schema.Struct({
     kind: Schema.Literal("status"),
-    status: Schema.Int.check(Schema.isBetween({ minimum: 400, maximum: 599 })),
+    status: Schema.Int.check(Schema.isBetween({ minimum: 300, maximum: 599 })),
     retryAfter: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.String])),
     message: Schema.optionalKey(Schema.String),
     headers: Headers

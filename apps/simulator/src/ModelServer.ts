@@ -110,6 +110,7 @@ export class ModelServer {
       open: () => (this.#isOpen ? Promise.resolve() : this.open()),
       close: () => this.#stopListening(),
       sever: () => this.#server.closeAllConnections(),
+      engineDeath: ErrorReply.engineDeath(profile),
       deathDelay: () => this.settings.deathDelay
     })
   }
@@ -283,9 +284,7 @@ export class ModelServer {
       return record?.end({ outcome: "failed", status, completionTokens: 0, finishes: [], timeToFirstToken: null }, fault.kind)
     }
     const down = endpoint.generates ? this.#lifecycle.refusal : undefined
-    if (down !== undefined) {
-      return refuse(ErrorReply.ofStatus(500, down), { ...headers, vary: undefined })
-    }
+    if (down !== undefined) return refuse(down, this.#lifecycle.phase === "engineDead" ? headers : { ...headers, vary: undefined })
     const { mode, script, seed } = this.settings
     if (mode === "replay") {
       const method = request.method ?? "GET"
@@ -327,8 +326,8 @@ export class ModelServer {
       scheduler: this.#scheduler,
       headers,
       wholeHeaders: () => (report === undefined ? {} : { "endpoint-load-metrics": report }),
-      errorEvents: (status, message) => ErrorReply.events(ErrorReply.ofStatus(status, message), profile),
-      errorReply: (status, message) => ErrorReply.reply(ErrorReply.ofStatus(status, message), profile),
+      errorEvents: (refusal) => ErrorReply.events(refusal, profile),
+      errorReply: (refusal) => ErrorReply.reply(refusal, profile),
       onStart: () => this.#metrics.started(answer.promptTokens, timer.now() - record.begunAt),
       onPhase: (phase, returnsAfter) => this.#toPhase(phase, returnsAfter),
       onToken: (tokens, sinceLast) => this.#metrics.token(tokens, sinceLast),

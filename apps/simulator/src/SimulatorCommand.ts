@@ -12,7 +12,9 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { appendFileSync } from "node:fs"
+import { FaultRule } from "./Faults.ts"
 import type { Entry } from "./Ledger.ts"
 import * as RecordedExchange from "./RecordedExchange.ts"
 import * as Recorder from "./Recorder.ts"
@@ -48,6 +50,8 @@ const limit = (name: string, description: string) =>
     Flag.optional,
     Flag.withDescription(`${description} (default: no limit)`)
   )
+
+const decodeRule = Schema.decodeUnknownOption(Schema.fromJsonString(FaultRule))
 
 const flags = {
   port: Flag.Int("port").pipe(
@@ -118,6 +122,16 @@ const flags = {
       () => "Expected a number of at least 0"
     ),
     Flag.withDescription("How many times faster than it was recorded; 0 is without pauses (default 1)")
+  ),
+  faults: Flag.String("fault").pipe(
+    Flag.filterMap(
+      (text) => decodeRule(text, { onExcessProperty: "error" }),
+      () => 'Expected a rule in JSON such as {"rate": 0.05, "fault": {"kind": "reset", "afterTokens": {}}}'
+    ),
+    Flag.atLeast(0),
+    Flag.withDescription(
+      'Rule by which requests fail, such as {"rate": 0.05, "fault": {"kind": "status", "status": 500}}; may be given more than once'
+    )
   ),
   settings: Flag.String("settings").pipe(
     Flag.optional,

@@ -475,6 +475,17 @@ describe("a simulator that ends", () => {
     while (!(await refused(simulator))) await new Promise((resolve) => setTimeout(resolve, 5))
   })
 
+  it("loses its engine as older versions did, which blame the request in a stream", async () => {
+    const { simulator, stream, whole } = await begin({ ...slow, profile: "vllm-0.11", deathDelay: null })
+    simulator.config({ phase: "engineDead" })
+    await stream.ended
+    assert.match(stream.text(), /root cause\.", "type": "BadRequestError", "param": null, "code": 400\}\}\n\n[^]*\[DONE\]/)
+    assert.strictEqual((await whole).body.error.type, "Internal Server Error")
+    assert.strictEqual((await (await post(simulator, chat("x"))).json()).error.type, "Internal Server Error")
+    assert.strictEqual((await fetch(`${simulator.url}/health`)).status, 503)
+    await simulator.close()
+  })
+
   it("is killed in the middle of a word, and comes back on the same port", async () => {
     const { simulator, stream, whole } = await begin()
     simulator.config({ phase: "killed" })

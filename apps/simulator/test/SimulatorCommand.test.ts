@@ -70,13 +70,19 @@ describe("the command", () => {
     const flags = ["--profile", "vllm-0.19", "--seed", "3", "--time-to-first-token", "1", "--time-to-first-token-spread", "0.5"]
     const more = ["--prefill-per-token", "0.1", "--prefill-spread", "0.1", "--inter-token-spread", "0.1", "--slowdown", "2"]
     const limits = ["--max-num-seqs", "4", "--max-num-queued-reqs", "8", "--max-model-len", "1000", "--sse-keep-alive-interval", "1 second"]
-    const switches = ["--enable-request-id-headers", "--enable-scale-out", "--images", "--settings", file]
+    const faults = [
+      "--fault",
+      '{"rate": 1, "path": "/v1/models", "fault": {"kind": "status", "status": 307, "headers": {"location": "/x"}}}'
+    ]
+    const switches = [...faults, "--enable-request-id-headers", "--enable-scale-out", "--images", "--settings", file]
     const simulator = run(["--port", "0", ...flags, ...more, ...limits, ...switches])
     const url = urlOf(await simulator.started)
     assert.strictEqual((await ask(url, {})).status, 429)
     const response = await ask(url, {})
     assert.strictEqual((await response.json()).choices[0].message.content, "Scripted.")
     assert.isString(response.headers.get("x-request-id"))
+    const redirect = await fetch(`${url}/v1/models`, { redirect: "manual" })
+    assert.deepStrictEqual([redirect.status, redirect.headers.get("location")], [307, "/x"])
     const config = await (await fetch(`${url}/__config`)).json()
     assert.deepInclude(config, {
       seed: 3,
@@ -98,6 +104,7 @@ describe("the command", () => {
       ["--inter-token-latency", "-5 millis"],
       ["--profile", "gpt"],
       ["--slowdown", "0"],
+      ["--fault", '{"rat": 0.1, "fault": {"kind": "html"}}'],
       ["--settings", "/nowhere.json"]
     ] as const
     for (const [flag, value] of table) {

@@ -105,7 +105,7 @@ const isOld = (server: string) => /^vllm-0\.([89]|1)/.test(server)
 const rawOf = (exchange: Exchange): string => {
   const { body, request, server } = exchange
   const known = spoken.get(keyOf(request))
-  const isConstrained = ["response_format", "structured_outputs", "guided_choice"].some((name) => request[name] !== undefined)
+  const isConstrained = ["response_format", "structured_outputs", "guided_choice", "logit_bias"].some((name) => request[name] !== undefined)
   const isFree = request["temperature"] !== 0
   if (known !== undefined && !isForced(request) && !isConstrained && !isFree) return known
   const [said] = exchange.status === 200 && body.includes('"choices"') ? fold(body, isStream(exchange)) : []
@@ -317,7 +317,7 @@ const shapeOf = ({ body, headers, status }: Answered | Exchange, isOther: boolea
 
 const profileOf = (server: string) =>
   server.replace(
-    /^vllm-(0\.\d+)(\.\d+)?-(plain|reasoning)$/,
+    /^vllm-(0\.\d+)(\.\d+)?-(plain|reasoning|logprobs)$/,
     (_, version: string, __, kind: string) => `vllm-${version}${kind === "plain" ? "" : "-reasoning"}`
   )
 
