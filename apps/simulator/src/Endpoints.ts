@@ -248,7 +248,7 @@ const plain = (answer: Endpoint["answer"]): Endpoint => ({ generates: false, ans
  * The endpoints by path and method.
  *
  * @example
- * import * as Endpoints from "@paradigm-effect/simulator/Endpoints"
+ * import * as Endpoints from "./Endpoints.ts"
  *
  * Object.keys(Endpoints.endpoints(false)["/v1/completions"] ?? {}) // ["POST"]
  *

@@ -97,9 +97,11 @@ export type Fault = typeof Fault.Type
  * token in every run, whatever runs beside it.
  *
  * @example
+ * ```ts
  * import * as Faults from "@paradigm-effect/simulator/Faults"
  *
- * Faults.placeOf({ kind: "reset", afterTokens: 3 }, 10, () => "0") // 3
+ * console.log(Faults.placeOf({ kind: "reset", afterTokens: 3 }, 10, () => "0")) // => 3
+ * ```
  *
  * @category getters
  * @since 0.1.0

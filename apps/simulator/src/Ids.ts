@@ -15,7 +15,7 @@ const alphabets = {
  * A fresh id.
  *
  * @example
- * import * as Ids from "@paradigm-effect/simulator/Ids"
+ * import * as Ids from "./Ids.ts"
  *
  * Ids.make({ prefix: "chatcmpl-", digits: 16 }) // "chatcmpl-" and 16 hexadecimal digits
  *

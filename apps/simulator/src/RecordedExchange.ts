@@ -54,6 +54,13 @@ const decode = Schema.decodeUnknownResult(Schema.fromJsonString(RecordedExchange
 /**
  * Reads a recording. Fails with the line and the reason if one is no exchange.
  *
+ * @example
+ * ```ts
+ * import * as RecordedExchange from "@paradigm-effect/simulator/RecordedExchange"
+ *
+ * console.log(RecordedExchange.parse("")._tag) // => Failure
+ * ```
+ *
  * @category decoding
  * @since 0.1.0
  */
@@ -72,9 +79,11 @@ export const parse = (text: string): Result.Result<ReadonlyArray<RecordedExchang
  * The bytes of a piece.
  *
  * @example
+ * ```ts
  * import * as RecordedExchange from "@paradigm-effect/simulator/RecordedExchange"
  *
- * RecordedExchange.bytesOf([0, "data"]).length // 4
+ * console.log(RecordedExchange.bytesOf([0, "data"]).length) // => 4
+ * ```
  *
  * @category getters
  * @since 0.1.0
@@ -86,9 +95,11 @@ export const bytesOf = ([, content]: Piece): Buffer =>
  * JSON in which the order of keys makes no difference.
  *
  * @example
+ * ```ts
  * import * as RecordedExchange from "@paradigm-effect/simulator/RecordedExchange"
  *
- * RecordedExchange.canonical({ b: 1, a: 2 }) // '{"a":2,"b":1}'
+ * console.log(RecordedExchange.canonical({ b: 1, a: 2 })) // => {"a":2,"b":1}
+ * ```
  *
  * @category rendering
  * @since 0.1.0
@@ -102,6 +113,13 @@ export const canonical = (value: unknown): string =>
 
 /**
  * A body of a request as it is recorded and compared.
+ *
+ * @example
+ * ```ts
+ * import * as RecordedExchange from "@paradigm-effect/simulator/RecordedExchange"
+ *
+ * console.log(RecordedExchange.requestOf(Buffer.from('{"n":1}'))) // => { n: 1 }
+ * ```
  *
  * @category getters
  * @since 0.1.0

@@ -214,6 +214,7 @@ export interface Recorder extends AsyncDisposable {
  * Starts a recorder. Rejects with the error of `node:net` if it cannot listen.
  *
  * @example
+ * ```ts
  * import * as Recorder from "@paradigm-effect/simulator/Recorder"
  * import { Simulator } from "@paradigm-effect/simulator"
  *
@@ -221,7 +222,8 @@ export interface Recorder extends AsyncDisposable {
  * const exchanges: Array<unknown> = []
  * await using recorder = await Recorder.start({ upstream: new URL(server.url), write: (exchange) => exchanges.push(exchange) })
  * await (await fetch(`${recorder.url}/v1/models`)).text()
- * exchanges.length // 1
+ * console.log(exchanges.length) // => 1
+ * ```
  *
  * @category constructors
  * @since 0.1.0

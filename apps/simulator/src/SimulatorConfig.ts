@@ -17,9 +17,11 @@ import * as Script from "./Script.ts"
  * Milliseconds of a time, or `undefined` if it is none. A time is a number of milliseconds, or a text such as `"20 millis"`.
  *
  * @example
+ * ```ts
  * import * as SimulatorConfig from "@paradigm-effect/simulator/SimulatorConfig"
  *
- * SimulatorConfig.millisOf("2 seconds") // 2000
+ * console.log(SimulatorConfig.millisOf("2 seconds")) // => 2000
+ * ```
  *
  * @category getters
  * @since 0.1.0
@@ -172,10 +174,13 @@ const limits = ["maxRunning", "maxUnfinished", "replaySpeed"] as const
  * Applies changes, or tells what is wrong with them.
  *
  * @example
+ * ```ts
  * import * as SimulatorConfig from "@paradigm-effect/simulator/SimulatorConfig"
+ * import * as Result from "effect/Result"
  *
- * SimulatorConfig.change(SimulatorConfig.defaults, { interTokenLatency: "20 millis" })
- * // success: the defaults with 20 for interTokenLatency
+ * const changed = SimulatorConfig.change(SimulatorConfig.defaults, { interTokenLatency: "20 millis" })
+ * console.log(Result.getOrThrow(changed).interTokenLatency) // => 20
+ * ```
  *
  * @category combinators
  * @since 0.1.0

@@ -76,9 +76,11 @@ const pushBytes = (ids: Array<number>, point: number) => {
  * A lone surrogate becomes U+FFFD; any other text is what {@link decode} returns.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.decode(Tokenizer.encode("Hello 🌊")) // "Hello 🌊"
+ * console.log(Tokenizer.decode(Tokenizer.encode("Hello 🌊"))) // => Hello 🌊
+ * ```
  *
  * @category encoding
  * @since 0.1.0
@@ -116,9 +118,11 @@ export const encode = (text: string): Array<number> => {
  * The ids of a text in which the texts of special tokens, as `<|im_end|>`, stand for these tokens.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.encodeSpecial("<think>").length // 1
+ * console.log(Tokenizer.encodeSpecial("<think>").length) // => 1
+ * ```
  *
  * @category encoding
  * @since 0.1.0
@@ -168,9 +172,11 @@ const spells = (value: number, base: number): boolean =>
  * Whether the id is a token.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.isToken(-1) // false
+ * console.log(Tokenizer.isToken(-1)) // => false
+ * ```
  *
  * @category predicates
  * @since 0.1.0
@@ -186,9 +192,11 @@ export const isToken = (id: number): boolean => {
  * Whether the token has no text in an answer: an end, the start of a message, an image.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.isControl(Tokenizer.special.messageEnd) // true
+ * console.log(Tokenizer.isControl(Tokenizer.special.messageEnd)) // => true
+ * ```
  *
  * @category predicates
  * @since 0.1.0
@@ -246,9 +254,11 @@ export class Decoder {
  * The text of ids. An incomplete character is U+FFFD. Control tokens have no text unless `control` is true.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.decode([Tokenizer.special.thinkStart, ...Tokenizer.encode("So"), Tokenizer.special.messageEnd]) // "<think>So"
+ * console.log(Tokenizer.decode([Tokenizer.special.thinkStart, ...Tokenizer.encode("So"), Tokenizer.special.messageEnd])) // => <think>So
+ * ```
  *
  * @category decoding
  * @since 0.1.0
@@ -264,9 +274,11 @@ export const decode = (ids: Iterable<number>, control = false): string => {
  * Whether the ids end inside a character.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.endsInside(Tokenizer.encode("é").slice(0, 1)) // true
+ * console.log(Tokenizer.endsInside(Tokenizer.encode("é").slice(0, 1))) // => true
+ * ```
  *
  * @category predicates
  * @since 0.1.0

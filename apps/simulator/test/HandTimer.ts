@@ -1,5 +1,5 @@
 /** A clock that tests move. */
-import type { Timer } from "@paradigm-effect/simulator/Scheduler"
+import type { Timer } from "../src/Scheduler.ts"
 
 // Time that passes when it is told to. Timers fire in order, at their time.
 export class HandTimer implements Timer {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as RecordedExchange from "@paradigm-effect/simulator/RecordedExchange"
 import * as Recorder from "@paradigm-effect/simulator/Recorder"
-import { Replay, type ReplayEnd } from "@paradigm-effect/simulator/Replay"
+import { Replay, type ReplayEnd } from "../src/Replay.ts"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as Result from "effect/Result"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Limits, Scheduler, type Timing, type Work } from "@paradigm-effect/simulator/Scheduler"
+import { type Limits, Scheduler, type Timing, type Work } from "../src/Scheduler.ts"
 import { HandTimer } from "./HandTimer.ts"
 
 const plain: Timing & Limits = {
