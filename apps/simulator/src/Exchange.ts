@@ -219,7 +219,7 @@ export class Exchange implements Work, Running {
 
   /** Sends a comment if nothing was sent for `interval` milliseconds. */
   keepAlive(now: number, interval: number): void {
-    if (!this.rendering.stream || this.#over || now - this.#lastWriteAt < interval) return
+    if (!this.rendering.stream || this.#over || this.#isWritten || now - this.#lastWriteAt < interval) return
     this.#write(": keep-alive\n\n")
     this.#flush()
   }
@@ -341,6 +341,7 @@ export class Exchange implements Work, Running {
         return true
       case "phase":
         this.#isMarred = true
+        this.#flush()
         this.#host.onPhase(fault.phase, fault.returnsAfter)
         return this.#over
       default:

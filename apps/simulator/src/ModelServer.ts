@@ -159,6 +159,7 @@ export class ModelServer {
 
   change(changes: unknown): Result.Result<Settings, string> {
     return Result.map(change(this.settings, changes), (settings) => {
+      if (settings.phase !== this.settings.phase) this.#cancelReturn?.()
       this.settings = settings
       this.#scheduler.settingsChanged()
       this.#keepAlive()
@@ -170,7 +171,6 @@ export class ModelServer {
 
   #toPhase(phase: Phase, returnsAfter: number | undefined): void {
     this.change({ phase })
-    this.#cancelReturn?.()
     this.#cancelReturn = returnsAfter === undefined ? undefined : timer.after(returnsAfter, () => void this.change({ phase: "running" }))
   }
 
@@ -353,7 +353,9 @@ export class ModelServer {
       record?.end({ ...end, completionTokens, finishes: [] }, null, { promptTokens: prompt, plannedTokens: completion })
     })
     this.#lifecycle.entered(replay)
-    replay.begin(headers)
+    // The headers of the profile are those of another server.
+    const { profile } = this.#served
+    replay.begin(Object.fromEntries(Object.entries(headers).filter(([name]) => !(name in profile.headers))))
   }
 
   #isAuthorized(request: IncomingMessage): boolean {

@@ -386,6 +386,20 @@ describe("a fault", () => {
     }
   })
 
+  it("ends the server after the tokens that it says, and not before they have left", async () => {
+    await using simulator = await Simulator.start()
+    const { text } = await ask(simulator, { kind: "phase", phase: "killed", afterTokens: 2 })
+    assert.deepStrictEqual([text.includes('"one"'), text.includes('" two"'), text.includes('" thr"')], [true, true, false])
+    assert.strictEqual(simulator.ledger().newest[0]?.completionTokens, 2)
+  })
+
+  it("lets no comment follow the end of an answer that drips", async () => {
+    await using simulator = await Simulator.start({ keepAlive: "4 millis" })
+    const { text } = await ask(simulator, { kind: "drip", bytes: 400, pause: 10 })
+    assert.match(text, /\[DONE\]/)
+    assert.notMatch(text, /\[DONE\][^]*keep-alive/)
+  })
+
   it("comes by script, in order, and then by rate, the same for the same seed", async () => {
     await using simulator = await Simulator.start({ faultScript: [{ kind: "status", status: 429 }, null, { kind: "html", status: 500 }] })
     const statuses = async (count: number) => {
