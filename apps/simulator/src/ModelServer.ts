@@ -122,7 +122,8 @@ export class ModelServer {
   open(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject)
-      this.#server.listen(this.#port, this.#host, () => {
+      // Thousands of clients may come at once.
+      this.#server.listen({ port: this.#port, host: this.#host, backlog: 4096 }, () => {
         this.#server.removeListener("error", reject)
         this.#port = (this.#server.address() as AddressInfo).port
         this.#isOpen = true

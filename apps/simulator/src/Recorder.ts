@@ -64,7 +64,7 @@ const schemes = /^(bearer|basic|digest|negotiate)$/i
 /** What a client sent as a credential, the longest first. */
 const credentialsOf = ({ headers, url = "" }: IncomingMessage): ReadonlyArray<string> => {
   const named = Object.entries(headers).filter(([name]) => credentialHeaders.test(name))
-  const query = Array.from(new URL(url, "http://x").searchParams.values())
+  const query = Array.from(new URLSearchParams(url.split("?").slice(1).join("?")).values())
   const values = named.flatMap(([, value]) => (Array.isArray(value) ? value : [value ?? ""])).concat(query)
   const parts = values.flatMap((value) => [value, ...value.split(/[\s;=,]+/)])
   return [...new Set(parts)]
