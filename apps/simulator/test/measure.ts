@@ -17,9 +17,16 @@ import type { Entry, LedgerReport } from "@paradigm-effect/simulator/Ledger"
 
 const bundle = fileURLToPath(new URL("../dist/paradigm-simulator.cjs", import.meta.url))
 
+// What fails here must not leave servers behind.
+const children = new Set<ChildProcess>()
+process.on("exit", () => {
+  for (const child of children) child.kill()
+})
+
 const start = (file: string, ...args: ReadonlyArray<string>): Promise<{ readonly child: ChildProcess; readonly url: URL }> =>
   new Promise((resolve) => {
     const child = spawn(process.execPath, [file, "--port", "0", "--log-level", "none", ...args])
+    children.add(child)
     child.stdout.once("data", (line) => resolve({ child, url: new URL(/http:\S+/.exec(String(line))![0]) }))
     child.stderr.pipe(process.stderr)
   })
@@ -28,6 +35,7 @@ const stop = async (child: ChildProcess) => {
   const gone = once(child, "close")
   child.kill()
   await gone
+  children.delete(child)
 }
 
 const cpuSeconds = ({ pid }: ChildProcess) => {
