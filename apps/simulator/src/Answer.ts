@@ -70,12 +70,10 @@ export type Finish = "stop" | "length" | "tool_calls" | "abort"
  * @since 0.1.0
  */
 export interface Choice {
-  readonly steps: ReadonlyArray<Step>
+  readonly steps: Steps
   readonly finish: Finish
   /** The stop string or the stop token that ended it. */
   readonly stopReason: number | string | null
-  /** Tokens of the reasoning. */
-  readonly reasoningTokens: number
 }
 
 /**
@@ -119,7 +117,9 @@ export interface Limits {
  * @since 0.1.0
  */
 export interface Generated {
-  readonly tokens: ReadonlyArray<Token>
+  readonly ids: ReadonlyArray<number>
+  /** For each token, the text that it makes readable. */
+  readonly said: ReadonlyArray<string>
   /** For each token, the text that leaves the server with it. */
   readonly texts: ReadonlyArray<string>
   readonly finish: "stop" | "length"
@@ -159,7 +159,9 @@ const before = (text: string, count: number): number => {
 export const generate = (ids: Iterable<number>, codec: TokenCodec, limits: Limits): Generated => {
   const decoder = codec.decoder()
   const hold = limits.includeStop ? 0 : Math.max(0, ...limits.stop.map((stop) => [...stop].length - 1))
-  const tokens: Array<Token> = []
+  const watches = limits.stop.length > 0
+  const made: Array<number> = []
+  const said: Array<string> = []
   const texts: Array<string> = []
   let text = ""
   let released = 0
@@ -168,50 +170,121 @@ export const generate = (ids: Iterable<number>, codec: TokenCodec, limits: Limit
     released = Math.max(released, end)
   }
   const finish = (finish: Generated["finish"], stopReason: Generated["stopReason"]): Generated => {
-    release(text.length)
-    return { tokens, texts, finish, stopReason }
+    if (watches) release(text.length)
+    return { ids: made, said, texts, finish, stopReason }
   }
   for (const id of ids) {
-    if (id === codec.end && (limits.ignoreEnd || tokens.length < limits.minTokens)) continue
-    const said = decoder.push(id)
-    const isStop = limits.stopTokens.includes(id) && tokens.length >= limits.minTokens
-    tokens.push({ id, text: said, logprob: logprobOf(id, tokens.length) })
+    if (id === codec.end && (limits.ignoreEnd || made.length < limits.minTokens)) continue
+    const piece = decoder.push(id)
+    const isStop = limits.stopTokens.includes(id) && made.length >= limits.minTokens
+    const shown = isStop && !limits.includeStop ? "" : piece
+    made.push(id)
+    said.push(piece)
+    if (watches) text += shown
+    else texts.push(shown)
     if (id === codec.end) return finish("stop", null)
-    if (!isStop || limits.includeStop) text += said
     if (isStop) return finish("stop", id)
-    if (tokens.length >= limits.minTokens && said !== "") {
+    if (watches && made.length >= limits.minTokens && piece !== "") {
       for (const stop of limits.stop) {
-        const at = text.indexOf(stop, Math.max(0, text.length - said.length - stop.length + 1))
+        const at = text.indexOf(stop, Math.max(0, text.length - piece.length - stop.length + 1))
         if (at < 0) continue
         text = text.slice(0, limits.includeStop ? at + stop.length : at)
         return finish("stop", stop)
       }
     }
-    if (tokens.length >= limits.maxTokens) return finish("length", null)
-    release(before(text, hold))
+    if (made.length >= limits.maxTokens) return finish("length", null)
+    if (watches) release(before(text, hold))
   }
-  const [last = ""] = texts.splice(-1)
-  texts.push(last + text.slice(released))
-  return { tokens, texts, finish: "stop", stopReason: null }
+  if (watches) texts.push((texts.pop() ?? "") + text.slice(released))
+  return { ids: made, said, texts, finish: "stop", stopReason: null }
 }
 
+const tokenAt = ({ said }: Generated, id: number, at: number): Token => ({ id, text: said[at] ?? "", logprob: logprobOf(id, at) })
+
 /**
- * Reads generated tokens as a message.
+ * The tokens of what was generated, from one place up to another.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const tokensOf = (generated: Generated, from: number, to: number): ReadonlyArray<Token> =>
+  generated.ids.slice(from, to).map((id, index) => tokenAt(generated, id, from + index))
+
+/**
+ * The first tokens of what was generated.
+ *
+ * @category combinators
+ * @since 0.1.0
+ */
+export const cut = (generated: Generated, count: number): Generated => ({
+  ...generated,
+  ids: generated.ids.slice(0, count),
+  said: generated.said.slice(0, count),
+  texts: generated.texts.slice(0, count),
+  stopReason: null
+})
+
+/**
+ * Generated tokens, read as a message: anew with each iteration, so that thousands of answers that wait for their time take little memory.
  *
  * @category generation
  * @since 0.1.0
  */
-export const read = (generated: Generated, grammar: Grammar, codec: TokenCodec) => {
-  const reader = new MessageReader(grammar)
-  const last = generated.tokens.length - 1
-  const steps = generated.tokens.map((token, at): Step => {
-    const text = generated.texts[at] ?? ""
-    const isHeld = text === "" && at !== last && !codec.isControl(token.id)
-    const said = reader.push(text)
-    const isReasoning = said.some(({ kind }) => kind === "reasoning") || (isHeld && reader.isReasoning)
-    return { token, says: at === last ? [...said, ...reader.end()] : said, isHeld, isReasoning }
-  })
-  return { steps, called: reader.called }
+export class Steps implements Iterable<Step> {
+  readonly length: number
+  readonly #generated: Generated
+  readonly #grammar: Grammar
+  readonly #codec: TokenCodec
+  #counts: { readonly called: number; readonly reasoning: number } | undefined
+
+  constructor(generated: Generated, grammar: Grammar, codec: TokenCodec, length = generated.ids.length) {
+    this.#generated = generated
+    this.#grammar = grammar
+    this.#codec = codec
+    this.length = Math.min(length, generated.ids.length)
+  }
+
+  /** The first of them. */
+  first(count: number): Steps {
+    return new Steps(this.#generated, this.#grammar, this.#codec, count)
+  }
+
+  /** The number of calls. */
+  get called(): number {
+    return this.#count().called
+  }
+
+  /** Tokens of the reasoning. */
+  get reasoningTokens(): number {
+    return this.#count().reasoning
+  }
+
+  [Symbol.iterator](): Generator<Step, void> {
+    return this.#read(new MessageReader(this.#grammar))
+  }
+
+  *#read(reader: MessageReader): Generator<Step, void> {
+    const { ids, texts } = this.#generated
+    const last = ids.length - 1
+    for (const [at, id] of ids.entries()) {
+      if (at >= this.length) return
+      const text = texts[at] ?? ""
+      const token = tokenAt(this.#generated, id, at)
+      const isHeld = text === "" && at !== last && !this.#codec.isControl(token.id)
+      const said = reader.push(text)
+      const isReasoning = said.some(({ kind }) => kind === "reasoning") || (isHeld && reader.isReasoning)
+      yield { token, says: at === last ? [...said, ...reader.end()] : said, isHeld, isReasoning }
+    }
+  }
+
+  #count() {
+    if (this.#counts !== undefined) return this.#counts
+    const reader = new MessageReader(this.#grammar)
+    let reasoning = 0
+    const isPlain = this.#grammar.calls === "none" && this.#grammar.reasoning === "none"
+    if (!isPlain) for (const { isReasoning } of this.#read(reader)) if (isReasoning) reasoning++
+    return (this.#counts = { called: reader.called, reasoning })
+  }
 }
 
 const utf8 = new TextEncoder()
@@ -269,7 +342,7 @@ const finishOf = (request: ChatRequest, profile: Profile, generated: Generated, 
   }
   if (called === 0) return "stop"
   if (chosen === "required") return isStreamed ? calls.finish.streamedRequired : calls.finish.required
-  if (typeof chosen === "object" && chosen !== null) return isStreamed ? calls.finish.streamedNamed : "stop"
+  if (typeof chosen === "object" && chosen !== null) return isStreamed ? calls.finish.streamedNamed : calls.finish.named
   return "tool_calls"
 }
 
@@ -311,12 +384,14 @@ export const answer = (request: ChatRequest, speaker: Speaker, head: Pick<Answer
   const grammar = grammarOf(request, profile)
   const choices = Array.from({ length: Math.min(request.n ?? 1, profile.maxChoices) }, (_, index): Choice => {
     const generated = generate(ModelText.endless(request, speaker, index), codec, limits)
-    const { called, steps } = read(generated, grammar, codec)
+    const steps = new Steps(generated, grammar, codec)
     return {
       steps,
-      finish: finishOf(request, profile, generated, called),
-      stopReason: generated.stopReason,
-      reasoningTokens: steps.filter(({ isReasoning }) => isReasoning).length
+      // How many calls there are is known when all was read, which may be long after the answer has begun.
+      get finish() {
+        return finishOf(request, profile, generated, steps.called)
+      },
+      stopReason: generated.stopReason
     }
   })
   return { ...head, choices }

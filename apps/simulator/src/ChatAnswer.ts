@@ -55,11 +55,11 @@ export class ChatAnswer implements Rendering {
   }
 
   abort(tokens: ReadonlyArray<number>): ChatAnswer {
-    const choices = this.#answer.choices.map((choice, index) => {
-      const kept = choice.steps.slice(0, tokens[index] ?? 0)
-      const reasoningTokens = kept.filter(({ isReasoning }) => isReasoning).length
-      return { ...choice, steps: kept, finish: "abort" as const, stopReason: null, reasoningTokens }
-    })
+    const choices = this.#answer.choices.map(({ steps }, index) => ({
+      steps: steps.first(tokens[index] ?? 0),
+      finish: "abort" as const,
+      stopReason: null
+    }))
     return new ChatAnswer({ ...this.#answer, choices }, this.#writing)
   }
 }
@@ -77,19 +77,19 @@ export class ErrorStream implements Rendering {
   readonly promptTokens = 0
   readonly tokens = []
   readonly finishes = ["error"]
-  readonly #data: string
+  readonly #events: ReadonlyArray<string>
 
-  constructor(data: string, model: string) {
-    this.#data = data
+  constructor(events: ReadonlyArray<string>, model: string) {
+    this.#events = events
     this.model = model
   }
 
   frames(): Iterable<Frame> {
-    return [this.#data, "[DONE]"].map((data) => ({ choice: -1, tokens: 0, data }))
+    return this.#events.map((data) => ({ choice: -1, tokens: 0, data }))
   }
 
   whole(): string {
-    return this.#data
+    return this.#events.join("")
   }
 
   abort(): ErrorStream {

@@ -9,8 +9,6 @@ import {
   type Frame,
   json,
   logprobsOf,
-  makeId,
-  rewritten,
   showsIds,
   showsReasoning,
   sum,
@@ -18,10 +16,12 @@ import {
   usageOf,
   type Writing
 } from "./ChoiceWriter.ts"
+import { rewritten } from "./CallPieces.ts"
+import * as Ids from "./Ids.ts"
 import { project, type Values } from "./KeyOrder.ts"
 import * as Logprobs from "./Logprobs.ts"
 
-export { type Frame, makeId, type Writing } from "./ChoiceWriter.ts"
+export type { Frame, Writing } from "./ChoiceWriter.ts"
 
 interface Call {
   name: string
@@ -33,7 +33,7 @@ const messageOf = (choice: Choice, writing: Writing): Values => {
   let content = ""
   let reasoning = ""
   const calls: Array<Call> = []
-  for (const delta of choice.steps.flatMap(({ says }) => says)) {
+  for (const delta of Array.from(choice.steps, ({ says }) => says).flat()) {
     if (delta.kind === "content") content += delta.text
     else if (delta.kind === "reasoning") reasoning += delta.text
     else if (delta.kind === "call") calls[delta.index] = { name: delta.name, args: "" }
@@ -48,13 +48,15 @@ const messageOf = (choice: Choice, writing: Writing): Values => {
   if (choiceOfTool === "required" && profile.calls.forced === "json" && choice.finish === "length") calls.length = 0
   const isBlank = content === "" || (profile.dropsBlankContent && reasoning !== "" && calls.length > 0 && content.trim() === "")
   const isNull = isBlank && (calls.length > 0 ? !isForced : reasoning !== "")
+  const shown = reasoning === "" || !showsReasoning(writing) ? null : reasoning
   return project(calls.length > 0 ? profile.keys.callMessage : profile.keys.message, {
     role: "assistant",
     content: isNull && !profile.blankMessage ? null : isBlank ? "" : content,
-    [profile.reasoningField]: reasoning === "" || !showsReasoning(writing) ? null : reasoning,
+    [profile.reasoningField]: shown,
+    provider_specific_fields: { refusal: null, reasoning: shown },
     tool_calls: calls.map(({ args, name }, index) =>
       project(profile.keys.wholeCall, {
-        id: makeId(profile.ids.call),
+        id: Ids.make(profile.ids.call),
         index,
         type: "function",
         function: project(profile.keys.function, { name, arguments: rewritten(args, profile) })
@@ -75,6 +77,7 @@ export const whole = (answer: Answer, writing: Writing): string => {
   const top = request.prompt_logprobs
   const ids = showsIds(writing)
   const tokens = sum(answer.choices, ({ steps }) => steps.length)
+  const idsOf = ({ steps }: Choice) => (ids ? Array.from(steps, ({ token }) => token.id) : null)
   return json(
     project(keys.completion, {
       id: answer.id,
@@ -89,7 +92,8 @@ export const whole = (answer: Answer, writing: Writing): string => {
           finish_reason: choice.finish,
           stop_reason: choice.stopReason,
           matched_stop: choice.stopReason ?? (choice.finish === "stop" ? codec.end : null),
-          token_ids: ids ? choice.steps.map(({ token }) => token.id) : null
+          token_ids: idsOf(choice),
+          provider_specific_fields: { token_ids: idsOf(choice), stop_reason: choice.stopReason, routed_experts: null }
         })
       ),
       system_fingerprint: profile.fingerprint,
@@ -99,7 +103,7 @@ export const whole = (answer: Answer, writing: Writing): string => {
           answer,
           profile,
           tokens,
-          sum(answer.choices, ({ reasoningTokens }) => reasoningTokens)
+          sum(answer.choices, ({ steps }) => steps.reasoningTokens)
         )
       ),
       prompt_logprobs: top != null ? Logprobs.ofPrompt(answer.promptTokens, Math.max(0, top), codec, profile.logprobs) : null,
@@ -121,7 +125,8 @@ export function* frames(answer: Answer, writing: Writing): Generator<Frame, void
   const { profile, request } = writing
   const asksUsage = request.stream_options?.include_usage === true && profile.stream.usage === "asked"
   const writers = answer.choices.map((choice, index) => new ChoiceWriter(index, choice, answer, writing, !asksUsage))
-  if (profile.stream.role === "own") for (const writer of writers) yield writer.role()
+  const announced = profile.stream.endsFirstOnly ? writers.slice(0, 1) : writers
+  if (profile.stream.role === "own") for (const writer of announced) yield writer.role()
   let running = writers
   while (running.length > 0) {
     for (const writer of running) yield* writer.next()
@@ -134,14 +139,14 @@ export function* frames(answer: Answer, writing: Writing): Generator<Frame, void
       answer,
       profile,
       tokens,
-      sum(answer.choices, ({ reasoningTokens }) => reasoningTokens)
+      sum(answer.choices, ({ steps }) => steps.reasoningTokens)
     )
     const chunk = project(profile.keys.usageChunk, {
       id: answer.id,
       object: profile.stream.usageObject,
       created: answer.created,
       model: answer.model,
-      choices: [],
+      choices: profile.stream.usageHasChoice ? [{ index: 0, delta: {} }] : [],
       usage: project(profile.keys.streamUsage, usage),
       system_fingerprint: profile.fingerprint,
       timings: timingsOf(answer, tokens)

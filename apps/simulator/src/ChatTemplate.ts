@@ -110,7 +110,7 @@ const open = (ids: Array<number>, role: string) => {
  * The prompt's token ids.
  *
  * @example
- * import * as ChatTemplate from "@paradigm-effect/simulator/ChatTemplate"
+ * import * as ChatTemplate from "./ChatTemplate.ts"
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
  * const ids = ChatTemplate.render({ messages: [{ role: "user", content: "Hello" }] })
@@ -201,7 +201,7 @@ const readContext = (content: unknown): Readonly<Record<string, unknown>> | unde
  * Reads a prompt of {@link render}, with the tokens of an answer after it. Any other prompt gives `undefined`.
  *
  * @example
- * import * as ChatTemplate from "@paradigm-effect/simulator/ChatTemplate"
+ * import * as ChatTemplate from "./ChatTemplate.ts"
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
  * const ids = ChatTemplate.render({ messages: [{ role: "user", content: "Hello" }] })

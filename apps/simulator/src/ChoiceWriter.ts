@@ -4,12 +4,13 @@
  * @since 0.1.0
  */
 import type { Answer, Choice, Step, TokenCodec } from "./Answer.ts"
+import { CallPieces, isCall } from "./CallPieces.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import { spaced } from "./ErrorReply.ts"
 import { project, type Values } from "./KeyOrder.ts"
 import * as Logprobs from "./Logprobs.ts"
 import type { Delta } from "./MessageReader.ts"
-import type { IdForm, Profile } from "./Profile.ts"
+import type { Profile } from "./Profile.ts"
 
 /**
  * One event of a stream.
@@ -38,24 +39,6 @@ export interface Writing {
   readonly codec: TokenCodec
 }
 
-const alphabets = {
-  hexadecimal: "0123456789abcdef",
-  decimal: "0123456789",
-  letters: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-}
-
-/**
- * A fresh id.
- *
- * @category constructors
- * @since 0.1.0
- */
-export const makeId = ({ alphabet = "hexadecimal", digits, prefix }: IdForm): string => {
-  if (alphabet === "uuid") return prefix + crypto.randomUUID()
-  const characters = alphabets[alphabet]
-  return prefix + Array.from(crypto.getRandomValues(new Uint8Array(digits)), (byte) => characters[byte % characters.length]).join("")
-}
-
 /** @internal */
 export const usageOf = (answer: Answer, profile: Profile, completionTokens: number, reasoningTokens: number): Values => ({
   prompt_tokens: answer.promptTokens.length,
@@ -71,9 +54,11 @@ export const sum = (choices: ReadonlyArray<Choice>, of: (choice: Choice) => numb
   choices.reduce((total, choice) => total + of(choice), 0)
 
 /** @internal */
-export const logprobsOf = (steps: ReadonlyArray<Step>, { codec, profile, request }: Writing) =>
+export const logprobsOf = (steps: Iterable<Step>, { codec, profile, request }: Writing) =>
   request.logprobs === true
-    ? { content: steps.map(({ token }) => Logprobs.ofToken(token, Math.max(0, request.top_logprobs ?? 0), codec, profile.logprobs)) }
+    ? {
+        content: Array.from(steps, ({ token }) => Logprobs.ofToken(token, Math.max(0, request.top_logprobs ?? 0), codec, profile.logprobs))
+      }
     : null
 
 /** @internal */
@@ -88,27 +73,6 @@ export const showsReasoning = ({ profile, request }: Writing) => !profile.canExc
  * @internal
  */
 export const json = (value: unknown, { stream }: Profile): string => (stream.json === "spaced" ? spaced(value) : JSON.stringify(value))
-
-type CallDelta = Extract<Delta, { kind: "call" | "arguments" }>
-
-const parsed = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-/**
- * Arguments as the server writes them.
- *
- * @internal
- */
-export const rewritten = (args: string, { calls }: Profile): string => {
-  const value = calls.arguments === "raw" ? undefined : parsed(args)
-  if (value === undefined) return args
-  return calls.arguments === "compact" ? JSON.stringify(value) : spaced(value)
-}
 
 /**
  * How long the engine took, as llama.cpp tells it: nothing here takes time by itself.
@@ -127,8 +91,6 @@ export const timingsOf = (answer: Answer, tokens: number): Values => ({
   predicted_per_second: 1000
 })
 
-const isArguments = (delta: Delta): delta is CallDelta => delta.kind === "call" || delta.kind === "arguments"
-
 /**
  * Writes the chunks of one choice.
  *
@@ -141,10 +103,11 @@ export class ChoiceWriter {
   private lastKind: "content" | "reasoning" = "content"
   private readonly isForced: boolean
   private readonly mayCall: boolean
-  private readonly names = new Map<number, string>()
+  private readonly calls: CallPieces
 
   private readonly index: number
   private readonly choice: Choice
+  private readonly steps: Iterator<Step, void>
   private readonly answer: Answer
   private readonly writing: Writing
   private readonly isLastChunk: boolean
@@ -152,6 +115,7 @@ export class ChoiceWriter {
   constructor(index: number, choice: Choice, answer: Answer, writing: Writing, isLastChunk: boolean) {
     this.index = index
     this.choice = choice
+    this.steps = choice.steps[Symbol.iterator]()
     this.answer = answer
     this.writing = writing
     this.isLastChunk = isLastChunk
@@ -159,6 +123,7 @@ export class ChoiceWriter {
     const { profile, request } = writing
     const chosen = request.tool_choice ?? (request.tools?.length ? "auto" : "none")
     this.isForced = chosen !== "none" && chosen !== "auto" && profile.calls.forced === "json"
+    this.calls = new CallPieces(profile, request.tool_choice, this.isForced)
     this.mayCall = chosen !== "none" && !this.isForced
     if (profile.reasoning === "first") this.lastKind = "reasoning"
   }
@@ -198,7 +163,8 @@ export class ChoiceWriter {
 
   /** The frames of the next token: often one. */
   next(): ReadonlyArray<Frame> {
-    const step = this.choice.steps[this.at++]
+    const step = this.steps.next().value ?? undefined
+    this.at++
     if (step !== undefined) this.since++
     const isLast = this.ended
     const says = (step?.says ?? []).filter(({ kind }) => kind !== "reasoning" || showsReasoning(this.writing))
@@ -237,9 +203,14 @@ export class ChoiceWriter {
 
   private chunk(step: Step | undefined, delta: Values): Frame {
     const { keys } = this.writing.profile
-    const isCall = Array.isArray(delta["tool_calls"]) && delta["tool_calls"].length > 0
+    const calls = delta["tool_calls"]
+    const chunk = Array.isArray(calls) && calls.length > 0 ? keys.callChunk : this.isReasoned(delta) ? keys.reasoningChunk : undefined
     const choice = project(keys.chunkChoice, { index: this.index, delta, ...this.told(step) })
-    return this.frame(choice, isCall ? keys.callChunk : keys.chunk)
+    return this.frame(choice, chunk ?? keys.chunk)
+  }
+
+  private isReasoned(delta: Values): boolean {
+    return typeof delta[this.writing.profile.reasoningField] === "string"
   }
 
   private told(step: Step | undefined): Values {
@@ -263,6 +234,7 @@ export class ChoiceWriter {
     const isQuiet = Object.keys(delta).length === 0
     const isParsed = this.mayCall || profile.reasoning !== "none"
     const { finish, stopReason } = this.choice
+    if (stream.endsFirstOnly && this.index > 0) return []
     const isCut = (this.mayCall && finish === "length") || (this.isForced && this.writing.request.tool_choice === "required")
     if (isQuiet && isCut && stream.cutFinish === "lost") return []
     const style = isCut ? "empty" : isParsed ? stream.parsedFinish : stream.finish
@@ -300,9 +272,9 @@ export class ChoiceWriter {
   private delta(says: ReadonlyArray<Delta>): Values {
     if (says.length === 0) return {}
     const { keys, reasoningField } = this.writing.profile
-    const calls = says.filter(isArguments)
+    const calls = says.filter(isCall)
     if (calls.length > 0) {
-      const tool_calls = this.pieces(calls)
+      const tool_calls = this.calls.write(calls)
       return tool_calls.length === 0
         ? {}
         : project(this.isForced ? "tool_calls" : keys.callDelta, { role: this.roleNow, content: this.blank, tool_calls })
@@ -320,72 +292,8 @@ export class ChoiceWriter {
       tool_calls: []
     }
     const delta = project(this.mayCall && content !== null ? keys.toolTextDelta : keys.textDelta, values)
-    return showsReasoning(this.writing) ? delta : { ...delta, [reasoningField]: null }
+    return showsReasoning(this.writing) || !this.writing.profile.marksExcluded ? delta : { ...delta, [reasoningField]: null }
   }
 
-  private pieces(calls: ReadonlyArray<CallDelta>): ReadonlyArray<Values> {
-    const { profile, request } = this.writing
-    const start = { id: makeId(profile.ids.call), type: "function" }
-    const { pieces } = profile.calls
-    if (pieces === "whole") return this.wholeCalls(calls)
-    if (!this.isForced) {
-      return calls.flatMap((call): ReadonlyArray<Values> => {
-        const { index } = call
-        if (pieces === "repeated") {
-          const name = call.kind === "call" ? call.name : null
-          const id = call.kind === "call" ? start.id : null
-          return [{ id, index, type: "function", function: { name, arguments: call.kind === "call" ? "" : call.text } }]
-        }
-        if (call.kind === "call" && pieces === "apart") return [{ ...start, index, function: { name: call.name } }]
-        if (call.kind === "call") {
-          this.names.set(index, call.name)
-          return []
-        }
-        const isFirst = pieces === "together" && !this.started.has(index)
-        this.started.add(index)
-        if (isFirst) return [{ index, ...start, function: { name: this.names.get(index), arguments: call.text } }]
-        return [{ index, function: { arguments: call.text } }]
-      })
-    }
-    const isNamed = request.tool_choice !== "required"
-    const isAnonymous = profile.calls.forcedPieces === "anonymous"
-    return calls.flatMap((call): ReadonlyArray<Values> => {
-      if (call.kind === "call") {
-        this.names.set(call.index, call.name)
-        return []
-      }
-      const name = this.names.get(call.index)
-      const isFirst = !this.started.has(call.index)
-      this.started.add(call.index)
-      const written = { arguments: call.text }
-      if (isAnonymous) {
-        if (isNamed) return [{ index: call.index, function: { name, ...written } }]
-        return [{ type: "function", index: call.index, function: { name: isFirst ? name : null, ...written } }]
-      }
-      if (isFirst) return [{ ...start, index: call.index, function: { name, ...written } }]
-      return [{ index: call.index, function: isNamed ? written : { name: null, ...written } }]
-    })
-  }
-
-  // Name and arguments in one piece, once they are complete; what is cut is never sent.
-  private wholeCalls(calls: ReadonlyArray<CallDelta>): ReadonlyArray<Values> {
-    return calls.flatMap((call) => {
-      if (call.kind === "call") {
-        this.names.set(call.index, call.name)
-        this.pending = ""
-        return []
-      }
-      this.pending += call.text
-      const args = parsed(this.pending)
-      if (args === undefined) return []
-      const { profile } = this.writing
-      const { ids, keys } = profile
-      const made = project(keys.function, { name: this.names.get(call.index), arguments: rewritten(this.pending, profile) })
-      return [project(keys.call, { id: makeId(ids.call), index: call.index, type: "function", function: made })]
-    })
-  }
-
-  private readonly started = new Set<number>()
-  private pending = ""
   private hasSpoken = false
 }

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { generate, type Generated, type Limits, logprobOf, type Speaker, type Token } from "./Answer.ts"
+import { cut, generate, type Generated, type Limits, logprobOf, type Speaker, type Token, tokensOf } from "./Answer.ts"
 import * as Continuation from "./Continuation.ts"
 import { badRequest, type Problem, type Refusal } from "./ErrorReply.ts"
 import type { Frame, Rendering } from "./Exchange.ts"
@@ -212,7 +212,7 @@ export class CompletionsAnswer implements Rendering {
   }
 
   get tokens(): ReadonlyArray<number> {
-    return this.#choices.map(({ generated }) => generated.tokens.length)
+    return this.#choices.map(({ generated }) => generated.ids.length)
   }
 
   get finishes(): ReadonlyArray<string> {
@@ -220,7 +220,9 @@ export class CompletionsAnswer implements Rendering {
   }
 
   abort(tokens: ReadonlyArray<number>): CompletionsAnswer {
-    const choices = this.#choices.map((choice, index) => cut(choice, tokens[index] ?? 0))
+    const choices = this.#choices.map(({ generated, prompt }, index): Choice => {
+      return { prompt, generated: cut(generated, tokens[index] ?? 0), finish: "abort" }
+    })
     return new CompletionsAnswer(this.#request, this.#speaker, { id: this.id, model: this.model, created: this.#created }, choices)
   }
 
@@ -233,14 +235,14 @@ export class CompletionsAnswer implements Rendering {
       for (const [index, choice] of this.#choices.entries()) {
         const last = piecesOf(choice) - 1
         if (at > last) continue
-        const tokens = choice.generated.tokens.slice(at, at + 1)
+        const tokens = at < choice.generated.ids.length ? 1 : 0
         const chunk = {
           ...head,
           choices: [this.#piece(index, choice, at, at === last)],
           ...(at === last && !includeUsage ? fingerprint : {}),
-          ...(continuousUsage ? { usage: usageOf(choice.prompt.length, at + tokens.length) } : {})
+          ...(continuousUsage ? { usage: usageOf(choice.prompt.length, at + tokens) } : {})
         }
-        yield { choice: index, tokens: tokens.length, data: JSON.stringify(chunk) }
+        yield { choice: index, tokens, data: JSON.stringify(chunk) }
       }
     }
     if (includeUsage) {
@@ -263,10 +265,10 @@ export class CompletionsAnswer implements Rendering {
         return {
           index,
           text,
-          logprobs: this.#logprobs(choice, 0, generated.tokens.length),
+          logprobs: this.#logprobs(choice, 0, generated.ids.length),
           finish_reason: choice.finish,
           stop_reason: generated.stopReason,
-          token_ids: returnTokenIds ? generated.tokens.map(({ id }) => id) : null,
+          token_ids: returnTokenIds ? generated.ids : null,
           prompt_logprobs: null,
           prompt_token_ids: returnTokenIds ? prompt : null,
           routed_experts: null
@@ -300,7 +302,7 @@ export class CompletionsAnswer implements Rendering {
       finish_reason: isLast ? choice.finish : null,
       stop_reason: isLast ? generated.stopReason : null,
       prompt_token_ids: at === 0 && (returnTokenIds || echo) ? prompt : null,
-      token_ids: returnTokenIds ? generated.tokens.slice(at, at + 1).map(({ id }) => id) : null
+      token_ids: returnTokenIds ? generated.ids.slice(at, at + 1) : null
     }
   }
 
@@ -309,10 +311,10 @@ export class CompletionsAnswer implements Rendering {
     const { echo, logprobs } = this.#request
     if (logprobs === undefined) return null
     const before: ReadonlyArray<Token> = echo && from === 0 ? prompt.map((id, at) => ({ id, text: "", logprob: logprobOf(id, at) })) : []
-    const tokens = [...before, ...generated.tokens.slice(from, to)]
+    const tokens = [...before, ...tokensOf(generated, from, to)]
     const texts = tokens.map(({ id }) => Tokenizer.decode([id], true))
     let offset = echo && from > 0 ? Tokenizer.decode(prompt, true).length : 0
-    for (const { id } of generated.tokens.slice(0, from)) offset += Tokenizer.decode([id], true).length
+    for (const id of generated.ids.slice(0, from)) offset += Tokenizer.decode([id], true).length
     const offsets = texts.map((text) => (offset += text.length) - text.length)
     const isFirst = (at: number) => before.length > 0 && at === 0
     return {
@@ -326,13 +328,13 @@ export class CompletionsAnswer implements Rendering {
 
 // An abort comes after the last token, in a piece of its own.
 const piecesOf = ({ finish, generated }: Choice): number =>
-  finish === "abort" ? generated.tokens.length + 1 : Math.max(1, generated.tokens.length)
+  finish === "abort" ? generated.ids.length + 1 : Math.max(1, generated.ids.length)
 
 const choicesOf = (request: CompletionsRequest, speaker: Speaker): ReadonlyArray<Choice> =>
   request.prompts.flatMap((prompt) =>
     Array.from({ length: request.n }, (_, index): Choice => {
       if (request.limits.maxTokens === 0) {
-        const nothing: Generated = { tokens: [], texts: [], finish: "length", stopReason: null }
+        const nothing: Generated = { ids: [], said: [], texts: [], finish: "length", stopReason: null }
         return { prompt, generated: nothing, finish: "length" }
       }
       const ids = Continuation.continued(prompt, request.seed, speaker, index, request.limits)
@@ -340,9 +342,3 @@ const choicesOf = (request: CompletionsRequest, speaker: Speaker): ReadonlyArray
       return { prompt, generated, finish: generated.finish }
     })
   )
-
-const cut = (choice: Choice, tokens: number): Choice => {
-  const { generated } = choice
-  const shorter = { ...generated, tokens: generated.tokens.slice(0, tokens), texts: generated.texts.slice(0, tokens), stopReason: null }
-  return { ...choice, generated: shorter, finish: "abort" }
-}

@@ -55,7 +55,7 @@ const unfinished = (ids: ReadonlyArray<number>): number => {
  * not begin with them.
  *
  * @example
- * import * as Continuation from "@paradigm-effect/simulator/Continuation"
+ * import * as Continuation from "./Continuation.ts"
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
  * const answer = Tokenizer.encode("Good day")

@@ -4,11 +4,12 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { type Choice, generate, grammarOf, type Limits, read, type Speaker, type Step } from "./Answer.ts"
+import { type Choice, generate, grammarOf, type Limits, type Speaker, Steps } from "./Answer.ts"
 import * as ChatChunks from "./ChatChunks.ts"
 import type { ChatRequest } from "./ChatRequest.ts"
 import { outOfVocabulary } from "./Completions.ts"
 import { badRequest, type Refusal } from "./ErrorReply.ts"
+import * as Ids from "./Ids.ts"
 import { type Body, fullUsageOf, isNatural, isRecord, list, naturals, record } from "./ScaleOut.ts"
 
 const unlimited: Limits = { maxTokens: Infinity, minTokens: 0, stop: [], stopTokens: [], includeStop: false, ignoreEnd: false }
@@ -16,12 +17,8 @@ const unlimited: Limits = { maxTokens: Infinity, minTokens: 0, stop: [], stopTok
 const chatRequestOf = (value: unknown): ChatRequest => ({ messages: [], ...record(value) })
 
 // Ids that another engine made, as this server would have read them.
-const stepsOf = (
-  ids: ReadonlyArray<number>,
-  request: ChatRequest,
-  speaker: Speaker
-): { readonly steps: ReadonlyArray<Step>; readonly called: number } =>
-  read(generate(ids, speaker.codec, unlimited), grammarOf(request, speaker.profile), speaker.codec)
+const stepsOf = (ids: ReadonlyArray<number>, request: ChatRequest, speaker: Speaker): Steps =>
+  new Steps(generate(ids, speaker.codec, unlimited), grammarOf(request, speaker.profile), speaker.codec)
 
 /**
  * What `/v1/chat/completions/derender` answers to a complete answer of `/inference/v1/generate`.
@@ -42,12 +39,10 @@ export const derender = (value: unknown, speaker: Speaker, model: string, now: n
     if (ids === undefined || ids.length === 0) return Result.fail(badRequest(`choice ${index} has empty or null token_ids`))
     const wrong = outOfVocabulary(ids)
     if (wrong !== undefined) return Result.fail(wrong)
-    const { steps } = stepsOf(ids, request, speaker)
     choices.push({
-      steps,
+      steps: stepsOf(ids, request, speaker),
       finish: (choice["finish_reason"] ?? "stop") as Choice["finish"],
-      stopReason: (choice["stop_reason"] ?? null) as Choice["stopReason"],
-      reasoningTokens: 0
+      stopReason: (choice["stop_reason"] ?? null) as Choice["stopReason"]
     })
   }
   const promptTokens = Array.from({ length: isNatural(body["prompt_tokens"]) ? body["prompt_tokens"] : 0 }, () => 0)
@@ -171,15 +166,17 @@ const deltaOf = (
 ): { readonly delta: Body; readonly hasCalls: boolean } => {
   const all = [...before, ...ids]
   // The last token says what waited, so an end that is none must not be read as one.
-  const { steps } = stepsOf(all.at(-1) === speaker.codec.end ? all : [...all, speaker.codec.end], request, speaker)
+  const steps = stepsOf(all.at(-1) === speaker.codec.end ? all : [...all, speaker.codec.end], request, speaker)
   let content = ""
   let reasoning = ""
   const calls: Array<object> = []
-  for (const said of steps.slice(before.length, all.length).flatMap(({ says }) => says)) {
+  for (const said of Array.from(steps, ({ says }) => says)
+    .slice(before.length, all.length)
+    .flat()) {
     if (said.kind === "content") content += said.text
     else if (said.kind === "reasoning") reasoning += said.text
     else if (said.kind === "call") {
-      const id = (callIds[said.index] ??= ChatChunks.makeId(speaker.profile.ids.call))
+      const id = (callIds[said.index] ??= Ids.make(speaker.profile.ids.call))
       calls.push({ id, type: "function", index: said.index, function: { name: said.name, arguments: null } })
     } else if (said.kind === "arguments")
       calls.push({ id: null, type: null, index: said.index, function: { name: null, arguments: said.text } })

@@ -6,13 +6,13 @@
 import * as Result from "effect/Result"
 import * as Answer from "./Answer.ts"
 import { ChatAnswer, ErrorStream } from "./ChatAnswer.ts"
-import * as ChatChunks from "./ChatChunks.ts"
 import * as ChatRequest from "./ChatRequest.ts"
 import * as Completions from "./Completions.ts"
 import * as Continuation from "./Continuation.ts"
 import * as Derender from "./Derender.ts"
 import * as ErrorReply from "./ErrorReply.ts"
 import type { Rendering } from "./Exchange.ts"
+import * as Ids from "./Ids.ts"
 import * as ScaleOut from "./ScaleOut.ts"
 import * as StructuredAnswer from "./StructuredAnswer.ts"
 import * as Tokenizer from "./Tokenizer.ts"
@@ -106,7 +106,7 @@ const withBody =
       return refusal === undefined ? answer(body, call, served) : Result.fail(refusal)
     })
 
-const hex = (digits: number) => ChatChunks.makeId({ prefix: "", digits })
+const hex = (digits: number) => Ids.make({ prefix: "", digits })
 
 const idOf = (prefix: string, call: Call, served: Served, given?: unknown): string =>
   prefix + (call.requestId ?? (typeof given === "string" ? given : hex(served.profile.ids.completion.digits)))
@@ -114,7 +114,7 @@ const idOf = (prefix: string, call: Call, served: Served, given?: unknown): stri
 const chatId = (call: Call, { profile }: Served, given: string | null | undefined): string => {
   const { completion } = profile.ids
   const named = call.requestId ?? given
-  return named == null ? ChatChunks.makeId(completion) : completion.prefix + named
+  return named == null ? Ids.make(completion) : completion.prefix + named
 }
 
 const decodeChat = (call: Call, served: Served): Result.Result<ChatRequest.ChatRequest, Refused> =>
@@ -131,7 +131,7 @@ const chat = (call: Call, served: Served): Outcome =>
     const { codec, profile } = served
     const refusal = StructuredAnswer.refusal(request, profile)
     if (refusal?.kind === "own" && request.stream === true) {
-      return Result.succeed(new ErrorStream(ErrorReply.inBand(refusal, profile), modelOf(request, served)))
+      return Result.succeed(new ErrorStream(ErrorReply.events(refusal, profile), modelOf(request, served)))
     }
     if (refusal !== undefined) return Result.fail(refusal)
     const answer = Answer.answer(request, served, {
@@ -248,7 +248,7 @@ const plain = (answer: Endpoint["answer"]): Endpoint => ({ generates: false, ans
  * The endpoints by path and method.
  *
  * @example
- * import * as Endpoints from "@paradigm-effect/simulator/Endpoints"
+ * import * as Endpoints from "./Endpoints.ts"
  *
  * Object.keys(Endpoints.endpoints(false)["/v1/completions"] ?? {}) // ["POST"]
  *

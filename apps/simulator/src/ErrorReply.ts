@@ -75,6 +75,52 @@ export const badRequest = (message: string, param?: string, value?: unknown): Ow
   ...(value === undefined ? {} : { value })
 })
 
+// Names of vLLM; other statuses have the name of a broken server.
+const types: Readonly<Record<number, string>> = {
+  400: "BadRequestError",
+  404: "NotFoundError",
+  422: "UnprocessableEntityError",
+  429: "Too Many Requests",
+  500: "InternalServerError",
+  503: "Service Unavailable"
+}
+
+/**
+ * A refusal with any status.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const ofStatus = (status: number, message: string): OwnRefusal => ({
+  kind: "own",
+  status,
+  type: types[status] ?? "InternalServerError",
+  message
+})
+
+/**
+ * An error in the middle of an answer: in a stream, and in place of a whole one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Failure {
+  readonly inBand: OwnRefusal
+  readonly whole: OwnRefusal
+}
+
+/**
+ * What a server says whose engine is dead. Older ones blame the request in their streams.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const engineDeath = ({ errors }: Profile): Failure => {
+  const whole = ofStatus(500, "EngineCore encountered an issue. See stack trace (above) for the root cause.")
+  if (errors.crash === "message") return { inBand: whole, whole }
+  return { inBand: badRequest(whole.message), whole: { ...whole, type: "Internal Server Error" } }
+}
+
 /** A number of a field that Python holds as a float. */
 export class Float {
   readonly value: number
@@ -229,6 +275,21 @@ const faultOf = (refusal: Extract<Refusal, { kind: "form" | "check" | "own" | "m
 // Other servers have types of their own for the same refusals.
 const otherTypes: Readonly<Record<number, string>> = { 400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error" }
 
+// A proxy quotes what the server behind it said.
+const litellmNames: Readonly<Record<number, readonly [name: string, type: string]>> = {
+  400: ["BadRequestError", "invalid_request_error"],
+  401: ["AuthenticationError", "authentication_error"],
+  404: ["NotFoundError", "invalid_request_error"],
+  429: ["RateLimitError", "throttling_error"],
+  503: ["ServiceUnavailableError", "internal_server_error"]
+}
+
+const litellmError = (status: number, quoted: string) => {
+  const [name, type] = litellmNames[status] ?? ["InternalServerError", "internal_server_error"]
+  const message = `litellm.${name}: ${status === 400 ? "" : `${name}: `}Hosted_vllmException - ${quoted}`
+  return { message, type, param: null, code: String(status) }
+}
+
 const bodyOf = ({ message, param, status, type }: Fault, shape: Profile["errors"]["shape"]): object => {
   const otherType = otherTypes[status] ?? "server_error"
   switch (shape) {
@@ -240,6 +301,8 @@ const bodyOf = ({ message, param, status, type }: Fault, shape: Profile["errors"
       return { error: { message, type: otherType, param: null, code: null } }
     case "llamacpp":
       return { error: { code: status, message, type: otherType } }
+    case "litellm":
+      return { error: litellmError(status, JSON.stringify(bodyOf({ message, param, status, type }, "nested"))) }
     case "text":
       return { error: message }
     case "detail":
@@ -261,6 +324,14 @@ const json = (status: number, body: object, headers: Readonly<Record<string, str
  */
 export const reply = (refusal: Refusal, profile: Profile): Reply => {
   const { errors } = profile
+  if (errors.shape === "litellm" && refusal.kind === "unauthorized") {
+    return json(400, { error: { message: "No connected db.", type: "no_db_connection", param: null, code: "400" } })
+  }
+  if (errors.shape === "litellm" && refusal.kind === "own" && refusal.status === 404) {
+    const { message } = refusal
+    const provider_specific_fields = { error: message }
+    return json(400, { error: { message, type: "invalid_request_error", param: null, code: "400", provider_specific_fields } })
+  }
   if (refusal.kind === "unauthorized") return json(401, { error: "Unauthorized" })
   if (refusal.kind === "detail") return json(refusal.status, { detail: refusal.detail }, refusal.headers)
   if (refusal.kind === "media" && errors.media === 415) return json(415, { detail: mediaMessage })
@@ -298,8 +369,20 @@ export const spaced = (value: unknown): string => {
  * @category rendering
  * @since 0.1.0
  */
-export const inBand = (refusal: OwnRefusal, profile: Profile): string => {
+const inBand = (refusal: OwnRefusal, profile: Profile): string => {
   const { message, param, status, type } = faultOf(refusal, profile)
+  if (profile.errors.shape === "litellm") return spaced({ error: litellmError(status, message) })
   const object = profile.errors.shape === "flat" ? { object: "error" } : {}
   return spaced({ error: { ...object, message, type, param, code: status } })
 }
+
+/**
+ * The data of the events that end a stream with an error.
+ *
+ * @category rendering
+ * @since 0.1.0
+ */
+export const events = (refusal: OwnRefusal, profile: Profile): ReadonlyArray<string> => [
+  inBand(refusal, profile),
+  ...(profile.stream.doneAfterError ? ["[DONE]"] : [])
+]

@@ -5,8 +5,11 @@
  * @since 0.1.0
  */
 import type { ServerResponse } from "node:http"
+import { ChunkWriter, Drip } from "./BodyWriter.ts"
+import { type Failure, ofStatus, type OwnRefusal } from "./ErrorReply.ts"
 import type { Fault } from "./Faults.ts"
 import type { Outcome } from "./Ledger.ts"
+import type { Phase, Running } from "./Lifecycle.ts"
 import type { Scheduler, Ticket, Timer, Work } from "./Scheduler.ts"
 
 /**
@@ -72,58 +75,18 @@ export interface ExchangeHost {
   readonly headers: Readonly<Record<string, string | undefined>>
   /** Headers that are known only when a whole answer is ready. */
   readonly wholeHeaders: () => Readonly<Record<string, string>>
-  /** An error as the data of an event. */
-  readonly errorEvent: (status: number, message: string) => string
+  /** An error as the data of the events that end a stream. */
+  readonly errorEvents: (refusal: OwnRefusal) => ReadonlyArray<string>
   /** An error as a response. */
-  readonly errorReply: (status: number, message: string) => { readonly status: number; readonly body: string }
+  readonly errorReply: (refusal: OwnRefusal) => { readonly status: number; readonly body: string }
   readonly onToken: (tokens: number, sinceLast: number | undefined) => void
   readonly onStart: () => void
+  /** The server goes to a phase, and runs again after so many milliseconds. */
+  readonly onPhase: (phase: Phase, returnsAfter: number | undefined) => void
   readonly onEnd: (end: ExchangeEnd) => void
 }
 
 const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((sum, number) => sum + number, 0)
-
-/** Writes in small pieces, one after another. */
-class Drip {
-  readonly #queue: Array<Buffer> = []
-  #waiting = false
-  readonly #timer: Timer
-  readonly #response: ServerResponse
-  readonly #bytes: number
-  readonly #pause: number
-  #end: (() => void) | undefined
-
-  constructor(timer: Timer, response: ServerResponse, bytes: number, pause: number) {
-    this.#timer = timer
-    this.#response = response
-    this.#bytes = bytes
-    this.#pause = pause
-  }
-
-  write(text: string): void {
-    const bytes = Buffer.from(text)
-    for (let at = 0; at < bytes.length; at += this.#bytes) this.#queue.push(bytes.subarray(at, at + this.#bytes))
-    this.#next()
-  }
-
-  /** Calls `run` after the last piece. */
-  end(run: () => void): void {
-    this.#end = run
-    this.#next()
-  }
-
-  #next(): void {
-    if (this.#waiting || this.#response.destroyed) return
-    const piece = this.#queue.shift()
-    if (piece === undefined) return this.#end?.()
-    this.#response.write(piece)
-    this.#waiting = true
-    this.#timer.after(this.#pause, () => {
-      this.#waiting = false
-      this.#next()
-    })
-  }
-}
 
 /**
  * One generation on one connection.
@@ -131,12 +94,14 @@ class Drip {
  * @category models
  * @since 0.1.0
  */
-export class Exchange implements Work {
+export class Exchange implements Work, Running {
   readonly rendering: Rendering
   readonly fault: Fault | undefined
+  readonly #strikesAt: number | undefined
   readonly #host: ExchangeHost
   readonly #response: ServerResponse
   readonly #drip: Drip | undefined
+  readonly #writer: ChunkWriter
   readonly #frames: Iterator<Frame> | undefined
   readonly #made: Array<number>
   readonly #planned: number
@@ -153,10 +118,14 @@ export class Exchange implements Work {
   #over = false
   #isMarred = false
   #isStarted = false
+  #isWritten = false
 
-  constructor(host: ExchangeHost, response: ServerResponse, rendering: Rendering, fault: Fault | undefined) {
+  /** The fault strikes after `strikesAt` tokens; see `Faults.placeOf`. */
+  constructor(host: ExchangeHost, response: ServerResponse, rendering: Rendering, fault?: Fault, strikesAt?: number) {
     this.#host = host
+    this.#strikesAt = strikesAt
     this.#response = response
+    this.#writer = new ChunkWriter(response)
     this.rendering = rendering
     this.fault = fault
     this.#made = rendering.tokens.map(() => 0)
@@ -190,7 +159,7 @@ export class Exchange implements Work {
   begin(): boolean {
     const fault = this.fault
     const strikes = fault?.kind === "reset" || fault?.kind === "truncate" || fault?.kind === "stall"
-    if (strikes && fault.afterTokens === undefined) {
+    if (strikes && this.#strikesAt === undefined) {
       this.#response.once("close", this.#left)
       this.#strike(fault.kind)
       return true
@@ -202,7 +171,6 @@ export class Exchange implements Work {
     if (this.rendering.stream) {
       this.#response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", ...this.#host.headers })
       this.#response.flushHeaders()
-      this.#response.on("drain", () => this.#host.scheduler.resume(ticket))
     }
     this.#lastWriteAt = this.#host.timer.now()
     this.#meetFault()
@@ -224,35 +192,41 @@ export class Exchange implements Work {
     return this.#isStarted ? this.promptTokens + this.#total : 0
   }
 
-  step(): "more" | "pause" | "done" {
-    if (this.#over) return "done"
-    this.#steps++
+  step(most: number): "more" | "pause" | "done" {
     const now = this.#host.timer.now()
-    const before = this.#total
-    const flows = this.#frames === undefined ? this.#count() : this.#emit(this.#frames)
-    if (this.#total > before) {
-      this.#firstTokenAfter ??= now - this.#begunAt
-      this.#host.onToken(this.#total - before, this.#lastTokenAt === undefined ? undefined : now - this.#lastTokenAt)
-      this.#lastTokenAt = now
-    }
-    if (this.#meetFault()) return "done"
-    const isLast = this.#frames === undefined ? this.#steps >= this.#longest : this.#next?.done === true
-    if (isLast) {
+    for (let left = most; left > 0; left--) {
+      if (this.#over || this.#isWritten) return "done"
+      this.#make(now)
+      if (this.#meetFault()) return "done"
+      const isLast = this.#frames === undefined ? this.#steps >= this.#longest : this.#next?.done === true
+      if (!isLast) continue
       this.#finish()
       return "done"
     }
-    return flows ? "more" : "pause"
+    return this.#flush() ? "more" : "pause"
+  }
+
+  #make(now: number): void {
+    this.#steps++
+    const before = this.#total
+    if (this.#frames === undefined) this.#count()
+    else this.#emit(this.#frames)
+    if (this.#total === before) return
+    this.#firstTokenAfter ??= now - this.#begunAt
+    this.#host.onToken(this.#total - before, this.#lastTokenAt === undefined ? undefined : now - this.#lastTokenAt)
+    this.#lastTokenAt = now
   }
 
   /** Sends a comment if nothing was sent for `interval` milliseconds. */
   keepAlive(now: number, interval: number): void {
-    if (!this.rendering.stream || this.#over || now - this.#lastWriteAt < interval) return
+    if (!this.rendering.stream || this.#over || this.#isWritten || now - this.#lastWriteAt < interval) return
     this.#write(": keep-alive\n\n")
+    this.#flush()
   }
 
-  /** The server is told to stop: the answer ends with `abort`. */
+  /** The answer ends with `abort`, as if the server were told to stop. */
   abort(): void {
-    if (this.#over) return
+    if (this.#over || this.#isWritten) return
     const aborted = this.rendering.abort(this.#made)
     if (this.#frames === undefined) this.#sendWhole(200, aborted.whole())
     else {
@@ -265,14 +239,14 @@ export class Exchange implements Work {
   }
 
   /** The engine dies: an error event ends the stream, and a whole answer is the error. */
-  fail(status: number, message: string): void {
-    if (this.#over) return
+  fail({ inBand, whole }: Failure): void {
+    if (this.#over || this.#isWritten) return
     if (this.rendering.stream) {
-      this.#write(`data: ${this.#host.errorEvent(status, message)}\n\ndata: [DONE]\n\n`)
+      for (const data of this.#host.errorEvents(inBand)) this.#write(`data: ${data}\n\n`)
       this.#end("failed", 200, ["error"])
       return this.#close()
     }
-    const reply = this.#host.errorReply(status, message)
+    const reply = this.#host.errorReply(whole)
     this.#sendWhole(reply.status, reply.body)
     this.#end("failed", reply.status, ["error"])
     this.#close()
@@ -285,46 +259,49 @@ export class Exchange implements Work {
     this.#response.socket?.destroy()
   }
 
-  #count(): boolean {
+  #count(): void {
     for (const [choice, tokens] of this.rendering.tokens.entries()) {
       if ((this.#made[choice] ?? 0) >= tokens) continue
       this.#made[choice] = (this.#made[choice] ?? 0) + 1
       this.#total++
     }
-    return true
   }
 
-  #emit(frames: Iterator<Frame>): boolean {
-    let flows = true
+  #emit(frames: Iterator<Frame>): void {
     for (;;) {
       this.#next ??= frames.next()
-      if (this.#next.done === true) return flows
+      if (this.#next.done === true) return
       const frame = this.#next.value
       const made = (this.#made[frame.choice] ?? 0) + frame.tokens
-      if (frame.tokens > 0 && made > this.#steps) return flows
+      if (frame.tokens > 0 && made > this.#steps) return
       this.#made[frame.choice] = made
       this.#total += frame.tokens
       this.#next = undefined
-      flows = this.#writeFrame(frame)
+      this.#writeFrame(frame)
     }
   }
 
-  #writeFrame(frame: Frame): boolean {
+  #writeFrame(frame: Frame): void {
     this.#sent++
-    if (this.fault?.kind === "noDone" && frame.data === "[DONE]") return true
-    return this.#write(`data: ${frame.data}\n\n`)
+    if (this.fault?.kind === "noDone" && frame.data === "[DONE]") return
+    this.#write(`data: ${frame.data}\n\n`)
   }
 
-  #write(text: string): boolean {
+  #write(text: string): void {
+    if (this.#drip === undefined) this.#writer.add(text)
+    else this.#drip.write(text)
+  }
+
+  // What was written leaves. False: the client reads too slowly, and the next token waits.
+  #flush(): boolean {
     this.#lastWriteAt = this.#host.timer.now()
-    if (this.#drip === undefined) return this.#response.write(text)
-    this.#drip.write(text)
-    return true
+    return this.#writer.flush(() => this.#ticket !== undefined && this.#host.scheduler.resume(this.#ticket))
   }
 
   #sendWhole(status: number, body: string): void {
     this.#head(status, body)
-    this.#write(body)
+    if (this.#drip === undefined) this.#response.write(body)
+    else this.#drip.write(body)
   }
 
   #head(status: number, body: string): void {
@@ -338,32 +315,43 @@ export class Exchange implements Work {
 
   #finish(): void {
     if (this.#frames === undefined) this.#sendWhole(200, this.rendering.whole())
-    this.#end("finished", 200, this.rendering.finishes)
-    this.#close()
+    this.#isWritten = true
+    this.#close(() => this.#end("finished", 200, this.rendering.finishes))
   }
 
   /** True if the fault ended the exchange. */
   #meetFault(): boolean {
     const fault = this.fault
-    switch (fault?.kind) {
+    if (fault === undefined || this.#isMarred || this.#total < (this.#strikesAt ?? 0)) return false
+    switch (fault.kind) {
       case "garbage":
-        if (this.#isMarred || this.#total < (fault.afterTokens ?? 0)) return false
         this.#isMarred = true
         if (this.rendering.stream) this.#write(`data: ${fault.text ?? '{"id":"chatcmpl-'}\n\n`)
         return false
       case "error":
-        if (this.#total < (fault.afterTokens ?? 0)) return false
-        this.fail(fault.status ?? 500, fault.message ?? "The simulator was asked for this error.")
+        this.#failOnPurpose(fault.status, fault.message)
         return true
       case "reset":
       case "truncate":
       case "stall":
-        if (this.#total < (fault.afterTokens ?? 0)) return false
         this.#strike(fault.kind)
         return true
+      case "abort":
+        this.abort()
+        return true
+      case "phase":
+        this.#isMarred = true
+        this.#flush()
+        this.#host.onPhase(fault.phase, fault.returnsAfter)
+        return this.#over
       default:
         return false
     }
+  }
+
+  #failOnPurpose(status = 500, message = "The simulator was asked for this error."): void {
+    const refusal = ofStatus(status, message)
+    this.fail({ inBand: refusal, whole: refusal })
   }
 
   // Of a whole answer, its head and the first half are sent before.
@@ -371,8 +359,9 @@ export class Exchange implements Work {
     if (!this.rendering.stream && this.#ticket !== undefined) {
       const body = this.rendering.whole()
       this.#head(200, body)
-      this.#write(body.slice(0, body.length >> 1))
+      this.#response.write(body.slice(0, body.length >> 1))
     }
+    this.#flush()
     if (kind === "stall") return this.#ticket === undefined ? undefined : this.#host.scheduler.leave(this.#ticket)
     this.#end("failed", this.#response.headersSent ? 200 : 0, ["error"])
     const { socket } = this.#response
@@ -389,8 +378,10 @@ export class Exchange implements Work {
     this.#host.onEnd({ outcome, status, finishes, completionTokens: this.#total, timeToFirstToken: this.#firstTokenAfter })
   }
 
-  #close(): void {
-    if (this.#drip === undefined) this.#response.end()
-    else this.#drip.end(() => this.#response.end())
+  // Calls `sent` when the system has the last byte.
+  #close(sent?: () => void): void {
+    this.#flush()
+    if (this.#drip === undefined) this.#response.end(sent)
+    else this.#drip.end(() => this.#response.end(sent))
   }
 }

@@ -8,10 +8,27 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { Phase } from "./Lifecycle.ts"
 import * as SeededRandom from "./SeededRandom.ts"
 
-const afterTokens = Schema.optionalKey(Schema.Natural).annotateKey({
-  description: "After so many tokens of the answer; 0 is right after the headers. Without it, before the headers"
+const afterTokens = Schema.optionalKey(
+  Schema.Union([
+    Schema.Natural,
+    Schema.Struct({ from: Schema.optionalKey(Schema.Natural), to: Schema.optionalKey(Schema.Natural) }).check(
+      Schema.makeFilter(({ from = 0, to = Infinity }) => from <= to, { expected: "from, which may not be greater than to" })
+    )
+  ])
+).annotateKey({
+  description:
+    "After so many tokens of the answer, of all choices; 0 is right after the headers. {from, to} draws the token by the seed and the body of " +
+    "the request: {} is any but the last. Without it, before the headers"
+})
+
+/**
+ * Milliseconds after which a server that a fault ended runs again.
+ */
+const returnsAfter = Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))).annotateKey({
+  description: "Milliseconds until the server runs again, on the same port. Without it, it stays as it is"
 })
 
 const Headers = Schema.optionalKey(Schema.Record(Schema.String, Schema.String)).annotateKey({ description: "Headers besides" })
@@ -31,6 +48,8 @@ const Headers = Schema.optionalKey(Schema.Record(Schema.String, Schema.String)).
  * | `noDone` | the stream ends well, without `[DONE]` |
  * | `garbage` | an event that is no JSON comes between the others |
  * | `error` | an error event ends the stream; at 0 tokens it is the first event |
+ * | `abort` | the answer ends with `abort` as its finish reason, as of a server that is told to stop |
+ * | `phase` | the whole server goes to a phase of `Lifecycle` when this answer comes to its token |
  *
  * @category schemas
  * @since 0.1.0
@@ -38,7 +57,7 @@ const Headers = Schema.optionalKey(Schema.Record(Schema.String, Schema.String)).
 export const Fault = Schema.Union([
   Schema.Struct({
     kind: Schema.Literal("status"),
-    status: Schema.Int.check(Schema.isBetween({ minimum: 400, maximum: 599 })),
+    status: Schema.Int.check(Schema.isBetween({ minimum: 300, maximum: 599 })),
     retryAfter: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.String])),
     message: Schema.optionalKey(Schema.String),
     headers: Headers
@@ -64,10 +83,37 @@ export const Fault = Schema.Union([
     afterTokens,
     status: Schema.optionalKey(Schema.Int),
     message: Schema.optionalKey(Schema.String)
-  })
+  }),
+  Schema.Struct({ kind: Schema.Literal("abort"), afterTokens }),
+  Schema.Struct({ kind: Schema.Literal("phase"), phase: Phase, afterTokens, returnsAfter })
 ]).annotate({ identifier: "Fault" })
 /** @since 0.1.0 */
 export type Fault = typeof Fault.Type
+
+/**
+ * The token after which a fault strikes, or `undefined` if it strikes before the headers or has no place.
+ *
+ * A range draws it from `seed`, which should be the seed of the settings and the body of the request: then a stream breaks at the same
+ * token in every run, whatever runs beside it.
+ *
+ * @example
+ * ```ts
+ * import * as Faults from "@paradigm-effect/simulator/Faults"
+ *
+ * console.log(Faults.placeOf({ kind: "reset", afterTokens: 3 }, 10, () => "0")) // => 3
+ * ```
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const placeOf = (fault: Fault | undefined, plannedTokens: number, seed: () => string): number | undefined => {
+  if (fault === undefined || !("afterTokens" in fault)) return undefined
+  const { afterTokens } = fault
+  if (typeof afterTokens !== "object") return afterTokens
+  const { from = 0 } = afterTokens
+  const to = Math.max(from, Math.min(afterTokens.to ?? Infinity, plannedTokens - 1))
+  return from + Math.floor(SeededRandom.make(SeededRandom.hash(seed()))() * (to - from + 1))
+}
 
 /**
  * A fault that a share of the requests meets.

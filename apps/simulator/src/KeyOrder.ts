@@ -23,7 +23,7 @@ const keysOf = (list: string) => {
  * The values in the order of a list of keys; `Profile` tells what such a list is.
  *
  * @example
- * import * as KeyOrder from "@paradigm-effect/simulator/KeyOrder"
+ * import * as KeyOrder from "./KeyOrder.ts"
  *
  * KeyOrder.project("id model usage?", { model: "m" }) // { id: null, model: "m" }
  *

@@ -4,15 +4,16 @@
  * @since 0.1.0
  */
 
-import type { Exchange, ExchangeEnd } from "./Exchange.ts"
+import type { ExchangeEnd } from "./Exchange.ts"
 import { machineTimer } from "./Scheduler.ts"
 
 /**
  * How a request ended.
  *
- * - `finished`: the whole answer was sent.
- * - `left`: the client closed the connection before that.
- * - `aborted`: the simulator was told to stop.
+ * - `finished`: the operating system had the last byte of the answer before the simulator knew that the client had left.
+ * - `left`: the client closed the connection before that. Which of the two it is for a client that leaves while the last bytes are on
+ *   their way, no server can know; the tokens are those that were made, either way.
+ * - `aborted`: it ended with `abort`: the simulator was told to stop, or a fault did as much.
  * - `failed`: a fault or the death of the engine ended it.
  * - `rejected`: an error was the answer, and no token was made.
  *
@@ -147,6 +148,8 @@ export class Ledger {
   }
 }
 
+type Answered = Pick<Entry, "id" | "model" | "stream" | "promptTokens" | "plannedTokens">
+
 /**
  * A request on its way into the ledger.
  *
@@ -169,18 +172,19 @@ export class Recording {
   }
 
   /** The request is over. */
-  end(end: ExchangeEnd, fault: string | null, exchange?: Exchange): void {
+  end(end: ExchangeEnd, fault: string | null, answer: Partial<Answered> = {}): void {
     const entry = {
       number: this.#number,
-      id: exchange?.rendering.id ?? this.#about.id,
+      id: this.#about.id,
       path: this.#about.path,
-      model: exchange?.rendering.model ?? null,
-      stream: exchange?.rendering.stream ?? false,
+      model: null,
+      stream: false,
+      promptTokens: 0,
+      plannedTokens: 0,
+      ...answer,
       outcome: end.outcome,
       status: end.status,
-      promptTokens: exchange?.promptTokens ?? 0,
       completionTokens: end.completionTokens,
-      plannedTokens: exchange?.planned ?? 0,
       finishReasons: end.finishes,
       fault,
       startedAt: this.#about.startedAt,

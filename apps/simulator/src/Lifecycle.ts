@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import type { Exchange } from "./Exchange.ts"
+import { type Failure, ofStatus, type OwnRefusal } from "./ErrorReply.ts"
 import type { Timer } from "./Scheduler.ts"
 
 /**
@@ -25,11 +25,27 @@ export const Phase = Schema.Literals(["running", "draining", "stopping", "engine
 /** @since 0.1.0 */
 export type Phase = typeof Phase.Type
 
-/** What a dead engine says. */
-const engineDeath = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-
 /** What a draining server says to a new request. */
 const drained = "cannot schedule new futures after shutdown"
+
+/**
+ * An answer on its way, as a server that ends sees it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Running {
+  /** Tokens that it holds in the cache. */
+  readonly cached: number
+  /** The server is told to stop. */
+  readonly abort: () => void
+  /** The engine dies. */
+  readonly fail: (failure: Failure) => void
+  /** The process is gone. */
+  readonly kill: () => void
+  /** Sends a comment if nothing was sent for `interval` milliseconds. */
+  readonly keepAlive: (now: number, interval: number) => void
+}
 
 /**
  * The listening side of a server.
@@ -44,6 +60,8 @@ export interface Door {
   readonly close: () => void
   /** Closes all connections as they are. */
   readonly sever: () => void
+  /** What is said of a dead engine. */
+  readonly engineDeath: Failure
   /** Milliseconds that a server with a dead engine still answers. */
   readonly deathDelay: () => number
 }
@@ -56,7 +74,7 @@ export interface Door {
  */
 export class Lifecycle {
   readonly #door: Door
-  readonly #exchanges = new Set<Exchange>()
+  readonly #exchanges = new Set<Running>()
   #phase: Phase = "running"
   #cancel: (() => void) | undefined
 
@@ -69,20 +87,21 @@ export class Lifecycle {
   }
 
   /** What a new generation is refused with, if it is refused. */
-  get refusal(): string | undefined {
-    return this.#phase === "running" ? undefined : this.#phase === "engineDead" ? engineDeath : drained
+  get refusal(): OwnRefusal | undefined {
+    if (this.#phase === "running") return undefined
+    return this.#phase === "engineDead" ? this.#door.engineDeath.whole : ofStatus(500, drained)
   }
 
   /** Exchanges that are open. */
-  get exchanges(): ReadonlySet<Exchange> {
+  get exchanges(): ReadonlySet<Running> {
     return this.#exchanges
   }
 
-  entered(exchange: Exchange): void {
+  entered(exchange: Running): void {
     this.#exchanges.add(exchange)
   }
 
-  left(exchange: Exchange): void {
+  left(exchange: Running): void {
     this.#exchanges.delete(exchange)
     if (this.#phase === "draining" && this.#exchanges.size === 0) this.#door.close()
   }
@@ -105,7 +124,7 @@ export class Lifecycle {
         for (const exchange of open) exchange.abort()
         return
       case "engineDead":
-        for (const exchange of open) exchange.fail(500, engineDeath)
+        for (const exchange of open) exchange.fail(this.#door.engineDeath)
         if (Number.isFinite(this.#door.deathDelay())) this.#cancel = this.#door.timer.after(this.#door.deathDelay(), () => this.#kill())
         return
       case "killed":

@@ -169,7 +169,7 @@ export class Metrics {
  * any other format.
  *
  * @example
- * import * as Metrics from "@paradigm-effect/simulator/Metrics"
+ * import * as Metrics from "./Metrics.ts"
  *
  * Metrics.loadReport("text", { running: 1, waiting: 0, cacheUsage: 0.5 })
  * // "TEXT named_metrics.num_requests_waiting=0.0, named_metrics.kv_cache_usage_perc=0.5"

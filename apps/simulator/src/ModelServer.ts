@@ -8,15 +8,18 @@ import * as Result from "effect/Result"
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { codec } from "./Answer.ts"
+import * as Control from "./Control.ts"
 import { type Call, type Endpoint, endpoints, type Served } from "./Endpoints.ts"
 import * as ErrorReply from "./ErrorReply.ts"
 import { Exchange, type ExchangeHost, type Rendering } from "./Exchange.ts"
-import { type Fault, faultHeader, Faults } from "./Faults.ts"
+import { type Fault, faultHeader, Faults, placeOf } from "./Faults.ts"
 import { type Entry, Ledger, Recording } from "./Ledger.ts"
-import { Lifecycle } from "./Lifecycle.ts"
+import { Lifecycle, type Phase } from "./Lifecycle.ts"
 import { type Gauges, loadReport, Metrics } from "./Metrics.ts"
 import { bodyOf, header, type Headers, send } from "./NodeExchange.ts"
 import type { Profile } from "./Profile.ts"
+import { type RecordedExchange, requestOf } from "./RecordedExchange.ts"
+import { Recorded, Replay, usageOf } from "./Replay.ts"
 import { machineTimer as timer, Scheduler } from "./Scheduler.ts"
 import { change, type Settings } from "./SimulatorConfig.ts"
 
@@ -43,6 +46,8 @@ export interface ServerOptions {
   readonly images?: boolean | undefined
   /** Whether there are `/render`, `/inference/v1/generate` and `/derender`. Defaults to false. */
   readonly scaleOut?: boolean | undefined
+  /** A recording: sets the mode to `replay`, unless it is given. Defaults to none. */
+  readonly replay?: ReadonlyArray<RecordedExchange> | undefined
   /** Called for each request that made tokens or was to make some, when it is over. */
   readonly onRequest?: ((entry: Entry) => void) | undefined
 }
@@ -51,23 +56,13 @@ const guarded = /^\/(v1|v2|inference)/
 
 const jsonType = { "content-type": "application/json" }
 
-// Names of vLLM; other statuses have the name that HTTP gives them.
-const errorTypes: Readonly<Record<number, string>> = {
-  400: "BadRequestError",
-  404: "NotFoundError",
-  422: "UnprocessableEntityError",
-  429: "Too Many Requests",
-  500: "InternalServerError",
-  503: "Service Unavailable"
-}
-
-const errorOf = (status: number, message: string) =>
-  ({ kind: "own", status, type: errorTypes[status] ?? "InternalServerError", message }) as const
-
 const busy = "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."
 
 // An id goes to a header and to the log of a terminal: one that is unfit for them is not taken.
 const usable = (id: string | undefined) => (id !== undefined && /^[\x21-\x7e]{1,128}$/.test(id) ? id : undefined)
+
+// A path that only a recording knows.
+const recordedOnly: Endpoint = { generates: false, answer: () => Result.fail({ kind: "detail", status: 404, detail: "Not Found" }) }
 
 const html =
   "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
@@ -85,6 +80,7 @@ export class ModelServer {
   readonly #key: string | undefined
   readonly #endpoints: ReturnType<typeof endpoints>
   readonly #metrics: Metrics
+  readonly #recorded: Recorded
   readonly #faults = new Faults(() => this.settings)
   readonly #scheduler = new Scheduler(timer, () => this.settings)
   readonly #server: Server
@@ -94,6 +90,7 @@ export class ModelServer {
   #port: number
   #isOpen = false
   #cancelKeepAlive: (() => void) | undefined
+  #cancelReturn: (() => void) | undefined
 
   constructor(options: ServerOptions, profile: Profile, settings: Settings) {
     this.settings = settings
@@ -103,15 +100,17 @@ export class ModelServer {
     this.#key = typeof apiKey === "object" ? Redacted.value(apiKey) : apiKey
     this.#endpoints = endpoints(scaleOut)
     this.#metrics = new Metrics(models[0] ?? "")
+    this.#recorded = new Recorded(options.replay ?? [])
     this.#host = options.host ?? "127.0.0.1"
     this.#port = options.port ?? 0
     this.#onRequest = options.onRequest
     this.#server = createServer({ keepAliveTimeout: 0, noDelay: true }, (request, response) => void this.#handle(request, response))
     this.#lifecycle = new Lifecycle({
       timer,
-      open: () => this.open(),
+      open: () => (this.#isOpen ? Promise.resolve() : this.open()),
       close: () => this.#stopListening(),
       sever: () => this.#server.closeAllConnections(),
+      engineDeath: ErrorReply.engineDeath(profile),
       deathDelay: () => this.settings.deathDelay
     })
   }
@@ -123,7 +122,8 @@ export class ModelServer {
   open(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject)
-      this.#server.listen(this.#port, this.#host, () => {
+      // Thousands of clients may come at once.
+      this.#server.listen({ port: this.#port, host: this.#host, backlog: 4096 }, () => {
         this.#server.removeListener("error", reject)
         this.#port = (this.#server.address() as AddressInfo).port
         this.#isOpen = true
@@ -134,6 +134,7 @@ export class ModelServer {
   }
 
   async close(): Promise<void> {
+    this.#cancelReturn?.()
     const gone = this.#gone()
     this.#stopListening()
     for (const exchange of this.#lifecycle.exchanges) exchange.kill()
@@ -142,6 +143,7 @@ export class ModelServer {
   }
 
   async stop(timeout: number): Promise<void> {
+    this.#cancelReturn?.()
     const gone = this.#gone()
     void this.#lifecycle.to(timeout > 0 ? "draining" : "stopping")
     // What clients do not read must not keep the server.
@@ -158,12 +160,19 @@ export class ModelServer {
 
   change(changes: unknown): Result.Result<Settings, string> {
     return Result.map(change(this.settings, changes), (settings) => {
+      if (settings.phase !== this.settings.phase) this.#cancelReturn?.()
       this.settings = settings
       this.#scheduler.settingsChanged()
       this.#keepAlive()
-      void this.#lifecycle.to(settings.phase)
+      // Its port may have been taken while it was gone.
+      this.#lifecycle.to(settings.phase).catch(() => void this.change({ phase: "killed" }))
       return settings
     })
+  }
+
+  #toPhase(phase: Phase, returnsAfter: number | undefined): void {
+    this.change({ phase })
+    this.#cancelReturn = returnsAfter === undefined ? undefined : timer.after(returnsAfter, () => void this.change({ phase: "running" }))
   }
 
   #stopListening(): void {
@@ -204,7 +213,7 @@ export class ModelServer {
       // A server that is going closes each connection after its response.
       if (!this.#isOpen) request.socket.end()
     })
-    if (path.startsWith("/__")) return this.#control(path, request, response)
+    if (path.startsWith("/__")) return Control.answer(this, path, request, response)
     const origin = request.headers.origin === undefined ? {} : { "access-control-allow-origin": "*", "access-control-expose-headers": "*" }
     const requestId = usable(header(request, "x-request-id"))
     const headers = {
@@ -229,7 +238,7 @@ export class ModelServer {
       return send(response, 200, { "content-type": "text/plain; version=1.0.0; charset=utf-8", ...headers }, this.#metricsText())
     }
     const methods = this.#endpoints[path]
-    const endpoint = methods?.[request.method ?? "GET"]
+    const endpoint = methods?.[request.method ?? "GET"] ?? (this.settings.mode === "replay" ? recordedOnly : undefined)
     if (endpoint === undefined) {
       request.resume()
       const refusal: ErrorReply.Refusal =
@@ -266,14 +275,8 @@ export class ModelServer {
     const fault = faultOf.success
     if (bytes === undefined) return refuse({ kind: "own", status: 413, type: "Content Too Large", message: "The body is too large." })
     if (fault?.kind === "status") {
-      const type = errorTypes[fault.status] ?? "InternalServerError"
       const retryAfter = fault.retryAfter === undefined ? {} : { "retry-after": String(fault.retryAfter) }
-      const refusal = {
-        kind: "own",
-        status: fault.status,
-        type,
-        message: fault.message ?? "The simulator was asked for this error."
-      } as const
+      const refusal = ErrorReply.ofStatus(fault.status, fault.message ?? "The simulator was asked for this error.")
       return refuse(refusal, { ...headers, ...retryAfter, ...fault.headers }, fault)
     }
     if (fault?.kind === "html") {
@@ -282,10 +285,16 @@ export class ModelServer {
       return record?.end({ outcome: "failed", status, completionTokens: 0, finishes: [], timeToFirstToken: null }, fault.kind)
     }
     const down = endpoint.generates ? this.#lifecycle.refusal : undefined
-    if (down !== undefined) {
-      return refuse({ kind: "own", status: 500, type: "InternalServerError", message: down }, { ...headers, vary: undefined })
-    }
+    if (down !== undefined) return refuse(down, this.#lifecycle.phase === "engineDead" ? headers : { ...headers, vary: undefined })
     const { mode, script, seed } = this.settings
+    if (mode === "replay") {
+      const method = request.method ?? "GET"
+      const found = this.#recorded.find(method, path, requestOf(bytes))
+      if (Result.isSuccess(found)) return this.#replay(found.success, response, headers, record)
+      if (endpoint.generates || endpoint === recordedOnly) {
+        return refuse(ErrorReply.ofStatus(404, found.failure))
+      }
+    }
     const outcome = endpoint.answer(call, { ...this.#served, mode, script, seed })
     if (Result.isFailure(outcome)) return refuse(outcome.failure)
     const answer = outcome.success
@@ -294,11 +303,13 @@ export class ModelServer {
     }
     const format = this.#served.profile.reportsLoad ? header(request, "endpoint-load-metrics-format") : undefined
     const report = loadReport(format, this.#gauges)
-    const exchange = this.#exchange(answer, response, headers, report, fault, record)
+    const planned = answer.tokens.reduce((sum, tokens) => sum + tokens, 0)
+    const place = placeOf(fault, planned, () => `${seed} ${String(bytes)}`)
+    const exchange = this.#exchange(answer, response, headers, report, record, fault, place)
     if (exchange.begin()) return
     this.#lifecycle.left(exchange)
     this.#metrics.rejected()
-    refuse({ kind: "own", status: 503, type: "Service Unavailable", message: busy })
+    refuse(ErrorReply.ofStatus(503, busy))
   }
 
   #exchange(
@@ -306,8 +317,9 @@ export class ModelServer {
     response: ServerResponse,
     headers: Headers,
     report: string | undefined,
+    record: Recording,
     fault: Fault | undefined,
-    record: Recording
+    strikesAt: number | undefined
   ): Exchange {
     const { profile } = this.#served
     const host: ExchangeHost = {
@@ -315,21 +327,36 @@ export class ModelServer {
       scheduler: this.#scheduler,
       headers,
       wholeHeaders: () => (report === undefined ? {} : { "endpoint-load-metrics": report }),
-      errorEvent: (status, message) => ErrorReply.inBand(errorOf(status, message), profile),
-      errorReply: (status, message) => ErrorReply.reply(errorOf(status, message), profile),
+      errorEvents: (refusal) => ErrorReply.events(refusal, profile),
+      errorReply: (refusal) => ErrorReply.reply(refusal, profile),
       onStart: () => this.#metrics.started(answer.promptTokens, timer.now() - record.begunAt),
+      onPhase: (phase, returnsAfter) => this.#toPhase(phase, returnsAfter),
       onToken: (tokens, sinceLast) => this.#metrics.token(tokens, sinceLast),
       onEnd: (end) => {
         this.#lifecycle.left(exchange)
         if (exchange.isStarted) {
           this.#metrics.ended(end.finishes, end.completionTokens, end.timeToFirstToken, timer.now() - record.begunAt)
         }
-        record.end(end, fault?.kind ?? null, exchange)
+        const { id, model, promptTokens, stream } = answer
+        record.end(end, fault?.kind ?? null, { id, model, stream, promptTokens, plannedTokens: exchange.planned })
       }
     }
-    const exchange = new Exchange(host, response, answer, fault)
+    const exchange = new Exchange(host, response, answer, fault, strikesAt)
     this.#lifecycle.entered(exchange)
     return exchange
+  }
+
+  #replay(recorded: RecordedExchange, response: ServerResponse, headers: Headers, record: Recording | undefined): void {
+    const { completion, prompt } = usageOf(recorded)
+    const replay = new Replay(timer, response, recorded, this.settings.replaySpeed, (end) => {
+      this.#lifecycle.left(replay)
+      const completionTokens = end.outcome === "finished" ? completion : 0
+      record?.end({ ...end, completionTokens, finishes: [] }, null, { promptTokens: prompt, plannedTokens: completion })
+    })
+    this.#lifecycle.entered(replay)
+    // The headers of the profile are those of another server.
+    const { profile } = this.#served
+    replay.begin(Object.fromEntries(Object.entries(headers).filter(([name]) => !(name in profile.headers))))
   }
 
   #isAuthorized(request: IncomingMessage): boolean {
@@ -358,22 +385,5 @@ export class ModelServer {
       cacheUsage: isOld ? "gpu_cache_usage_perc" : "kv_cache_usage_perc",
       interToken: isOld ? "time_per_output_token_seconds" : "inter_token_latency_seconds"
     })
-  }
-
-  async #control(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method } = request
-    if (path === "/__ledger") {
-      if (method === "DELETE") this.ledger.clear()
-      return send(response, 200, jsonType, JSON.stringify(this.ledger.report()))
-    }
-    if (path !== "/__config") return send(response, 404, jsonType, '{"error":"There are /__ledger and /__config."}')
-    if (method === "GET") return send(response, 200, jsonType, JSON.stringify(this.settings))
-    const body = await bodyOf(request)
-    const changed = Result.flatMap(
-      Result.try({ try: (): unknown => JSON.parse(String(body)), catch: () => "The body is not valid JSON." }),
-      (changes) => this.change(changes)
-    )
-    if (Result.isFailure(changed)) return send(response, 400, jsonType, JSON.stringify({ error: changed.failure }))
-    return send(response, 200, jsonType, JSON.stringify(changed.success))
   }
 }

@@ -13,12 +13,12 @@ import * as ToolUse from "./ToolUse.ts"
 
 /**
  * `echo` gives back the last user message; `random` gives words chosen by the seed, the choice and the conversation; `scripted` says what
- * the fixtures say, and echoes what they do not know.
+ * the fixtures say, and echoes what they do not know; `replay` does not come here.
  *
  * @category models
  * @since 0.1.0
  */
-export type Mode = "echo" | "random" | "scripted"
+export type Mode = "echo" | "random" | "scripted" | "replay"
 
 /**
  * What decides the text of an answer, besides the request.

@@ -17,8 +17,8 @@ const other: Profile = {
   acceptsAnyModel: true,
   blankMessage: true,
   dropsBlankContent: false,
-  calls: { ...base.calls, finish: { required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "tool_calls" } },
-  stream: { ...base.stream, finishAlone: true, fingerprint: "every", emptyDeltas: false },
+  calls: { ...base.calls, finish: { named: "stop", required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "tool_calls" } },
+  stream: { ...base.stream, finishAlone: true, fingerprint: "every", emptyDeltas: false, doneAfterError: false },
   headers: {}
 }
 
@@ -54,6 +54,7 @@ const sglang: Profile = {
   reasoningField: "reasoning_content",
   reasoning: "first",
   calls: { ...other.calls, pieces: "repeated" },
+  stream: { ...other.stream, doneAfterError: true },
   errors: { ...errors("flat"), problems: "trace", checks: "problem" },
   headers: { vary: "Origin" }
 }
@@ -203,10 +204,72 @@ const transformers: Profile = {
   errors: errors("detail")
 }
 
+// In front of vLLM 0.32 with a parser of reasoning: another server behind it would show through.
+const litellm: Profile = {
+  ...other,
+  name: "litellm",
+  version: "1.106.12",
+  fingerprint: base.fingerprint,
+  ids: base.ids,
+  keys: {
+    ...base.keys,
+    completion: "id created model object system_fingerprint choices usage prompt_token_ids?",
+    choice: "finish_reason index message logprobs? provider_specific_fields",
+    message: "content? role reasoning_content? provider_specific_fields content",
+    callMessage: "content? role tool_calls reasoning_content? provider_specific_fields content",
+    usage: "completion_tokens prompt_tokens total_tokens completion_tokens_details?",
+    roleChunk: "id object created model choices",
+    chunk: "id object created model choices",
+    reasoningChunk: "id created model object choices",
+    callChunk: "id created model object choices",
+    finishChunk: "id object created model choices",
+    usageChunk: "id created model object choices usage",
+    roleChoice: "index delta",
+    chunkChoice: "token_ids? index delta logprobs?",
+    finishChoice: "index delta finish_reason",
+    streamUsage: "completion_tokens prompt_tokens total_tokens completion_tokens_details?",
+    textDelta: "content? reasoning_content?",
+    toolTextDelta: "content? reasoning_content?",
+    callDelta: "tool_calls",
+    wholeCall: "function id type",
+    function: "arguments name"
+  },
+  reasoningField: "reasoning_content",
+  reasoning: "first",
+  canExcludeReasoning: true,
+  marksExcluded: false,
+  tokenIds: true,
+  blankMessage: false,
+  dropsBlankContent: base.dropsBlankContent,
+  acceptsAnyModel: false,
+  calls: {
+    ...other.calls,
+    pieces: "typed",
+    finish: { named: "tool_calls", required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "stop" }
+  },
+  stream: { ...other.stream, usageHasChoice: true, endsFirstOnly: true },
+  errors: {
+    ...errors("litellm"),
+    params: true,
+    isStrict: true,
+    words: {
+      ...base.errors.words,
+      unknownModel: (model) =>
+        `/chat/completions: Invalid model name passed in model=${model}. Call \`/v1/models\` to view available models for your key.`
+    }
+  },
+  headers: {
+    vary: "Origin",
+    "x-frame-options": "DENY",
+    "content-security-policy": "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff"
+  }
+}
+
 /**
- * SGLang, Ollama, llama.cpp, mlx-lm, and the server of transformers.
+ * SGLang, Ollama, llama.cpp, mlx-lm, the server of transformers, and the proxy LiteLLM.
  *
  * @category profiles
  * @since 0.1.0
  */
-export const profiles: ReadonlyArray<Profile> = [sglang, ollama, llamacpp, mlx, transformers]
+export const profiles: ReadonlyArray<Profile> = [sglang, ollama, llamacpp, mlx, transformers, litellm]

@@ -26,8 +26,9 @@ export interface Profile {
   readonly reasoningField: "reasoning" | "reasoning_content"
   /** How reasoning is told from content: not at all, by `<think>`, or all is reasoning until `</think>`. */
   readonly reasoning: "none" | "tagged" | "first"
-  /** `include_reasoning: false` leaves reasoning out. */
+  /** `include_reasoning: false` leaves reasoning out; deltas of content then have it as `null`. */
   readonly canExcludeReasoning: boolean
+  readonly marksExcluded: boolean
   /** A `<tool_call>` ends the reasoning. */
   readonly callsEndReasoning: boolean
   readonly calls: Calls
@@ -79,8 +80,9 @@ export interface Keys {
   /** The first chunk of each choice, the others, and the one that has only the usage. */
   readonly roleChunk: string
   readonly chunk: string
-  /** A chunk with pieces of calls. */
+  /** A chunk with pieces of calls; and one with reasoning, if it is another than `chunk`. */
   readonly callChunk: string
+  readonly reasoningChunk?: string
   readonly finishChunk: string
   readonly usageChunk: string
   readonly roleChoice: string
@@ -116,12 +118,15 @@ export interface Calls {
   readonly isParsed: boolean
   /** Arguments as the model wrote them, or written anew: without blanks, or with blanks and in ASCII. */
   readonly arguments: "raw" | "compact" | "ascii"
-  /** Name and arguments apart, together in the first piece, all keys in each piece, or a whole call in one piece. */
-  readonly pieces: "apart" | "together" | "repeated" | "whole"
+  /**
+   * Name and arguments apart, together in the first piece, all keys in each piece, the type in each piece, or a whole call in one piece.
+   */
+  readonly pieces: "apart" | "together" | "repeated" | "typed" | "whole"
   /** How the pieces of a forced call look, if they are not written as others: name and arguments together. */
   readonly forcedPieces: "anonymous" | "together"
   /** The finish reason of an answer that ended by itself. */
   readonly finish: {
+    readonly named: "stop" | "tool_calls"
     readonly required: "stop" | "tool_calls"
     readonly streamedRequired: "stop" | "tool_calls"
     readonly streamedNamed: "stop" | "tool_calls"
@@ -147,8 +152,13 @@ export interface StreamStyle {
   /** Usage if it is asked for, in a chunk of its own, or always in the finish chunk. */
   readonly usage: "asked" | "finish"
   readonly usageObject: "chat.completion.chunk" | "chat.completion"
-  /** `[DONE]` ends the stream. */
+  /** The chunk that has only the usage has a choice, without a delta. */
+  readonly usageHasChoice: boolean
+  /** Only the first choice has a role and a finish. */
+  readonly endsFirstOnly: boolean
+  /** `[DONE]` ends the stream; and a stream that an error ended. */
   readonly done: boolean
+  readonly doneAfterError: boolean
   readonly json: "compact" | "spaced"
   /** A token whose text is held back: a piece with empty text, or nothing. */
   readonly held: "text" | "nothing"
@@ -182,7 +192,7 @@ export interface LogprobStyle {
  */
 export interface Errors {
   /** With `object: "error"`, nested in `error`, and as other servers have it. */
-  readonly shape: "flat" | "nested" | "ollama" | "llamacpp" | "text" | "detail"
+  readonly shape: "flat" | "nested" | "ollama" | "llamacpp" | "litellm" | "text" | "detail"
   /** The type of an error in the form of the body. */
   readonly bodyType: "BadRequestError" | "Bad Request"
   /** Problems of the form: a Python list, lines with a trace, lines. */

@@ -8,7 +8,7 @@ import type { Profile } from "./Profile.ts"
 import * as VllmProfile from "./VllmProfile.ts"
 
 /**
- * By name: `vllm-0.32`, `vllm-0.32-reasoning` and older ones, `sglang`, `ollama`, `llamacpp`, `mlx-lm`, `transformers`.
+ * By name: `vllm-0.32`, `vllm-0.32-reasoning` and older ones, `sglang`, `ollama`, `llamacpp`, `mlx-lm`, `transformers`, `litellm`.
  *
  * @category profiles
  * @since 0.1.0

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import * as Result from "effect/Result"
-import { generate, type Generated, type Limits, type Speaker } from "./Answer.ts"
+import { cut, generate, type Generated, type Limits, type Speaker, tokensOf } from "./Answer.ts"
 import { type ChatRequest, maxTokens } from "./ChatRequest.ts"
 import { outOfVocabulary } from "./Completions.ts"
 import * as Continuation from "./Continuation.ts"
@@ -176,7 +176,7 @@ interface Made {
 
 // An abort comes after the last token, in a piece of its own.
 const piecesOf = ({ finish, generated }: Made): number =>
-  finish === "abort" ? generated.tokens.length + 1 : Math.max(1, generated.tokens.length)
+  finish === "abort" ? generated.ids.length + 1 : Math.max(1, generated.ids.length)
 
 /**
  * The answer of `/inference/v1/generate`.
@@ -219,7 +219,7 @@ export class GenerateAnswer implements Rendering {
   }
 
   get tokens(): ReadonlyArray<number> {
-    return this.#choices.map(({ generated }) => generated.tokens.length)
+    return this.#choices.map(({ generated }) => generated.ids.length)
   }
 
   get finishes(): ReadonlyArray<string> {
@@ -227,11 +227,7 @@ export class GenerateAnswer implements Rendering {
   }
 
   abort(tokens: ReadonlyArray<number>): GenerateAnswer {
-    const choices = this.#choices.map(({ generated }, index): Made => {
-      const kept = tokens[index] ?? 0
-      const texts = generated.texts.slice(0, kept)
-      return { generated: { ...generated, tokens: generated.tokens.slice(0, kept), texts, stopReason: null }, finish: "abort" }
-    })
+    const choices = this.#choices.map(({ generated }, index): Made => ({ generated: cut(generated, tokens[index] ?? 0), finish: "abort" }))
     return new GenerateAnswer(this.#request, { id: this.id, model: this.model, created: this.#created }, choices)
   }
 
@@ -243,7 +239,7 @@ export class GenerateAnswer implements Rendering {
       for (const [index, made] of this.#choices.entries()) {
         const last = piecesOf(made) - 1
         if (at > last) continue
-        const to = Math.min(at + 1, made.generated.tokens.length)
+        const to = Math.min(at + 1, made.generated.ids.length)
         const chunk = {
           request_id: this.id,
           usage: continuousUsage ? fullUsageOf(this.promptTokens, to) : null,
@@ -277,24 +273,25 @@ export class GenerateAnswer implements Rendering {
       kv_transfer_params: null,
       ec_transfer_params: null,
       output_mode: this.#request.isText ? "text" : "tokens",
-      choices: this.#choices.map((made, index) => this.#choice(index, made, 0, made.generated.tokens.length, true))
+      choices: this.#choices.map((made, index) => this.#choice(index, made, 0, made.generated.ids.length, true))
     })
   }
 
   #choice(index: number, { finish, generated }: Made, from: number, to: number, isLast: boolean) {
-    const tokens = generated.tokens.slice(from, to)
     const { isText, logprobs } = this.#request
     return {
       index,
       finish_reason: isLast ? finish : null,
       stop_reason: isLast ? generated.stopReason : null,
-      token_ids: tokens.map(({ id }) => id),
+      token_ids: generated.ids.slice(from, to),
       routed_experts: null,
       sampling_mask: null,
       weight_versions: isLast ? [{ version: "default", start: 0, end: to }] : null,
       ...(isText ? { text: generated.texts.slice(from, isLast ? undefined : to).join("") } : {}),
       logprobs: logprobs
-        ? { content: tokens.map(({ id, logprob }) => ({ ...entry(id, logprob), top_logprobs: [entry(id, logprob)] })) }
+        ? {
+            content: tokensOf(generated, from, to).map(({ id, logprob }) => ({ ...entry(id, logprob), top_logprobs: [entry(id, logprob)] }))
+          }
         : null
     }
   }

@@ -64,8 +64,11 @@ export interface Work {
   readonly choices: number
   /** The request leaves the queue. */
   readonly started: () => void
-  /** One more token of each choice is made: `more` asks for the next, `pause` waits for {@link Ticket.resume}. */
-  readonly step: () => "more" | "pause" | "done"
+  /**
+   * Up to `most` more tokens of each choice are made, which are due together: `more` asks for the next, `pause` waits for
+   * {@link Scheduler.resume}.
+   */
+  readonly step: (most: number) => "more" | "pause" | "done"
 }
 
 /**
@@ -145,6 +148,10 @@ class DueTickets {
 
 // Timers fire up to a millisecond late and never early: what is due within half of it is done now, so that the mean is right.
 const early = 0.5
+
+// Without a latency, so many tokens of a stream are made in one turn: enough for one system call to be a small part of their cost, and
+// few enough for others to have their turn soon.
+const burst = 16
 
 // A stream that is later than this goes on from now: what a busy machine missed is not made up for.
 const late = 50
@@ -274,7 +281,7 @@ export class Scheduler {
   }
 
   #step(ticket: Ticket, now: number, settings: Timing & Limits): void {
-    const next = ticket.work.step()
+    const next = ticket.work.step(settings.interTokenLatency === 0 ? burst : 1)
     if (ticket.state !== "running") return
     if (next === "done") return this.#end(ticket)
     const pause = vary(settings.interTokenLatency, settings.interTokenSpread, ticket.random) * this.#slowdown(settings)

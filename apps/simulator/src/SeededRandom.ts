@@ -8,7 +8,7 @@
  * A 32-bit hash of a text (FNV-1a).
  *
  * @example
- * import * as SeededRandom from "@paradigm-effect/simulator/SeededRandom"
+ * import * as SeededRandom from "./SeededRandom.ts"
  *
  * SeededRandom.hash("a") === SeededRandom.hash("a") // true
  *
@@ -33,7 +33,7 @@ export type SeededRandom = () => number
  * The source of a seed.
  *
  * @example
- * import * as SeededRandom from "@paradigm-effect/simulator/SeededRandom"
+ * import * as SeededRandom from "./SeededRandom.ts"
  *
  * SeededRandom.make(7)() === SeededRandom.make(7)() // true
  *

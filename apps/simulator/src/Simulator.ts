@@ -63,12 +63,16 @@ const serverOptions: Readonly<Record<keyof ServerOptions, true>> = {
   maxModelLen: true,
   images: true,
   scaleOut: true,
+  replay: true,
   onRequest: true
 }
 
 // All other options are settings, so that an unknown name is one of them, and is refused.
 const settingsOf = (options: Options): Result.Result<Settings, string> =>
-  change(defaults, Object.fromEntries(Object.entries(options).filter(([name, value]) => !(name in serverOptions) && value !== undefined)))
+  change(
+    { ...defaults, mode: options.replay === undefined ? defaults.mode : "replay" },
+    Object.fromEntries(Object.entries(options).filter(([name, value]) => !(name in serverOptions) && value !== undefined))
+  )
 
 const cannotListen = ({ code, message }: NodeJS.ErrnoException, host: string, port: number): SimulatorError => {
   const said = () => {
@@ -91,6 +95,7 @@ const cannotListen = ({ code, message }: NodeJS.ErrnoException, host: string, po
  * Starts a simulator. Rejects with `SimulatorError` if an option is wrong, or if the port cannot be listened on.
  *
  * @example
+ * ```ts
  * import { Simulator } from "@paradigm-effect/simulator"
  *
  * await using simulator = await Simulator.start({ models: ["alfred-4.2"], interTokenLatency: "5 millis" })
@@ -100,8 +105,9 @@ const cannotListen = ({ code, message }: NodeJS.ErrnoException, host: string, po
  *   body: JSON.stringify({ model: "alfred-4.2", messages: [{ role: "user", content: "Say it again" }] })
  * })
  * const completion = await response.json()
- * completion.choices[0].message.content // "Say it again"
- * simulator.ledger().outcomes.finished.requests // 1
+ * console.log(completion.choices[0].message.content) // => Say it again
+ * console.log(simulator.ledger().outcomes.finished.requests) // => 1
+ * ```
  *
  * @category constructors
  * @since 0.1.0
@@ -138,6 +144,15 @@ export const start = async (options: Options = {}): Promise<Simulator> => {
 /**
  * {@link start} as an effect. Fails with `SimulatorError`. Nothing ends the simulator by itself.
  *
+ * @example
+ * ```ts
+ * import { Simulator } from "@paradigm-effect/simulator"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.flatMap(Simulator.make(), (simulator) => Effect.promise(() => simulator.close()))
+ * console.log(await Effect.runPromise(program)) // => undefined
+ * ```
+ *
  * @category constructors
  * @since 0.1.0
  */
@@ -151,10 +166,13 @@ export const make = (options: Options = {}): Effect.Effect<Simulator, SimulatorE
  * A simulator that ends with the scope. Fails with `SimulatorError` as {@link start} rejects.
  *
  * @example
+ * ```ts
  * import { Simulator } from "@paradigm-effect/simulator"
  * import * as Effect from "effect/Effect"
  *
- * Effect.runPromise(Effect.scoped(Effect.map(Simulator.scoped(), ({ url }) => url))) // "http://127.0.0.1:…"
+ * const program = Effect.map(Simulator.scoped(), ({ ledger }) => ledger().requests)
+ * console.log(await Effect.runPromise(Effect.scoped(program))) // => 0
+ * ```
  *
  * @category constructors
  * @since 0.1.0

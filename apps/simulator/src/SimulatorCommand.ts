@@ -12,7 +12,12 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { appendFileSync } from "node:fs"
+import { FaultRule } from "./Faults.ts"
 import type { Entry } from "./Ledger.ts"
+import * as RecordedExchange from "./RecordedExchange.ts"
+import * as Recorder from "./Recorder.ts"
 import * as Simulator from "./Simulator.ts"
 import { millisOf, type SettingsChanges } from "./SimulatorConfig.ts"
 
@@ -45,6 +50,8 @@ const limit = (name: string, description: string) =>
     Flag.optional,
     Flag.withDescription(`${description} (default: no limit)`)
   )
+
+const decodeRule = Schema.decodeUnknownOption(Schema.fromJsonString(FaultRule))
 
 const flags = {
   port: Flag.Int("port").pipe(
@@ -104,6 +111,28 @@ const flags = {
   ),
   images: Flag.Boolean("images").pipe(Flag.withDefault(false), Flag.withDescription("The model reads images")),
   shutdownTimeout: time("shutdown-timeout", "How long answers may go on when it is told to stop (0: they end with abort)"),
+  replay: Flag.String("replay").pipe(
+    Flag.optional,
+    Flag.withDescription("File that `record` wrote: requests are answered as they were when it was recorded")
+  ),
+  replaySpeed: Flag.Finite("replay-speed").pipe(
+    Flag.withDefault(1),
+    Flag.filter(
+      (speed) => speed >= 0,
+      () => "Expected a number of at least 0"
+    ),
+    Flag.withDescription("How many times faster than it was recorded; 0 is without pauses (default 1)")
+  ),
+  faults: Flag.String("fault").pipe(
+    Flag.filterMap(
+      (text) => decodeRule(text, { onExcessProperty: "error" }),
+      () => 'Expected a rule in JSON such as {"rate": 0.05, "fault": {"kind": "reset", "afterTokens": {}}}'
+    ),
+    Flag.atLeast(0),
+    Flag.withDescription(
+      'Rule by which requests fail, such as {"rate": 0.05, "fault": {"kind": "status", "status": 500}}; may be given more than once'
+    )
+  ),
   settings: Flag.String("settings").pipe(
     Flag.optional,
     Flag.withDescription("JSON file with more settings (faults, faultScript, script, …), as POST /__config takes them")
@@ -111,19 +140,31 @@ const flags = {
 }
 
 /**
- * The file of `--settings` cannot be used. The message names it and tells why.
+ * The file of `--settings`, `--replay` or `--to` cannot be used. The message names it and tells why.
  *
  * @category errors
  * @since 0.1.0
  */
 export class SettingsFileError extends Data.TaggedError("SettingsFileError")<{ readonly message: string }> {}
 
-const readSettings = Effect.fnUntraced(function* (path: string) {
+const readText = Effect.fnUntraced(function* (path: string, what: string) {
   const fs = yield* FileSystem.FileSystem
-  const text = yield* Effect.mapError(
+  return yield* Effect.mapError(
     fs.readFileString(path),
-    (error) => new SettingsFileError({ message: `Cannot read the settings ${path}: ${error.message}` })
+    (error) => new SettingsFileError({ message: `Cannot read the ${what} ${path}: ${error.message}` })
   )
+})
+
+const readRecording = Effect.fnUntraced(function* (path: string) {
+  const text = yield* readText(path, "recording")
+  return yield* Effect.mapError(
+    Effect.fromResult(RecordedExchange.parse(text)),
+    (message) => new SettingsFileError({ message: `The recording ${path} cannot be used. ${message}` })
+  )
+})
+
+const readSettings = Effect.fnUntraced(function* (path: string) {
+  const text = yield* readText(path, "settings")
   return yield* Effect.try({
     try: () => JSON.parse(text) as SettingsChanges,
     catch: () => new SettingsFileError({ message: `The settings ${path} are not valid JSON.` })
@@ -148,6 +189,49 @@ const lineOf = ({ completionTokens, finishReasons, id, outcome, status }: Entry)
   }
 }
 
+const recordFlags = {
+  upstream: Flag.String("upstream").pipe(
+    Flag.filterMap(
+      (text) => Option.fromUndefinedOr(/^https?:/.test(text) && URL.canParse(text) ? new URL(text) : undefined),
+      () => "Expected an address such as http://127.0.0.1:8000"
+    ),
+    Flag.withDescription("The server to record, as http://127.0.0.1:8000")
+  ),
+  to: Flag.String("to").pipe(Flag.withDescription("File that the exchanges are added to, one a line, for --replay")),
+  port: flags.port,
+  host: flags.host
+}
+
+/**
+ * The command `simulator record`: a proxy that writes down what a server answers, and when. Credentials of requests are not written.
+ *
+ * @category commands
+ * @since 0.1.0
+ */
+export const record = Command.make(
+  "record",
+  recordFlags,
+  Effect.fnUntraced(function* ({ to, ...options }) {
+    const context = yield* Effect.context()
+    const start = Effect.tryPromise({
+      try: () => {
+        // It fails now if the file cannot be written, and nobody but its owner reads what was asked.
+        appendFileSync(to, "", { mode: 0o600 })
+        return Recorder.start({
+          ...options,
+          write: (exchange) => appendFileSync(to, `${JSON.stringify(exchange)}\n`),
+          onFailure: (message) => void Effect.runForkWith(context)(Effect.logWarning(message))
+        })
+      },
+      catch: (error) =>
+        new SettingsFileError({ message: `Cannot record to ${to}: ${error instanceof Error ? error.message : String(error)}` })
+    })
+    const recorder = yield* Effect.acquireRelease(start, (recorder) => Effect.promise(() => recorder.close()))
+    yield* Console.log(`Records ${options.upstream.origin} to ${to}. Ask ${recorder.url} in its place. Ctrl-C stops it.`)
+    return yield* Effect.never
+  }, Effect.scoped)
+).pipe(Command.withDescription("Record a real server's answers, with their timing"))
+
 /**
  * The command `simulator`. It runs until it is interrupted, ends what it was saying with `abort`, and logs a line for each request.
  *
@@ -159,7 +243,7 @@ const lineOf = ({ completionTokens, finishReasons, id, outcome, status }: Entry)
 export const command = Command.make(
   "simulator",
   flags,
-  Effect.fnUntraced(function* ({ maxRunning, maxUnfinished, mode, settings, shutdownTimeout, ...options }) {
+  Effect.fnUntraced(function* ({ maxRunning, maxUnfinished, mode, replay, replaySpeed, settings, shutdownTimeout, ...options }) {
     const apiKey = yield* Config.Redacted("PARADIGM_SIMULATOR_API_KEY").pipe(
       Config.option,
       Config.map(Option.filter((key) => Redacted.value(key) !== "")),
@@ -176,6 +260,8 @@ export const command = Command.make(
       ...(Option.isSome(mode) ? { mode: mode.value } : {}),
       maxRunning: Option.getOrNull(maxRunning),
       maxUnfinished: Option.getOrNull(maxUnfinished),
+      replaySpeed: replaySpeed === 0 ? null : replaySpeed,
+      replay: Option.isSome(replay) ? yield* readRecording(replay.value) : undefined,
       ...more,
       apiKey,
       onRequest
@@ -185,4 +271,4 @@ export const command = Command.make(
     yield* Console.log(`Simulator listens on ${simulator.url} for ${options.models.join(", ")}${keyed}. Ctrl-C stops it.`)
     return yield* Effect.never
   }, Effect.scoped)
-).pipe(Command.withDescription("Start a vLLM-compatible server without a model"))
+).pipe(Command.withDescription("Start a vLLM-compatible server without a model"), Command.withSubcommands([record]))

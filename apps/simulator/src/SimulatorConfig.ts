@@ -17,9 +17,11 @@ import * as Script from "./Script.ts"
  * Milliseconds of a time, or `undefined` if it is none. A time is a number of milliseconds, or a text such as `"20 millis"`.
  *
  * @example
+ * ```ts
  * import * as SimulatorConfig from "@paradigm-effect/simulator/SimulatorConfig"
  *
- * SimulatorConfig.millisOf("2 seconds") // 2000
+ * console.log(SimulatorConfig.millisOf("2 seconds")) // => 2000
+ * ```
  *
  * @category getters
  * @since 0.1.0
@@ -65,12 +67,16 @@ const Fixture = Schema.Struct({
  * @since 0.1.0
  */
 export const SettingsChanges = Schema.Struct({
-  mode: Schema.optionalKey(Schema.Literals(["echo", "random", "scripted"])).annotateKey({
+  mode: Schema.optionalKey(Schema.Literals(["echo", "random", "scripted", "replay"])).annotateKey({
     description:
-      "echo gives back the last user message, random gives words chosen by the seed, scripted says what the script says. Defaults to echo"
+      "echo gives back the last user message, random gives words chosen by the seed, scripted says what the script says, replay what was " +
+      "recorded. Defaults to echo"
   }),
   script: Schema.optionalKey(Schema.Array(Fixture)).annotateKey({
     description: "Answers, and the requests that they are for. Sets the mode to scripted, unless it is given"
+  }),
+  replaySpeed: Schema.optionalKey(Schema.NullOr(Schema.Finite.check(Schema.isGreaterThan(0)))).annotateKey({
+    description: "How many times faster recorded answers come than they did. null is without pauses. Defaults to 1"
   }),
   seed: Schema.optionalKey(Schema.Int).annotateKey({
     description: "Seed of answers without a seed of their own, of spreads and of faults. Defaults to 0"
@@ -120,6 +126,7 @@ export type SettingsChanges = typeof SettingsChanges.Type
 export interface Settings extends Timing, Limits {
   readonly mode: Mode
   readonly script: ReadonlyArray<Script.Fixture>
+  readonly replaySpeed: number
   readonly cacheTokens: number
   readonly keepAlive: number
   readonly requestIdHeaders: boolean
@@ -138,6 +145,7 @@ export interface Settings extends Timing, Limits {
 export const defaults: Settings = {
   mode: "echo",
   script: [],
+  replaySpeed: 1,
   seed: 0,
   timeToFirstToken: 0,
   timeToFirstTokenSpread: 0,
@@ -160,16 +168,19 @@ export const defaults: Settings = {
 const decode = Schema.decodeUnknownResult(SettingsChanges)
 
 const times = ["timeToFirstToken", "prefillPerToken", "interTokenLatency", "keepAlive"] as const
-const limits = ["maxRunning", "maxUnfinished"] as const
+const limits = ["maxRunning", "maxUnfinished", "replaySpeed"] as const
 
 /**
  * Applies changes, or tells what is wrong with them.
  *
  * @example
+ * ```ts
  * import * as SimulatorConfig from "@paradigm-effect/simulator/SimulatorConfig"
+ * import * as Result from "effect/Result"
  *
- * SimulatorConfig.change(SimulatorConfig.defaults, { interTokenLatency: "20 millis" })
- * // success: the defaults with 20 for interTokenLatency
+ * const changed = SimulatorConfig.change(SimulatorConfig.defaults, { interTokenLatency: "20 millis" })
+ * console.log(Result.getOrThrow(changed).interTokenLatency) // => 20
+ * ```
  *
  * @category combinators
  * @since 0.1.0

@@ -227,7 +227,7 @@ export const cutList = (answer: Answer, request: ChatRequest, profile: Profile):
     return undefined
   for (const { finish, steps } of answer.choices) {
     if (finish !== "length") continue
-    const text = steps.map(({ token }) => token.text).join("")
+    const text = Array.from(steps, ({ token }) => token.text).join("")
     const open = openAtEnd(text)
     if (open === undefined) continue
     const lines = text.split("\n")

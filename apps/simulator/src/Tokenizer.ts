@@ -76,9 +76,11 @@ const pushBytes = (ids: Array<number>, point: number) => {
  * A lone surrogate becomes U+FFFD; any other text is what {@link decode} returns.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.decode(Tokenizer.encode("Hello 🌊")) // "Hello 🌊"
+ * console.log(Tokenizer.decode(Tokenizer.encode("Hello 🌊"))) // => Hello 🌊
+ * ```
  *
  * @category encoding
  * @since 0.1.0
@@ -116,9 +118,11 @@ export const encode = (text: string): Array<number> => {
  * The ids of a text in which the texts of special tokens, as `<|im_end|>`, stand for these tokens.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.encodeSpecial("<think>").length // 1
+ * console.log(Tokenizer.encodeSpecial("<think>").length) // => 1
+ * ```
  *
  * @category encoding
  * @since 0.1.0
@@ -140,11 +144,24 @@ const digits = (value: number): string => (value < 11 ? String(value - 1) : digi
 const letters = (value: number): string =>
   value < 27 ? String.fromCharCode(96 + value) : letters(Math.floor(value / 27)) + String.fromCharCode(96 + (value % 27))
 
-const piece = (id: number): string => {
+const spell = (id: number): string => {
   if (id < lettersFrom) return digits(id - digitsFrom)
   const kind = Math.floor((id - lettersFrom) / lettersCount)
   const word = letters((id - lettersFrom) % lettersCount)
   return (kind >= 2 ? " " : "") + (kind % 2 === 1 ? word.charAt(0).toUpperCase() + word.slice(1) : word)
+}
+
+// Answers share the texts of their tokens: each of them for itself is most of what an answer takes in memory.
+const pieces = new Map<number, string>()
+const keptPieces = 8192
+
+const piece = (id: number): string => {
+  const known = pieces.get(id)
+  if (known !== undefined) return known
+  const text = spell(id)
+  if (pieces.size >= keptPieces) pieces.clear()
+  pieces.set(id, text)
+  return text
 }
 
 // Without a digit of zero: "a" is 1, so a number with a zero digit spells nothing.
@@ -155,9 +172,11 @@ const spells = (value: number, base: number): boolean =>
  * Whether the id is a token.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.isToken(-1) // false
+ * console.log(Tokenizer.isToken(-1)) // => false
+ * ```
  *
  * @category predicates
  * @since 0.1.0
@@ -173,9 +192,11 @@ export const isToken = (id: number): boolean => {
  * Whether the token has no text in an answer: an end, the start of a message, an image.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.isControl(Tokenizer.special.messageEnd) // true
+ * console.log(Tokenizer.isControl(Tokenizer.special.messageEnd)) // => true
+ * ```
  *
  * @category predicates
  * @since 0.1.0
@@ -213,7 +234,8 @@ export class Decoder {
       this.#pending = text === "" || (text === "\ufffd" && id >= 0xc2 && id <= 0xf4)
       return text
     }
-    return this.end() + (specialTexts.has(id) ? this.#special(id) : isToken(id) ? piece(id) : "")
+    const text = specialTexts.has(id) ? this.#special(id) : isToken(id) ? piece(id) : ""
+    return this.#pending ? this.end() + text : text
   }
 
   /** U+FFFD if the ids ended inside a character, else nothing. */
@@ -232,9 +254,11 @@ export class Decoder {
  * The text of ids. An incomplete character is U+FFFD. Control tokens have no text unless `control` is true.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.decode([Tokenizer.special.thinkStart, ...Tokenizer.encode("So"), Tokenizer.special.messageEnd]) // "<think>So"
+ * console.log(Tokenizer.decode([Tokenizer.special.thinkStart, ...Tokenizer.encode("So"), Tokenizer.special.messageEnd])) // => <think>So
+ * ```
  *
  * @category decoding
  * @since 0.1.0
@@ -250,9 +274,11 @@ export const decode = (ids: Iterable<number>, control = false): string => {
  * Whether the ids end inside a character.
  *
  * @example
+ * ```ts
  * import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
  *
- * Tokenizer.endsInside(Tokenizer.encode("é").slice(0, 1)) // true
+ * console.log(Tokenizer.endsInside(Tokenizer.encode("é").slice(0, 1))) // => true
+ * ```
  *
  * @category predicates
  * @since 0.1.0

@@ -95,6 +95,7 @@ const vllm032: Profile = {
   reasoningField: "reasoning",
   reasoning: "none",
   canExcludeReasoning: true,
+  marksExcluded: true,
   callsEndReasoning: true,
   calls: {
     followReasoning: false,
@@ -105,7 +106,7 @@ const vllm032: Profile = {
     arguments: "raw",
     pieces: "apart",
     forcedPieces: "together",
-    finish: { required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "stop" },
+    finish: { named: "stop", required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "stop" },
     cut: "length",
     namedCut: "length",
     cutList: "none"
@@ -118,7 +119,10 @@ const vllm032: Profile = {
     finishAlone: false,
     usage: "asked",
     usageObject: "chat.completion.chunk",
+    usageHasChoice: false,
+    endsFirstOnly: false,
     done: true,
+    doneAfterError: true,
     json: "compact",
     held: "nothing",
     emptyDeltas: true,
@@ -175,7 +179,7 @@ const vllm019: Profile = {
     ...vllm032.calls,
     followReasoning: true,
     forced: "json",
-    finish: { required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "stop" },
+    finish: { named: "stop", required: "tool_calls", streamedRequired: "tool_calls", streamedNamed: "stop" },
     cut: "tool_calls"
   },
   stream: { ...vllm032.stream, held: "text", emptyDeltas: false, finish: "text", parsedFinish: "empty" },
@@ -232,7 +236,7 @@ const vllm011: Profile = {
     ...vllm019.calls,
     isLate: true,
     trims: false,
-    finish: { required: "stop", streamedRequired: "tool_calls", streamedNamed: "tool_calls" },
+    finish: { named: "stop", required: "stop", streamedRequired: "tool_calls", streamedNamed: "tool_calls" },
     cut: "length",
     namedCut: "tool_calls",
     cutList: "refused"
@@ -295,7 +299,11 @@ const vllm009: Profile = {
     chunkChoice: "index delta logprobs finish_reason",
     finishChoice: "index delta logprobs finish_reason stop_reason"
   },
-  calls: { ...vllm011.calls, finish: { required: "stop", streamedRequired: "stop", streamedNamed: "stop" }, namedCut: "length" },
+  calls: {
+    ...vllm011.calls,
+    finish: { named: "stop", required: "stop", streamedRequired: "stop", streamedNamed: "stop" },
+    namedCut: "length"
+  },
   stream: { ...vllm011.stream, cutFinish: "lost" },
   tokenIds: false,
   logprobs: { tokens: "vocabulary", end: "name", half: "replacement" },

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as ChatTemplate from "@paradigm-effect/simulator/ChatTemplate"
+import * as ChatTemplate from "../src/ChatTemplate.ts"
 import * as Simulator from "@paradigm-effect/simulator/Simulator"
 import * as Tokenizer from "@paradigm-effect/simulator/Tokenizer"
 import { chat, events, json, post } from "./Asking.ts"

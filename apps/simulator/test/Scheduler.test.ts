@@ -1,30 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type Limits, Scheduler, type Timer, type Timing, type Work } from "@paradigm-effect/simulator/Scheduler"
-
-// Time that passes when it is told to. Timers fire in order, at their time.
-class HandTimer implements Timer {
-  time = 0
-  armed = 0
-  #timers: Array<{ readonly at: number; readonly run: () => void }> = []
-  readonly now = () => this.time
-  readonly after = (delay: number, run: () => void) => {
-    const timer = { at: this.time + delay, run }
-    this.#timers.push(timer)
-    this.armed = Math.max(this.armed, this.#timers.length)
-    return () => void (this.#timers = this.#timers.filter((other) => other !== timer))
-  }
-  pass(millis: number): void {
-    const end = this.time + millis
-    for (;;) {
-      const next = this.#timers.toSorted((one, other) => one.at - other.at)[0]
-      if (next === undefined || next.at > end) break
-      this.#timers = this.#timers.filter((other) => other !== next)
-      this.time = Math.max(this.time, next.at)
-      next.run()
-    }
-    this.time = end
-  }
-}
+import { type Limits, Scheduler, type Timing, type Work } from "../src/Scheduler.ts"
+import { HandTimer } from "./HandTimer.ts"
 
 const plain: Timing & Limits = {
   timeToFirstToken: 100,

@@ -72,6 +72,17 @@ describe("a simulator", () => {
     assert.notInclude(shown, "sesame")
   })
 
+  it("runs again before it has gone, if it is told to", async () => {
+    await using simulator = await Simulator.start(slow)
+    const { says, ended } = raw(simulator, chat(words, { stream: true }), { connection: "close" })
+    await says(/one/)
+    simulator.config({ phase: "draining" })
+    simulator.config({ phase: "running" })
+    assert.strictEqual((await post(simulator, chat("x"))).status, 200)
+    assert.strictEqual(await ended, "fin")
+    assert.strictEqual((await fetch(`${simulator.url}/health`)).status, 200)
+  })
+
   it("lets pages of other origins ask", async () => {
     await using simulator = await Simulator.start()
     const preflight = await fetch(`${simulator.url}/v1/chat/completions`, {
@@ -254,8 +265,8 @@ describe("a fault", () => {
     assert.include(await response.text(), "<html>")
   })
 
-  const ask = (simulator: Simulator.Simulator, fault: object, stream = true) => {
-    const exchange = raw(simulator, chat(words, { stream }), { ...faultHeader(fault), connection: "close" })
+  const ask = (simulator: Simulator.Simulator, fault: object | undefined, stream = true, body = chat(words, { stream })) => {
+    const exchange = raw(simulator, body, { ...(fault === undefined ? {} : faultHeader(fault)), connection: "close" })
     return exchange.ended.then((end) => ({ end, text: exchange.text(), reads: exchange.reads.length }))
   }
 
@@ -319,6 +330,74 @@ describe("a fault", () => {
     assert.deepStrictEqual(first, ['{"error": {"message": "boom", "type": "InternalServerError", "param": null, "code": 500}}', "[DONE]"])
     const later = await told({ kind: "error", afterTokens: 2, status: 503 })
     assert.include(later[3], '"code": 503')
+  })
+
+  it("ends one answer with abort", async () => {
+    await using simulator = await Simulator.start()
+    const headers = faultHeader({ kind: "abort", afterTokens: 4 })
+    const whole = await (await post(simulator, chat(words), { headers })).json()
+    assert.deepInclude(whole.choices[0], { finish_reason: "abort" })
+    assert.strictEqual(whole.usage.completion_tokens, 4)
+    const stream = events(await (await post(simulator, chat(words, { stream: true }), { headers })).text())
+    const said = stream.slice(0, -1).map((event) => JSON.parse(event).choices[0])
+    assert.strictEqual(said.map(({ delta }) => delta.content ?? "").join(""), whole.choices[0].message.content)
+    assert.deepStrictEqual([said.at(-1).finish_reason, stream.at(-1)], ["abort", "[DONE]"])
+    assert.strictEqual((await post(simulator, chat("x"))).status, 200)
+    assert.strictEqual(simulator.ledger().outcomes.aborted.completionTokens, 8)
+  })
+
+  it("strikes at a token that the seed and the request draw, the same in each run", async () => {
+    const brokenAt = async (seed: number, afterTokens: object = {}) => {
+      await using simulator = await Simulator.start({ seed, faults: [{ fault: { kind: "reset", afterTokens } }] })
+      const all = Array.from({ length: 24 }, (_, index) => ask(simulator, undefined, true, chat(`${words} ${index}`, { stream: true })))
+      await Promise.all(all)
+      const { newest } = simulator.ledger()
+      assert.isTrue(
+        newest.every(({ completionTokens, outcome, plannedTokens }) => outcome === "failed" && completionTokens < plannedTokens)
+      )
+      return newest.map(({ completionTokens }) => completionTokens).toSorted((one, other) => one - other)
+    }
+    const first = await brokenAt(1)
+    assert.isAbove(new Set(first).size, 4)
+    assert.deepStrictEqual(await brokenAt(1), first)
+    assert.notDeepEqual(await brokenAt(2), first)
+    assert.deepStrictEqual([...new Set(await brokenAt(1, { from: 3, to: 4 }))], [3, 4])
+  })
+
+  it("ends the whole server at a token, which comes back on its port", async () => {
+    const table = [
+      ["killed", "fin", /one/],
+      ["stopping", "fin", /"finish_reason":"abort"[^]*\[DONE\]/],
+      ["engineDead", "fin", /EngineCore encountered an issue\.[^]*\[DONE\]/]
+    ] as const
+    for (const [phase, end, pattern] of table) {
+      await using simulator = await Simulator.start({ ...slow, deathDelay: "10 millis" })
+      const beside = raw(simulator, chat(words.repeat(30), { stream: true }), { connection: "close" })
+      await beside.says(/one/)
+      const { end: how, text } = await ask(simulator, { kind: "phase", phase, afterTokens: 3, returnsAfter: 100 })
+      assert.deepStrictEqual([how, await beside.ended], [end, end], phase)
+      assert.match(text, pattern)
+      assert.match(beside.text(), pattern)
+      assert.strictEqual(simulator.config().phase, phase)
+      while (await refused(simulator)) await new Promise((resolve) => setTimeout(resolve, 5))
+      await until(() => simulator.config().phase === "running")
+      assert.strictEqual((await post(simulator, chat("x"))).status, 200)
+      assert.deepStrictEqual(simulator.ledger().faults, { phase: 1 })
+    }
+  })
+
+  it("ends the server after the tokens that it says, and not before they have left", async () => {
+    await using simulator = await Simulator.start()
+    const { text } = await ask(simulator, { kind: "phase", phase: "killed", afterTokens: 2 })
+    assert.deepStrictEqual([text.includes('"one"'), text.includes('" two"'), text.includes('" thr"')], [true, true, false])
+    assert.strictEqual(simulator.ledger().newest[0]?.completionTokens, 2)
+  })
+
+  it("lets no comment follow the end of an answer that drips", async () => {
+    await using simulator = await Simulator.start({ keepAlive: "4 millis" })
+    const { text } = await ask(simulator, { kind: "drip", bytes: 400, pause: 10 })
+    assert.match(text, /\[DONE\]/)
+    assert.notMatch(text, /\[DONE\][^]*keep-alive/)
   })
 
   it("comes by script, in order, and then by rate, the same for the same seed", async () => {
@@ -408,6 +487,17 @@ describe("a simulator that ends", () => {
     assert.match(stream.text(), /data: \{"error": \{"message": "EngineCore encountered an issue\.[^]*"code": 500\}\}\n\n[^]*\[DONE\]/)
     assert.deepStrictEqual([(await whole).status, (await whole).body.error.type], [500, "InternalServerError"])
     while (!(await refused(simulator))) await new Promise((resolve) => setTimeout(resolve, 5))
+  })
+
+  it("loses its engine as older versions did, which blame the request in a stream", async () => {
+    const { simulator, stream, whole } = await begin({ ...slow, profile: "vllm-0.11", deathDelay: null })
+    simulator.config({ phase: "engineDead" })
+    await stream.ended
+    assert.match(stream.text(), /root cause\.", "type": "BadRequestError", "param": null, "code": 400\}\}\n\n[^]*\[DONE\]/)
+    assert.strictEqual((await whole).body.error.type, "Internal Server Error")
+    assert.strictEqual((await (await post(simulator, chat("x"))).json()).error.type, "Internal Server Error")
+    assert.strictEqual((await fetch(`${simulator.url}/health`)).status, 503)
+    await simulator.close()
   })
 
   it("is killed in the middle of a word, and comes back on the same port", async () => {

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -15,7 +15,7 @@ const run = (args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}, file = ma
   const started = new Promise<string>((resolve) => {
     child.stdout.on("data", (bytes) => {
       written.out += String(bytes)
-      const line = /^Simulator listens on .*$/m.exec(written.out)
+      const line = /^(Simulator listens on|Records) .*$/m.exec(written.out)
       if (line !== null) resolve(line[0])
     })
     child.on("close", () => resolve(""))
@@ -70,13 +70,19 @@ describe("the command", () => {
     const flags = ["--profile", "vllm-0.19", "--seed", "3", "--time-to-first-token", "1", "--time-to-first-token-spread", "0.5"]
     const more = ["--prefill-per-token", "0.1", "--prefill-spread", "0.1", "--inter-token-spread", "0.1", "--slowdown", "2"]
     const limits = ["--max-num-seqs", "4", "--max-num-queued-reqs", "8", "--max-model-len", "1000", "--sse-keep-alive-interval", "1 second"]
-    const switches = ["--enable-request-id-headers", "--enable-scale-out", "--images", "--settings", file]
+    const faults = [
+      "--fault",
+      '{"rate": 1, "path": "/v1/models", "fault": {"kind": "status", "status": 307, "headers": {"location": "/x"}}}'
+    ]
+    const switches = [...faults, "--enable-request-id-headers", "--enable-scale-out", "--images", "--settings", file]
     const simulator = run(["--port", "0", ...flags, ...more, ...limits, ...switches])
     const url = urlOf(await simulator.started)
     assert.strictEqual((await ask(url, {})).status, 429)
     const response = await ask(url, {})
     assert.strictEqual((await response.json()).choices[0].message.content, "Scripted.")
     assert.isString(response.headers.get("x-request-id"))
+    const redirect = await fetch(`${url}/v1/models`, { redirect: "manual" })
+    assert.deepStrictEqual([redirect.status, redirect.headers.get("location")], [307, "/x"])
     const config = await (await fetch(`${url}/__config`)).json()
     assert.deepInclude(config, {
       seed: 3,
@@ -98,6 +104,7 @@ describe("the command", () => {
       ["--inter-token-latency", "-5 millis"],
       ["--profile", "gpt"],
       ["--slowdown", "0"],
+      ["--fault", '{"rat": 0.1, "fault": {"kind": "html"}}'],
       ["--settings", "/nowhere.json"]
     ] as const
     for (const [flag, value] of table) {
@@ -109,13 +116,54 @@ describe("the command", () => {
   })
 })
 
+describe("the command record", () => {
+  it("writes down what a server answers, for --replay, and ends with 0 on SIGTERM", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "simulator-"))
+    const file = join(folder, "recording.jsonl")
+    const server = run(["--port", "0", "--mode", "random"], { PARADIGM_SIMULATOR_API_KEY: "sesame-street" })
+    const upstream = urlOf(await server.started)
+    const recorder = run(["record", "--upstream", upstream, "--to", file, "--port", "0"])
+    const line = await recorder.started
+    const url = /Ask (\S+) in/.exec(line)?.[1] ?? ""
+    assert.strictEqual(line, `Records ${upstream} to ${file}. Ask ${url} in its place. Ctrl-C stops it.`)
+    const said = await (await ask(url, { stream: true }, { authorization: "Bearer sesame-street" })).text()
+    recorder.child.kill("SIGTERM")
+    assert.strictEqual(await recorder.exit, 0)
+    assert.deepStrictEqual([recorder.written.err, statSync(file).mode & 0o777], ["", 0o600])
+    assert.notInclude(readFileSync(file, "utf8"), "sesame")
+
+    const replay = run(["--port", "0", "--replay", file, "--replay-speed", "0"])
+    assert.strictEqual(await (await ask(urlOf(await replay.started), { stream: true })).text(), said)
+    for (const { child, exit } of [server, replay]) {
+      child.kill("SIGTERM")
+      assert.strictEqual(await exit, 0)
+    }
+    rmSync(folder, { recursive: true })
+  })
+
+  it("refuses a server that is none, a file that cannot be written, and a recording that is none", async () => {
+    const table = [
+      [["record", "--upstream", "localhost", "--to", "x"], /--upstream[^]*http:\/\/127\.0\.0\.1:8000/],
+      [["record", "--upstream", "http://localhost:1", "--to", "/nowhere/x"], /Cannot record to \/nowhere\/x: ENOENT/],
+      [["--replay", "/nowhere"], /Cannot read the recording \/nowhere/],
+      [["--replay", main], /The recording .* cannot be used\. Line 1 is no recorded exchange/]
+    ] as const
+    for (const [args, message] of table) {
+      const command = run(args)
+      assert.strictEqual(await command.exit, 1)
+      assert.match(command.written.err, message)
+      assert.notInclude(command.written.err, "    at ")
+    }
+  })
+})
+
 describe("the bundle", () => {
   it("is one file without dependencies, which serves", async () => {
     const root = fileURLToPath(new URL("..", import.meta.url))
     execFileSync(process.execPath, [join(root, "bundle.mjs")], { cwd: root })
     const folder = mkdtempSync(join(tmpdir(), "simulator-"))
-    const file = join(folder, "paradigm-simulator.mjs")
-    writeFileSync(file, readFileSync(join(root, "dist", "paradigm-simulator.mjs")))
+    const file = join(folder, "paradigm-simulator.cjs")
+    writeFileSync(file, readFileSync(join(root, "dist", "paradigm-simulator.cjs")))
     const simulator = run(["--port", "0"], {}, file)
     const response = await ask(urlOf(await simulator.started), {})
     assert.strictEqual((await response.json()).choices[0].message.content, "hush hush")

@@ -105,7 +105,7 @@ const isOld = (server: string) => /^vllm-0\.([89]|1)/.test(server)
 const rawOf = (exchange: Exchange): string => {
   const { body, request, server } = exchange
   const known = spoken.get(keyOf(request))
-  const isConstrained = ["response_format", "structured_outputs", "guided_choice"].some((name) => request[name] !== undefined)
+  const isConstrained = ["response_format", "structured_outputs", "guided_choice", "logit_bias"].some((name) => request[name] !== undefined)
   const isFree = request["temperature"] !== 0
   if (known !== undefined && !isForced(request) && !isConstrained && !isFree) return known
   const [said] = exchange.status === 200 && body.includes('"choices"') ? fold(body, isStream(exchange)) : []
@@ -163,6 +163,7 @@ const choiceShape = (choice: Json, texts: boolean): Json =>
       return { content: [entryShape(first ?? {})] }
     }
     if (key === "token_ids" && value !== null) return "ids"
+    if (key === "provider_specific_fields") return choiceShape(record(value), texts)
     if (key === "matched_stop" && typeof value === "number") return 0
     return value
   })
@@ -316,7 +317,7 @@ const shapeOf = ({ body, headers, status }: Answered | Exchange, isOther: boolea
 
 const profileOf = (server: string) =>
   server.replace(
-    /^vllm-(0\.\d+)(\.\d+)?-(plain|reasoning)$/,
+    /^vllm-(0\.\d+)(\.\d+)?-(plain|reasoning|logprobs)$/,
     (_, version: string, __, kind: string) => `vllm-${version}${kind === "plain" ? "" : "-reasoning"}`
   )
 
@@ -325,6 +326,7 @@ const lag = "the recorded server lost pieces of calls where it joined tokens"
 const disobeyed = "the recorded model did not write what it had to, since its parser of reasoning delayed the constraint"
 const strips = "the server strips blanks from the ends of texts"
 const stops = "the server treats stop strings in a way of its own"
+const group = "the proxy names its group of models in its errors"
 const notImitated: Readonly<Record<string, string>> = {
   "ollama-0.33.0-rc2 whole-reasoning": strips,
   "ollama-0.33.0-rc2 stream-reasoning": strips,
@@ -336,6 +338,11 @@ const notImitated: Readonly<Record<string, string>> = {
   "mlx-lm-0.32.2 whole-stop": stops,
   "mlx-lm-0.32.2 stream-stop": stops,
   "llamacpp-b11434 stream-stop": stops,
+  "litellm-1.106.12 extra-stop-empty": group,
+  "litellm-1.106.12 extra-content-null": "the proxy mends messages before it hands them on",
+  "litellm-1.106.12 extra-stops-5": "the proxy leaves out the fifth stop string",
+  "litellm-1.106.12 error-key": "the proxy has Vary in the answer to a wrong key, too",
+  "litellm-1.106.12 request-id": "the proxy takes no id from its client",
   "vllm-0.11.0-plain stream-tool-auto": lag,
   "vllm-0.11.0-plain stream-tool-text-first": lag,
   "vllm-0.9.2-plain stream-tool-two": lag,
@@ -356,13 +363,19 @@ const notImitated: Readonly<Record<string, string>> = {
 // What is compared of other servers: what they complete and stream, not how they refuse.
 const otherNames =
   /^(whole|stream|stream-usage|(whole|stream)-(emoji|french|code|count|count-max-tokens|reasoning|stop|tool-(auto|two|text-first|none-called|cut|result)|parts))$/
+// What else is compared of LiteLLM, with vLLM behind it.
+const litellmNames =
+  /^((whole|stream)-(n2|n2-usage|token-ids|structured-choice|json-object|tool-(think|required|named|choice-none))|stream-reasoning-(cut|excluded)|stream-(stop-token|usage-continuous|continue)|error-(unknown-model|unknown-model-stream|404|405|key)|request-id|session-id|extra-.*)$/
 const others: Readonly<Record<string, string>> = {
   "sglang-0.5.23": "sglang",
   "ollama-0.33.0-rc2": "ollama",
   "llamacpp-b11434": "llamacpp",
   "mlx-lm-0.32.2": "mlx-lm",
-  "transformers-5.24.0": "transformers"
+  "transformers-5.24.0": "transformers",
+  "litellm-1.106.12": "litellm"
 }
+
+const isCompared = ({ name, server }: Exchange) => otherNames.test(name) || (server.startsWith("litellm") && litellmNames.test(name))
 
 const servers = [...new Set(exchanges.map(({ server }) => server))].filter((server) => server.startsWith("vllm") || server in others)
 
@@ -376,7 +389,7 @@ describe("the recorded exchanges", () => {
     })
     const failures: Array<string> = []
     for (const exchange of exchanges) {
-      if (exchange.server !== server || (server in others && !otherNames.test(exchange.name))) continue
+      if (exchange.server !== server || (server in others && !isCompared(exchange))) continue
       const key = `${server} ${exchange.name}`
       simulator.config({ script: [{ answer: rawOf(exchange) }] })
       const answered = await send(simulator.url, withLimit(exchange))
