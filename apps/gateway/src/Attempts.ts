@@ -123,9 +123,9 @@ export class Attempts {
     const { apiKey, url } = member.target
     this.#member = member
     this.#attempts++
-    this.#record.sent(member.replica.origin)
+    const trace = this.#record.sent(member.replica.origin)
     const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${Redacted.value(apiKey)}` }
-    const request = { url, headers: { ...headers, ...authorization }, body: bodyFor(member.target.model) }
+    const request = { url, headers: { ...headers, ...trace, ...authorization }, body: bodyFor(member.target.model) }
     const sink = this.#relayed.stream ? this.#streamSink(member) : this.#wholeSink(member)
     this.#call = new UpstreamCall(member.replica.dispatcher, request, model.config.timeouts, sink)
   }
@@ -135,6 +135,7 @@ export class Attempts {
     if (this.#isOver || this.#member !== member) return
     clearTimeout(this.#patience)
     this.#call?.abort()
+    this.#record.lost(failed.failure.cause)
     if (failed.isFault) member.replica.failed()
     else member.replica.succeeded()
     this.#release()
@@ -168,6 +169,7 @@ export class Attempts {
     return {
       onHead: (status, headers) => {
         this.#record.upstreamStatus = status
+        member.replica.reported(headers["endpoint-load-metrics"])
         if (status !== 200) {
           body = this.#refusal(member, status, headers)
           return

@@ -86,7 +86,19 @@ export const start = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Gateway, ListenError | InvalidGatewayConfig, Scope.Scope> {
   const registry = yield* Registry.make(config)
   const metrics = new GatewayMetrics()
-  const endpoint = new PublicServer({ registry, writer, metrics })
+  const { telemetry } = config
+  const tracer =
+    telemetry === undefined
+      ? undefined
+      : yield* Effect.flatMap(
+          Effect.promise(() => import("./Telemetry.ts")),
+          ({ start }) =>
+            start(telemetry, {
+              writer,
+              metrics: { registry: metrics.registry, collect: () => void metrics.text(registry, writer.dropped) }
+            })
+        )
+  const endpoint = new PublicServer({ registry, writer, metrics, tracer })
   const { tls } = config.listen
   const server = endpoint.nodeServer(config.listen.keepAlive, tls === undefined ? undefined : yield* readCertificate(tls))
   yield* Effect.addFinalizer(() =>

@@ -57,6 +57,13 @@ export interface Address {
   readonly port: number
 }
 
+/** How telemetry is sent over OTLP. */
+export interface TelemetryConfig {
+  /** URL of the collector; `undefined` if the environment has one for each signal. */
+  readonly endpoint: string | undefined
+  readonly protocol: "http/protobuf" | "http/json"
+}
+
 /** A validated configuration. Durations are milliseconds. */
 export interface GatewayConfig {
   readonly listen: Address & {
@@ -69,6 +76,8 @@ export interface GatewayConfig {
   readonly keys: ReadonlyArray<KeyHolder>
   readonly maxBodyBytes: number
   readonly maxBytesInFlight: number
+  /** Where telemetry is sent; `undefined` for nowhere. */
+  readonly telemetry: TelemetryConfig | undefined
   readonly stream: { readonly commitAfter: number; readonly heartbeat: number; readonly writeStall: number }
   readonly shutdown: { readonly preStop: number; readonly grace: number }
 }
@@ -200,6 +209,22 @@ const toModel = Effect.fnUntraced(function* (
   }
 })
 
+const readOtlp = (name: string) => Effect.map(Effect.option(Config.String(`OTEL_EXPORTER_OTLP_${name}`)), Option.getOrUndefined)
+
+// OpenTelemetry's variables win over the file.
+const readTelemetry = Effect.fnUntraced(function* (file: typeof ConfigFile.Type.telemetry): Effect.fn.Return<TelemetryConfig | undefined> {
+  const endpoints = [
+    yield* readOtlp("ENDPOINT"),
+    yield* readOtlp("TRACES_ENDPOINT"),
+    yield* readOtlp("METRICS_ENDPOINT"),
+    yield* readOtlp("LOGS_ENDPOINT"),
+    file?.endpoint
+  ]
+  if (endpoints.every((endpoint) => endpoint === undefined || endpoint === "")) return undefined
+  const protocol = (yield* readOtlp("PROTOCOL")) ?? file?.protocol
+  return { endpoint: file?.endpoint, protocol: protocol === "http/json" ? "http/json" : "http/protobuf" }
+})
+
 /**
  * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once.
  */
@@ -258,6 +283,7 @@ export const parse = Effect.fnUntraced(function* (
     keys,
     maxBodyBytes,
     maxBytesInFlight: config.maxBytesInFlight ?? 256 * mebibyte,
+    telemetry: yield* readTelemetry(config.telemetry),
     stream: {
       commitAfter: millisOf(stream?.commitAfter, 10 * second),
       heartbeat: millisOf(stream?.heartbeat, 15 * second),

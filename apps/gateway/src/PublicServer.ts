@@ -1,7 +1,15 @@
 /**
  * The public listener: strict paths, CORS, bodies within bounds, and one record for every request, those that are not HTTP too.
  */
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
+import type { Tracer } from "effect/Tracer"
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse
+} from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import type { Socket } from "node:net"
 import { Exchange } from "./Exchange.ts"
@@ -10,12 +18,15 @@ import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
 import type { Registry, Snapshot } from "./Registry.ts"
 import { RequestRecord } from "./RequestRecord.ts"
+import { RequestTrace } from "./RequestTrace.ts"
 
 /** What a server needs. */
 export interface PublicServerOptions {
   readonly registry: Registry
   readonly writer: LineWriter
   readonly metrics: GatewayMetrics
+  /** Makes the spans of requests; `undefined` for none. */
+  readonly tracer?: Tracer | undefined
 }
 
 // Requests that a client may send on a connection before it has the response of the first.
@@ -26,14 +37,16 @@ export class PublicServer {
   readonly #registry: Registry
   readonly #writer: LineWriter
   readonly #metrics: GatewayMetrics
+  readonly #tracer: Tracer | undefined
   readonly #exchanges = new Set<Exchange>()
   readonly #pipelined = new WeakMap<Socket, number>()
   #bytesInFlight = 0
 
-  constructor({ metrics, registry, writer }: PublicServerOptions) {
+  constructor({ metrics, registry, tracer, writer }: PublicServerOptions) {
     this.#registry = registry
     this.#writer = writer
     this.#metrics = metrics
+    this.#tracer = tracer
   }
 
   /** Number of requests in flight. */
@@ -72,8 +85,9 @@ export class PublicServer {
     this.#bytesInFlight -= bytes
   }
 
-  record(id: string, method: string, path: string): RequestRecord {
-    return new RequestRecord(id, method, path, this.#writer, this.#metrics)
+  record(id: string, method: string, path: string, headers: IncomingHttpHeaders = {}): RequestRecord {
+    const trace = this.#tracer === undefined ? undefined : new RequestTrace(this.#tracer, method, headers)
+    return new RequestRecord(id, method, path, this.#writer, this.#metrics, trace)
   }
 
   #serve(request: IncomingMessage, response: ServerResponse, isExpecting = false): void {

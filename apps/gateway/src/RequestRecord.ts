@@ -5,6 +5,7 @@
 import type { TokenCounts } from "./EventTail.ts"
 import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
+import type { RequestTrace } from "./RequestTrace.ts"
 
 /** How a request ended. */
 export type Outcome =
@@ -31,6 +32,7 @@ export class RequestRecord {
   readonly #arrival = performance.now()
   readonly #writer: LineWriter
   readonly #metrics: GatewayMetrics
+  readonly #trace: RequestTrace | undefined
   #isClosed = false
 
   key: string | undefined = undefined
@@ -59,12 +61,13 @@ export class RequestRecord {
   #sentAt: number | undefined
   #firstAt: number | undefined
 
-  constructor(id: string, method: string, path: string, writer: LineWriter, metrics: GatewayMetrics) {
+  constructor(id: string, method: string, path: string, writer: LineWriter, metrics: GatewayMetrics, trace?: RequestTrace) {
     this.id = id
     this.method = method
     this.path = path
     this.#writer = writer
     this.#metrics = metrics
+    this.#trace = trace
     metrics.began()
   }
 
@@ -73,10 +76,16 @@ export class RequestRecord {
     this.#queuedAt ??= performance.now()
   }
 
-  /** Marks an attempt at a replica. */
-  sent(origin: string): void {
+  /** Marks an attempt at a replica. Returns the headers of its trace. */
+  sent(origin: string): Readonly<Record<string, string>> {
     this.#sentAt ??= performance.now()
     this.replicas.push(origin)
+    return this.#trace?.attempt(origin) ?? {}
+  }
+
+  /** Marks the end of an attempt that failed. */
+  lost(cause: string | undefined): void {
+    this.#trace?.attemptEnded(cause ?? "failed", { "http.response.status_code": this.upstreamStatus })
   }
 
   /** Marks the first byte of the model server's answer. */
@@ -101,12 +110,15 @@ export class RequestRecord {
       seconds: duration / 1000,
       secondsToFirst: toFirst === undefined ? undefined : toFirst / 1000
     })
+    this.#endTrace(outcome)
     this.#writer.write(
       JSON.stringify({
         time: new Date().toISOString(),
         level: /^(ok|refused|client_left|drained)$/.test(outcome) ? "INFO" : "WARN",
         message: "request",
         id: this.id,
+        traceId: this.#trace?.traceId,
+        spanId: this.#trace?.spanId,
         outcome,
         status: this.status,
         method: this.method,
@@ -129,5 +141,23 @@ export class RequestRecord {
         cause: this.cause
       })
     )
+  }
+
+  #endTrace(outcome: Outcome): void {
+    if (this.#trace === undefined) return
+    const isFailure = outcome === "failed" || outcome === "in_band_error" || outcome === "truncated"
+    const cause = isFailure ? (this.cause ?? outcome) : undefined
+    const usage = { "gen_ai.usage.input_tokens": this.usage?.prompt, "gen_ai.usage.output_tokens": this.usage?.completion }
+    this.#trace.attemptEnded(cause, { "http.response.status_code": this.upstreamStatus, ...usage })
+    this.#trace.end(cause, {
+      "http.request.method": this.method,
+      "url.path": this.path,
+      "http.response.status_code": this.status,
+      "gen_ai.request.model": this.model,
+      "paradigm.gateway.outcome": outcome,
+      "paradigm.gateway.key": this.key,
+      "paradigm.gateway.request_id": this.id,
+      ...usage
+    })
   }
 }
