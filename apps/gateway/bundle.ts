@@ -3,11 +3,14 @@
  * loaded on demand, and `dist/gateway.schema.json`.
  */
 import { build } from "esbuild"
-import { cpSync, writeFileSync } from "node:fs"
+import { cpSync, rmSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { jsonSchema } from "./src/ConfigFile.ts"
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
+
+// Names of chunks have a hash of their content.
+rmSync(path("dist/bundle"), { recursive: true, force: true })
 
 await build({
   entryPoints: { "paradigm-gateway": path("src/main.ts") },

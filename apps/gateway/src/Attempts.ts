@@ -68,6 +68,8 @@ export class Attempts {
   #tail: EventTail | undefined
   #reader: ChunkReader | undefined
   // How the replica goes on with the stream; its first event makes it true.
+  /** The header of the span of the attempt. */
+  #trace: Readonly<Record<string, string>> = {}
   #step: Step | undefined
   #isContinuing = false
   #hasGoneOn = true
@@ -151,7 +153,7 @@ export class Attempts {
   #send(member: Member): void {
     this.#member = member
     this.#attempts++
-    this.#record.sent(member.replica.origin)
+    this.#trace = this.#record.sent(member.replica.origin)
     if (this.#isContinuing) return this.#goOn(member)
     const { bodyFor, stream } = this.#relayed
     const sink = stream ? this.#streamSink(member, this.#continuation?.first()) : this.#wholeSink(member)
@@ -165,7 +167,7 @@ export class Attempts {
 
   #request({ target: { apiKey } }: Member, { body, url }: Post): UpstreamRequest {
     const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${Redacted.value(apiKey)}` }
-    return { url, headers: { ...this.#relayed.headers, ...authorization }, body }
+    return { url, headers: { ...this.#relayed.headers, ...this.#trace, ...authorization }, body }
   }
 
   #ask(member: Member, post: Post, then: (status: number, answer: unknown) => void): UpstreamCall {
@@ -213,6 +215,7 @@ export class Attempts {
   #failed(member: Member, failed: Failed): void {
     if (this.#isOver || this.#member !== member) return
     this.#call?.abort()
+    this.#record.lost(failed.failure.cause)
     if (failed.isFault) member.replica.failed()
     else member.replica.succeeded()
     this.#release()
@@ -266,7 +269,10 @@ export class Attempts {
 
   #sink(member: Member, type: string, stage: Stage, answer: UpstreamBody): UpstreamSink {
     return new ResponseSink(type, answer, {
-      onStatus: (status) => void (this.#record.upstreamStatus = status),
+      onHead: (status, headers) => {
+        this.#record.upstreamStatus = status
+        member.replica.reported(headers["endpoint-load-metrics"])
+      },
       onAnswer: () => this.#call?.expect(stage),
       onRefusal: (refusal) => this.#refused(member, refusal),
       onUnexpected: (cause) => this.#unexpected(member, cause)

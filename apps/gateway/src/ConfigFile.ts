@@ -232,6 +232,21 @@ export const ConfigFile = Schema.Struct({
   maxBytesInFlight: Schema.optionalKey(count).annotateKey({
     description: "Maximum size of all request bodies in the process, in bytes. Defaults to 256 MiB."
   }),
+  telemetry: Schema.optionalKey(
+    Schema.Struct({
+      endpoint: Schema.optionalKey(
+        Schema.String.check(
+          Schema.makeFilter((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? ""), {
+            expected: "an http or https URL, for example http://127.0.0.1:4318"
+          })
+        )
+      ),
+      protocol: Schema.optionalKey(Schema.Literals(["http/protobuf", "http/json"]))
+    })
+  ).annotateKey({
+    description:
+      'Traces, logs and metrics over OTLP: `endpoint` is the URL of the collector (none), `protocol` "http/protobuf" (default) or "http/json". Environment variables of OpenTelemetry (OTEL_EXPORTER_OTLP_ENDPOINT and others) win.'
+  }),
   stream: Schema.optionalKey(
     Schema.Struct({
       commitAfter: Schema.optionalKey(millis),

@@ -1,11 +1,9 @@
 /**
  * One request to the public listener and its response.
  */
-import { ParadigmApi } from "@paradigm-effect/core/ParadigmApi"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as OpenApi from "effect/http-api/OpenApi"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { Attempts } from "./Attempts.ts"
 import { authenticate, isValid } from "./Authentication.ts"
@@ -26,7 +24,6 @@ import { ownUsage } from "./usage/OwnUsage.ts"
 
 // The rest of a smaller body is read after a refusal, and the connection is kept.
 const maxKept = 1024 * 1024
-const document = JSON.stringify(OpenApi.fromApi(ParadigmApi))
 
 const exposed = ["x-request-id", "retry-after", "retry-after-ms", ...exposedHeaders].join(", ")
 
@@ -58,7 +55,7 @@ export class Exchange {
     this.#path = query === -1 ? target : target.slice(0, query)
     this.#route = routeOf(this.#path)
     const requestId = requestIdOf(request)
-    this.#record = server.record(requestId, request.method ?? "", this.#path.slice(0, 200))
+    this.#record = server.record(requestId, request.method ?? "", this.#path.slice(0, 200), request.headers)
     const { heartbeat, writeStall } = this.#snapshot.config.stream
     this.#downlink = new Downlink(response, {
       dialect: this.#route?.dialect ?? (this.#path.startsWith("/v1/") ? "openai" : "paradigm"),
@@ -171,7 +168,7 @@ export class Exchange {
     if (hosts.length > 1) return this.refuse(new GatewayFailure({ status: 400, detail: "The request has the header Host more than once." }))
     const isRead = method === "GET" || method === "HEAD"
     if (isRead && this.#path === "/health") return this.#answer(JSON.stringify({ status: "ok" }))
-    if (isRead && this.#path === "/openapi.json") return this.#answer(document)
+    if (isRead && this.#path === "/openapi.json") return this.#document()
     const route = this.#route
     if (route === undefined) return this.refuse(new GatewayFailure({ status: 404, detail: "There is nothing at this path." }))
     const allowed = route.kind === "chat" ? ["POST"] : ["GET", "HEAD"]
@@ -195,6 +192,13 @@ export class Exchange {
   #answer(body: string, headers?: Readonly<Record<string, string>>): void {
     this.#downlink.answer(body, headers)
     this.#close("ok")
+  }
+
+  #document(): void {
+    import("./ApiDocument.ts").then(
+      ({ json }) => this.#guard(() => this.#answer(json)),
+      (error: unknown) => this.#defect(error)
+    )
   }
 
   #options(methods: ReadonlyArray<string>): void {
@@ -382,6 +386,8 @@ export class Exchange {
       "accept-encoding": "identity",
       "content-type": "application/json",
       "x-request-id": this.#record.upstreamId,
+      // A model server that reports its load is chosen by it.
+      "endpoint-load-metrics-format": "TEXT",
       ...(typeof traceparent === "string" && /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(traceparent) ? { traceparent } : {}),
       ...(typeof tracestate === "string" && typeof traceparent === "string" ? { tracestate } : {})
     }

@@ -189,7 +189,19 @@ export const start = Effect.fnUntraced(function* (
     Effect.sync(() => new Limiter({ ...limiterOptions(config), metrics, readUse: usage?.readUse })),
     (limiter) => Effect.sync(() => limiter.close())
   )
-  const endpoint = new PublicServer({ registry, writer, metrics, limiter, usage })
+  const { telemetry } = config
+  const tracer =
+    telemetry === undefined
+      ? undefined
+      : yield* Effect.flatMap(
+          Effect.promise(() => import("./Telemetry.ts")),
+          ({ start }) =>
+            start(telemetry, {
+              writer,
+              metrics: { registry: metrics.registry, collect: () => void metrics.text(registry, writer.dropped) }
+            })
+        )
+  const endpoint = new PublicServer({ registry, writer, metrics, limiter, usage, tracer })
   const { tls } = config.listen
   const server = endpoint.nodeServer(config.listen.keepAlive, tls === undefined ? undefined : yield* readCertificate(tls))
   yield* Effect.addFinalizer(() =>

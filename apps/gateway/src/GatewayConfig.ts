@@ -82,6 +82,13 @@ export interface Address {
   readonly port: number
 }
 
+/** How telemetry is sent over OTLP. */
+export interface TelemetryConfig {
+  /** URL of the collector; `undefined` if the environment has one for each signal. */
+  readonly endpoint: string | undefined
+  readonly protocol: "http/protobuf" | "http/json"
+}
+
 /** A validated configuration. Durations are milliseconds. */
 export interface GatewayConfig {
   readonly listen: Address & {
@@ -101,6 +108,8 @@ export interface GatewayConfig {
   readonly usage: UsageConfig | undefined
   readonly maxBodyBytes: number
   readonly maxBytesInFlight: number
+  /** Where telemetry is sent; `undefined` for nowhere. */
+  readonly telemetry: TelemetryConfig | undefined
   readonly stream: { readonly commitAfter: number; readonly heartbeat: number; readonly writeStall: number }
   readonly shutdown: { readonly preStop: number; readonly grace: number }
 }
@@ -298,6 +307,22 @@ const toAdmin = Effect.fnUntraced(function* (
   return typeof secret === "string" ? undefined : { secret, hosts: new Set(admin?.hosts ?? []) }
 })
 
+const readOtlp = (name: string) => Effect.map(Effect.option(Config.String(`OTEL_EXPORTER_OTLP_${name}`)), Option.getOrUndefined)
+
+// OpenTelemetry's variables win over the file.
+const readTelemetry = Effect.fnUntraced(function* (file: typeof ConfigFile.Type.telemetry): Effect.fn.Return<TelemetryConfig | undefined> {
+  const endpoints = [
+    yield* readOtlp("ENDPOINT"),
+    yield* readOtlp("TRACES_ENDPOINT"),
+    yield* readOtlp("METRICS_ENDPOINT"),
+    yield* readOtlp("LOGS_ENDPOINT"),
+    file?.endpoint
+  ]
+  if (endpoints.every((endpoint) => endpoint === undefined || endpoint === "")) return undefined
+  const protocol = (yield* readOtlp("PROTOCOL")) ?? file?.protocol
+  return { endpoint: file?.endpoint, protocol: protocol === "http/json" ? "http/json" : "http/protobuf" }
+})
+
 /**
  * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once. Without a database, a
  * configuration without models or keys is a problem.
@@ -391,6 +416,7 @@ export const parse = Effect.fnUntraced(function* (
     usage,
     maxBodyBytes,
     maxBytesInFlight: config.maxBytesInFlight ?? 256 * mebibyte,
+    telemetry: yield* readTelemetry(config.telemetry),
     stream: {
       commitAfter: millisOf(stream?.commitAfter, 10 * second),
       heartbeat: millisOf(stream?.heartbeat, 15 * second),

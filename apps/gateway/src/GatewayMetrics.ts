@@ -51,6 +51,11 @@ export class GatewayMetrics {
   readonly #histograms = new Map<string, Metric.Histogram<number>>()
   #active = 0
 
+  /** The series, for an exporter. */
+  get registry(): (typeof Metric.MetricRegistry)["Service"] {
+    return Context.get(this.#context, Metric.MetricRegistry)
+  }
+
   /** Counts a request in flight. */
   began(): void {
     this.#active++

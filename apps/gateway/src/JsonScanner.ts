@@ -7,10 +7,12 @@
 export interface Limits {
   readonly depth: number
   readonly values: number
+  /** Members of the top-level object. */
+  readonly members: number
 }
 
 /** Limits of a request's body. */
-export const limits: Limits = { depth: 64, values: 200_000 }
+export const limits: Limits = { depth: 64, values: 100_000, members: 1000 }
 
 /** A member of the top-level object, by byte offsets. */
 export interface Member {
@@ -252,6 +254,9 @@ export class JsonScanner {
     if (depth === 1 && this.isObject) {
       const { buffer, byteOffset } = this.#bytes
       const key: string = JSON.parse(Buffer.from(buffer, byteOffset + this.#keyStart, this.#keyEnd - this.#keyStart).toString("utf8"))
+      if (this.members.length >= this.#limits.members) {
+        return this.#fail(`It has more than ${this.#limits.members} members`, "limit")
+      }
       this.members.push({ key, keyStart: this.#keyStart, valueStart: this.#valueStart, valueEnd: this.#at })
     }
     return true

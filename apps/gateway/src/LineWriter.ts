@@ -13,6 +13,8 @@ export class LineWriter {
   readonly #stream: Writable
   /** Number of lines that were not written. */
   dropped = 0
+  /** Receives every line as well, also those that are dropped. It must not throw. */
+  onLine: ((line: string) => void) | undefined = undefined
 
   constructor(stream: Writable) {
     this.#stream = stream
@@ -22,6 +24,7 @@ export class LineWriter {
   }
 
   write(line: string): void {
+    this.onLine?.(line)
     if (this.#stream.destroyed || this.#stream.writableLength > maxWaiting) this.dropped++
     else this.#stream.write(`${line}\n`)
   }

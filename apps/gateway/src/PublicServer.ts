@@ -1,7 +1,15 @@
 /**
  * The public listener: strict paths, CORS, bodies within bounds, and one record for every request, those that are not HTTP too.
  */
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http"
+import type { Tracer } from "effect/Tracer"
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse
+} from "node:http"
 import { createServer as createTlsServer } from "node:https"
 import type { Socket } from "node:net"
 import { Exchange } from "./Exchange.ts"
@@ -12,6 +20,7 @@ import type { LineWriter } from "./LineWriter.ts"
 import type { Registry, Snapshot } from "./Registry.ts"
 import { RequestRecord } from "./RequestRecord.ts"
 import type { UsageRecorder } from "./usage/UsageRecorder.ts"
+import { RequestTrace } from "./RequestTrace.ts"
 
 /** What a server needs. */
 export interface PublicServerOptions {
@@ -20,6 +29,8 @@ export interface PublicServerOptions {
   readonly metrics: GatewayMetrics
   readonly limiter: Limiter
   readonly usage: UsageRecorder | undefined
+  /** Makes the spans of requests; `undefined` for none. */
+  readonly tracer?: Tracer | undefined
 }
 
 // Requests that a client may send on a connection before it has the response of the first.
@@ -32,14 +43,16 @@ export class PublicServer {
   readonly #metrics: GatewayMetrics
   readonly limiter: Limiter
   readonly usage: UsageRecorder | undefined
+  readonly #tracer: Tracer | undefined
   readonly #exchanges = new Set<Exchange>()
   readonly #pipelined = new WeakMap<Socket, number>()
   #bytesInFlight = 0
 
-  constructor({ limiter, metrics, registry, usage, writer }: PublicServerOptions) {
+  constructor({ limiter, metrics, registry, tracer, usage, writer }: PublicServerOptions) {
     this.#registry = registry
     this.#writer = writer
     this.#metrics = metrics
+    this.#tracer = tracer
     this.limiter = limiter
     this.usage = usage
   }
@@ -94,8 +107,9 @@ export class PublicServer {
     this.#bytesInFlight -= bytes
   }
 
-  record(id: string, method: string, path: string): RequestRecord {
-    return new RequestRecord(id, method, path, this.#writer, this.#metrics, this.usage)
+  record(id: string, method: string, path: string, headers: IncomingHttpHeaders = {}): RequestRecord {
+    const trace = this.#tracer === undefined ? undefined : new RequestTrace(this.#tracer, method, headers)
+    return new RequestRecord(id, method, path, { writer: this.#writer, metrics: this.#metrics, recorder: this.usage, trace })
   }
 
   #serve(request: IncomingMessage, response: ServerResponse, isExpecting = false): void {

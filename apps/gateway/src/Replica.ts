@@ -28,6 +28,15 @@ export interface HealthOptions {
   readonly interval: number
 }
 
+// A load report is used for this time, in milliseconds.
+const reportLife = 5000
+
+// A report in either format of ORCA, for example `TEXT named_metrics.num_requests_waiting=2.0, named_metrics.kv_cache_usage_perc=0.5`.
+const metricOf = (report: string, name: string): number => {
+  const [, digits] = new RegExp(`${name}"?\\s*[=:]\\s*(\\d{1,9}(?:\\.\\d{1,9})?)`).exec(report) ?? []
+  return digits === undefined ? 0 : Number(digits)
+}
+
 // After so many failures in a row a replica is ejected, first for `ejection` milliseconds, then for twice as long each time.
 const maxFailures = 3
 const ejection = 5000
@@ -43,6 +52,8 @@ export class Replica {
   readonly dispatcher: Agent
   /** Number of requests in flight. */
   inFlight = 0
+  // Requests that wait at the replica, of every client of it, and the share of its cache that is in use.
+  #report: { readonly at: number; readonly waiting: number; readonly cacheUsage: number } | undefined
   #failures = 0
   #ejections = 0
   #ejectedUntil = 0
@@ -69,6 +80,23 @@ export class Replica {
     if (this.#failedProbes >= maxFailedProbes) return false
     if (this.#ejections === 0) return true
     return this.#now() >= this.#ejectedUntil
+  }
+
+  /**
+   * Load of the replica, for a comparison: the requests in flight, and, if it reports them, those that wait there for any client. A full cache doubles
+   * it, because the next request would wait.
+   */
+  get load(): number {
+    const report = this.#report
+    if (report === undefined || this.#now() - report.at > reportLife) return this.inFlight + 1
+    return (this.inFlight + 1 + report.waiting) * (1 + Math.min(report.cacheUsage, 1))
+  }
+
+  /** Takes the load report of a response (ORCA), if there is one. */
+  reported(report: string | undefined): void {
+    if (report === undefined) return
+    const waiting = metricOf(report, "num_requests_waiting")
+    this.#report = { at: this.#now(), waiting, cacheUsage: metricOf(report, "kv_cache_usage_perc") }
   }
 
   /** Counts a request in flight. The first one after an ejection is a trial: others wait for its end. */

@@ -144,7 +144,7 @@ export class ReplicaPool {
     const b = (a + 1 + Math.floor(this.#random() * (free.length - 1))) % free.length
     const load = (at: number) => {
       const member = free[at] ?? first
-      return (member.replica.inFlight + 1) / member.target.weight
+      return member.replica.load / member.target.weight
     }
     return free[load(b) < load(a) ? b : a] ?? first
   }

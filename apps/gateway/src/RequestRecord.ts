@@ -10,6 +10,7 @@ import type { GatewayMetrics } from "./GatewayMetrics.ts"
 import type { LineWriter } from "./LineWriter.ts"
 import { costOf, type Price } from "./limits/LimitRule.ts"
 import type { UsageRecorder } from "./usage/UsageRecorder.ts"
+import type { RequestTrace } from "./RequestTrace.ts"
 
 /** How a request ended. */
 export type Outcome =
@@ -42,6 +43,14 @@ export interface Account {
 // Tells the gateways of an installation apart in the ledger.
 const gatewayId = `${hostname()}:${process.pid}`
 
+/** Where a record goes when it is closed. */
+export interface RecordOptions {
+  readonly writer: LineWriter
+  readonly metrics: GatewayMetrics
+  readonly recorder?: UsageRecorder | undefined
+  readonly trace?: RequestTrace | undefined
+}
+
 /** One request. */
 export class RequestRecord {
   readonly id: string
@@ -52,6 +61,7 @@ export class RequestRecord {
   readonly #writer: LineWriter
   readonly #metrics: GatewayMetrics
   readonly #recorder: UsageRecorder | undefined
+  readonly #trace: RequestTrace | undefined
   #isClosed = false
 
   key: string | undefined = undefined
@@ -86,13 +96,14 @@ export class RequestRecord {
   #sentAt: number | undefined
   #firstAt: number | undefined
 
-  constructor(id: string, method: string, path: string, writer: LineWriter, metrics: GatewayMetrics, recorder?: UsageRecorder) {
+  constructor(id: string, method: string, path: string, { metrics, recorder, trace, writer }: RecordOptions) {
     this.id = id
     this.method = method
     this.path = path
     this.#writer = writer
     this.#metrics = metrics
     this.#recorder = recorder
+    this.#trace = trace
     metrics.began()
   }
 
@@ -101,10 +112,16 @@ export class RequestRecord {
     this.#queuedAt ??= performance.now()
   }
 
-  /** Marks an attempt at a replica. */
-  sent(origin: string): void {
+  /** Marks an attempt at a replica. Returns the headers of its trace. */
+  sent(origin: string): Readonly<Record<string, string>> {
     this.#sentAt ??= performance.now()
     this.replicas.push(origin)
+    return this.#trace?.attempt(origin) ?? {}
+  }
+
+  /** Marks the end of an attempt that failed. */
+  lost(cause: string | undefined): void {
+    this.#trace?.attemptEnded(cause ?? "failed", { "http.response.status_code": this.upstreamStatus })
   }
 
   /** Marks the first byte of the model server's answer. */
@@ -131,12 +148,15 @@ export class RequestRecord {
       secondsToFirst: toFirst === undefined ? undefined : toFirst / 1000
     })
     this.#recordUsage(outcome)
+    this.#endTrace(outcome)
     this.#writer.write(
       JSON.stringify({
         time: new Date().toISOString(),
         level: /^(ok|refused|client_left|drained|revoked)$/.test(outcome) ? "INFO" : "WARN",
         message: "request",
         id: this.id,
+        traceId: this.#trace?.traceId,
+        spanId: this.#trace?.spanId,
         outcome,
         status: this.status,
         method: this.method,
@@ -181,6 +201,24 @@ export class RequestRecord {
       attempts: this.replicas.length,
       usageSource: this.usage === undefined ? "none" : "reported",
       costPico: costOf(usage, price)
+    })
+  }
+
+  #endTrace(outcome: Outcome): void {
+    if (this.#trace === undefined) return
+    const isFailure = outcome === "failed" || outcome === "in_band_error" || outcome === "truncated"
+    const cause = isFailure ? (this.cause ?? outcome) : undefined
+    const usage = { "gen_ai.usage.input_tokens": this.usage?.prompt, "gen_ai.usage.output_tokens": this.usage?.completion }
+    this.#trace.attemptEnded(cause, { "http.response.status_code": this.upstreamStatus, ...usage })
+    this.#trace.end(cause, {
+      "http.request.method": this.method,
+      "url.path": this.path,
+      "http.response.status_code": this.status,
+      "gen_ai.request.model": this.model,
+      "paradigm.gateway.outcome": outcome,
+      "paradigm.gateway.key": this.key,
+      "paradigm.gateway.request_id": this.id,
+      ...usage
     })
   }
 }

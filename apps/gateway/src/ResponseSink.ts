@@ -10,7 +10,7 @@ const refusalMillis = 2000
 
 /** What is told of a response. */
 export interface ResponseEvents {
-  readonly onStatus: (status: number) => void
+  readonly onHead: (status: number, headers: Refusal["headers"]) => void
   /** Status 200 with the content type. */
   readonly onAnswer: () => void
   readonly onRefusal: (refusal: Refusal) => void
@@ -31,7 +31,7 @@ export class ResponseSink implements UpstreamSink {
   }
 
   onHead(status: number, headers: Refusal["headers"]): void {
-    this.#events.onStatus(status)
+    this.#events.onHead(status, headers)
     if (status !== 200) {
       this.#body = new RefusalBody(status, headers, this.#events.onRefusal)
       return

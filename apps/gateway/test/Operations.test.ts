@@ -223,7 +223,7 @@ describe("work", () => {
       "many keys",
       `{"model":"alfred",${Array.from({ length: 150_000 }, (_, i) => `"k${i}":1`).join(",")},"messages":[]}`,
       "application/json",
-      422
+      413
     ]
   ]
   it.live.each(bodies)("is bounded for %s: the answer is small, and others are served meanwhile", ([, body, type, status]) =>

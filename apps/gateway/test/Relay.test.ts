@@ -51,6 +51,7 @@ describe("a request", () => {
         "accept-encoding": "identity",
         "content-type": "application/json",
         "content-length": String(Buffer.byteLength(first.body)),
+        "endpoint-load-metrics-format": "TEXT",
         "x-request-id": String(first.headers["x-request-id"]),
         authorization: `Bearer ${Gateway.upstreamKey}`
       })

@@ -3,6 +3,7 @@
  * and the cost of an import.
  * Prints a page of tables; `--write` also writes it to `docs/benchmarks.md`. `--rounds N` repeats every measurement N times and defaults to 5.
  * `--only batched|single|cold|parser|bundle|imports` selects parts, and can be repeated.
+ * `pnpm bench gateway` compares gateways instead: see `gateway/compare.ts`.
  */
 import { fork } from "node:child_process"
 import { once } from "node:events"
@@ -18,6 +19,11 @@ import { publish } from "./published.ts"
 import { type ColdRow, median, page, type Row, type Section } from "./report.ts"
 import type { SubjectName } from "./subjects.ts"
 import { expected, type Mode, modes, type Text, texts } from "./Wire.ts"
+
+if (process.argv[2] === "gateway") {
+  await import("./gateway/compare.ts")
+  process.exit()
+}
 
 const { values: options } = parseArgs({
   options: {

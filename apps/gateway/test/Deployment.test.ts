@@ -1,0 +1,117 @@
+import { assert, describe, it, vi } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import { fileURLToPath } from "node:url"
+import { sha256 } from "../src/Authentication.ts"
+import * as Gateway from "./GatewayUnderTest.ts"
+import * as Upstream from "./ScriptedUpstream.ts"
+
+vi.setConfig({ testTimeout: 120_000 })
+
+const packageFolder = fileURLToPath(new URL("..", import.meta.url))
+const document = readFileSync(new URL("../../../docs/operate/deployment.md", import.meta.url), "utf8")
+const event = (text: string) => `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`
+const done = "data: [DONE]\n\n"
+
+const freePort = Effect.promise(async () => {
+  const server = createServer().listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  server.close()
+  await once(server, "close")
+  return typeof address === "object" && address !== null ? address.port : 0
+})
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "gateway-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+const child = (command: string, args: ReadonlyArray<string>, cwd: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => spawn(command, args, { cwd, stdio: ["ignore", "pipe", "inherit"] })),
+    (child) =>
+      Effect.promise(async () => {
+        if (child.exitCode !== null || child.signalCode !== null) return
+        const ended = once(child, "exit")
+        child.kill("SIGTERM")
+        await ended
+      })
+  )
+
+const hasNginx = spawnSync("nginx", ["-v"]).status === 0
+if (!hasNginx) console.warn("nginx is not installed: its configuration in docs/operate/deployment.md is not tried (Debian: apt-get install nginx-light)")
+
+// nginx with the configuration of the documentation, on a free port.
+const startNginx = Effect.fnUntraced(function* (gateway: string) {
+  const path = yield* folder
+  const port = yield* freePort
+  // Its workers are another user if it is started by root.
+  chmodSync(path, 0o755)
+  const [, shown = ""] = /```nginx\n([^]*?)```/.exec(document) ?? []
+  const site = shown.replace("127.0.0.1:8080", new URL(gateway).host).replace("listen 443", `listen 127.0.0.1:${port}`)
+  assert.notStrictEqual(site, shown)
+  const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${path}/${name};`).join(" ")
+  const config = `daemon off; pid ${path}/pid; error_log stderr crit; events {} http { access_log off; ${temporary} ${site} }`
+  writeFileSync(join(path, "nginx.conf"), config)
+  yield* child("nginx", ["-e", "stderr", "-c", join(path, "nginx.conf")], path)
+  const origin = `http://127.0.0.1:${port}`
+  yield* Effect.promise(async () => {
+    for (let i = 0; i < 500; i++) {
+      const isUp = await fetch(`${origin}/health`).then(
+        ({ status }) => status === 200,
+        () => false
+      )
+      if (isUp) return
+      await sleep(20)
+    }
+    assert.fail("nginx does not start")
+  })
+  return origin
+})
+
+describe.runIf(hasNginx)("nginx in front", () => {
+  it.live("passes events one by one, refusals, large requests, and the end of a client", () =>
+    Effect.gen(function* () {
+      const { gateway, upstream } = yield* Gateway.inFrontOf((exchange) => {
+        exchange.head()
+        exchange.chunk(event("a"))
+      })
+      const origin = yield* startNginx(gateway.origin)
+      const response = yield* Gateway.open({ origin }, { body: Gateway.chat({ stream: true }) })
+      const [first] = (yield* Effect.promise(() => once(response, "data"))) as [Buffer]
+      assert.strictEqual(first.toString(), event("a"))
+      upstream.exchanges[0]?.chunk(event("b") + done)
+      assert.strictEqual((yield* Gateway.read(response)).text, event("b") + done)
+      const refused = yield* Gateway.ask({ origin }, { headers: { authorization: "Bearer wrong" } })
+      assert.strictEqual(refused.status, 401)
+      assert.include(refused.text, "The key is not known.")
+      const large = yield* Gateway.open({ origin }, { body: Gateway.chat({ stream: true, user: "x".repeat(10_000_000) }) })
+      assert.strictEqual(large.statusCode, 200)
+      large.destroy()
+      assert.isNumber(yield* Effect.promise(() => upstream.exchanges[1]?.closed ?? Promise.resolve(undefined)))
+    })
+  )
+})
+
+describe("the packed package", () => {
+  it.live("starts in an empty folder without dependencies", () =>
+    Effect.gen(function* () {
+      const path = yield* folder
+      execFileSync(process.execPath, ["bundle.ts"], { cwd: packageFolder })
+      // What is published: the files of the manifest, with the fields of publishConfig.
+      const { files, name, publishConfig, type, version } = JSON.parse(readFileSync(join(packageFolder, "package.json"), "utf8"))
+      const source = join(path, "source")
+      for (const file of files as ReadonlyArray<string>) {
+        execFileSync("cp", ["-r", "--parents", file, `${source}/`.replace(/^/, "")], { cwd: packageFolder, stdio: "ignore" })
+      }
+      writeFileSync(join(source, "package.json"), JSON.stringify({ name, version, type, bin: publishConfig.bin, files }))
+    })
+  )
+})
