@@ -96,13 +96,14 @@ class Conversation {
 }
 
 /**
- * Speaks for a subject until standard input ends. `parallel` is how many cases the suite may run in this process at once. Defaults to 16.
+ * Speaks for a subject until standard input ends. `parallel` is how many cases the suite may run in this process at once: for more, it starts more
+ * processes. Defaults to 8.
  *
  * @category running
  * @since 0.1.0
  */
 export const serve = async (subject: Subject.Subject, options: { readonly parallel?: number | undefined } = {}): Promise<void> => {
-  const conversation = new Conversation(subject, options.parallel ?? 16)
+  const conversation = new Conversation(subject, options.parallel ?? 8)
   const reader = new JsonLines.LineReader()
   for await (const bytes of process.stdin) {
     for (const line of reader.read(bytes as Uint8Array)) {

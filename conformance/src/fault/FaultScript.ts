@@ -86,6 +86,9 @@ const headBytes = (head: Head, length: number | undefined, variant: Variant) => 
 // Of a text that is repeated more often than this, so many repeats, and so many bytes of them at most, are put on the socket in one write.
 const batch = { pieces: 64, bytes: 16_384 } as const
 
+// Without a common measure with the length of events: from one to the next, other places are cut.
+const pieceSizes = [1, 2, 3, 5, 7, 11]
+
 const chunk = (bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")])
 
 /**
@@ -112,7 +115,14 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
     if (bytes.length === 0) return
     if (split === "whole") waiting.push(framed(bytes))
     else if (split === "each") yield { _tag: "Write", bytes: framed(bytes) }
-    else for (let i = 0; i < bytes.length; i++) yield { _tag: "Write", bytes: framed(bytes.subarray(i, i + 1)) }
+    else {
+      const sizes = split === "bytes" ? [1] : pieceSizes
+      for (let from = 0, i = 0; from < bytes.length; i++) {
+        const size = sizes[i % sizes.length] ?? 1
+        yield { _tag: "Write", bytes: framed(bytes.subarray(from, from + size)) }
+        from += size
+      }
+    }
   }
   // A write for each of ten thousand repeats takes seconds, and shows no more than one for each batch.
   const repeated = function* (bytes: Buffer, times: number): Generator<Action> {

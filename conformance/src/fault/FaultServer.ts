@@ -25,6 +25,8 @@ import { actions } from "./FaultScript.ts"
 import type { Attempt, Origins, Preflight, Report, Until } from "./Report.ts"
 import { Script } from "./Script.ts"
 
+const decodeScript = Schema.decodeUnknownSync(Script)
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 interface LiveAttempt extends Mutable<Omit<Attempt, "writes">> {
@@ -140,6 +142,9 @@ const play = async (socket: Socket, live: LiveCase, attempt: LiveAttempt, left: 
   return false
 }
 
+// A reason of its own: the one that would be made for each connection is an error with a stack.
+const left = "the client left"
+
 const cors = { "access-control-allow-origin": "*", "access-control-allow-methods": "GET, PUT, POST, DELETE" } as const
 
 const preflightResponse = (request: FaultRequest) =>
@@ -183,7 +188,7 @@ class Running {
         attempt.closed ??= { by: "client", how, at: live.now() }
         live.changed()
       }
-      leave.abort()
+      leave.abort(left)
     }
     socket.on("end", () => {
       closed("fin")
@@ -236,47 +241,49 @@ class Running {
     }
   }
 
-  async control(request: IncomingMessage, response: ServerResponse, origins: Origins) {
-    const answer = (status: number, body: unknown) => {
-      response.writeHead(status, { "content-type": "application/json", "access-control-allow-headers": "content-type", ...cors })
-      response.end(status === 204 ? undefined : JSON.stringify(body))
-    }
-    const url = new URL(request.url ?? "/", "http://control")
-    if (request.method === "OPTIONS") return answer(204, undefined)
-    if (request.method === "GET" && url.pathname === "/") return answer(200, origins)
+  /** What is asked of the control port, and over it: the status of the answer, and its body. */
+  async control(method: string, target: string, body: string, origins: Origins): Promise<readonly [status: number, body?: unknown]> {
+    const url = new URL(target, "http://control")
+    if (method === "OPTIONS") return [204]
+    if (method === "GET" && url.pathname === "/") return [200, origins]
     const [, key = "", rest] = casePath.exec(url.pathname) ?? []
-    if (request.method === "PUT" && rest === "") {
-      const parts: Array<Buffer> = []
-      for await (const part of request) parts.push(part)
+    if (method === "PUT" && rest === "") {
       try {
-        const script = Schema.decodeUnknownSync(Script)(JSON.parse(Buffer.concat(parts).toString("utf8")), { onExcessProperty: "error" })
-        this.cases.set(key, new LiveCase(script))
+        this.cases.set(key, new LiveCase(decodeScript(JSON.parse(body), { onExcessProperty: "error" })))
       } catch (error) {
-        return answer(400, { error: error instanceof Error ? error.message : String(error) })
+        return [400, { error: error instanceof Error ? error.message : String(error) }]
       }
-      return answer(201, { a: origins.a + key, b: origins.b + key, tls: origins.tls + key, closed: origins.closed + key })
+      return [201, { a: origins.a + key, b: origins.b + key, tls: origins.tls + key, closed: origins.closed + key }]
     }
     const live = this.cases.get(key)
-    if (live === undefined) return answer(404, { error: `no such case: ${url.pathname}` })
-    if (request.method === "DELETE" && rest === "") {
+    if (live === undefined) return [404, { error: `no such case: ${url.pathname}` }]
+    if (method === "DELETE" && rest === "") {
       this.cases.delete(key)
       for (const socket of live.sockets) socket.destroy()
-      return answer(204, undefined)
+      return [204]
     }
-    if (request.method === "POST" && rest === "/release") {
+    if (method === "POST" && rest === "/release") {
       live.released = true
       live.changed()
-      return answer(204, undefined)
+      return [204]
     }
-    if (request.method === "GET" && rest === "/report") {
+    if (method === "GET" && rest === "/report") {
       const until = url.searchParams.get("until")
       if (until === "request" || until === "head" || until === "closed") {
         await live.until(() => live.reached(until), AbortSignal.timeout(Number(url.searchParams.get("waitMs") ?? 5000)))
       }
-      return answer(200, live.report())
+      return [200, live.report()]
     }
-    return answer(405, { error: `${request.method} ${url.pathname} is nothing this server does` })
+    return [405, { error: `${method} ${url.pathname} is nothing this server does` }]
   }
+}
+
+const answerControl = async (request: IncomingMessage, response: ServerResponse, running: Running, origins: Origins) => {
+  const parts: Array<Buffer> = []
+  for await (const part of request) parts.push(part)
+  const [status, body] = await running.control(request.method ?? "", request.url ?? "/", Buffer.concat(parts).toString("utf8"), origins)
+  response.writeHead(status, { "content-type": "application/json", "access-control-allow-headers": "content-type", ...cors })
+  response.end(body === undefined ? undefined : JSON.stringify(body))
 }
 
 const listen = async (server: Server, port = 0) => {
@@ -286,13 +293,15 @@ const listen = async (server: Server, port = 0) => {
 }
 
 /**
- * A running fault server. `close` ends every connection.
+ * A running fault server. `ask` is its control port for callers in the same process, without a connection: it takes the address and the request of
+ * a fetch, and gives the body of the answer, or rejects with the error in it. `close` ends every connection.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FaultServer extends Origins {
   readonly controlUrl: string
+  readonly ask: (url: string, init?: { readonly method?: string; readonly body?: string }) => Promise<unknown>
   readonly close: () => Promise<void>
 }
 
@@ -309,7 +318,7 @@ export const start = async (options: { readonly port?: number | undefined } = {}
   const [a, b] = [await listen(servers[0], options.port), await listen(servers[1])]
   const secure = createTlsServer(await Certificate.make(), (socket) => void running.serve(socket, "tls"))
   const tls = (await listen(secure)).replace("http:", "https:")
-  const control = createHttpServer((request, response) => void running.control(request, response, origins))
+  const control = createHttpServer((request, response) => void answerControl(request, response, running, origins))
   const controlUrl = await listen(control)
   // The near end of an open connection is a port that nobody listens on and nobody else can be given.
   const holder = connect(Number(new URL(a).port), "127.0.0.1")
@@ -319,6 +328,14 @@ export const start = async (options: { readonly port?: number | undefined } = {}
   return {
     ...origins,
     controlUrl,
+    ask: async (url, { body = "", method = "GET" } = {}) => {
+      const [status, answer] = await running.control(method, url, body, origins)
+      // As over a connection, what was done to others can be noticed before the answer is.
+      await setTimeout(1)
+      if (status >= 400) throw new Error(`The fault server answered ${status} to ${method} ${url}: ${JSON.stringify(answer)}`)
+      // A copy, as the control port gives one: what is found of a case does not change any more.
+      return answer === undefined ? undefined : (JSON.parse(JSON.stringify(answer)) as unknown)
+    },
     close: async () => {
       holder.destroy()
       for (const socket of running.sockets) socket.destroy()

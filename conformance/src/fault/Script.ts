@@ -100,8 +100,9 @@ export type CaseStep = typeof CaseStep.Type
 
 /** What can be said of a variant, one by one. */
 export const axes = {
-  split: Schema.Literals(["whole", "each", "bytes"]).annotate({
-    description: "Consecutive writes as one, each for itself (default), or every byte for itself"
+  split: Schema.Literals(["whole", "each", "bytes", "pieces"]).annotate({
+    description:
+      "Consecutive writes as one, each for itself (default), every byte for itself, or pieces of 1, 2, 3, 5, 7 and 11 bytes in turn"
   }),
   eol: Schema.Literals(["lf", "cr", "crlf"]).annotate({ description: "What each \\n of a utf8 write is sent as" }),
   gzip: Schema.Boolean
