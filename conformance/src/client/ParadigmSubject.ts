@@ -13,20 +13,28 @@ import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
-import type { Capability, Operation, Runtime } from "../case/Case.ts"
+import type { Capability, Client, Operation, Runtime } from "../case/Case.ts"
 import { type Call, type Outcome, printedForms, type Subject, type SubjectError } from "./Subject.ts"
 
 /**
- * What a subject is made of: the `layer` of a runtime's package, and that runtime's own way to print a value, `inspect`.
+ * How the connections of a case are made, for runtimes whose client has options for it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Connection = Pick<Client, "ca" | "http2" | "proxy">
+
+/**
+ * What a subject is made of: the `layer` of a runtime's package, what that can do `besides` what every runtime can, and the runtime's own way to print
+ * a value, `inspect`.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options {
   readonly runtime: Runtime
-  /** What this runtime's client can do, where that is not what the client can do elsewhere. */
-  readonly capabilities?: ReadonlyArray<Capability> | undefined
-  readonly layer: (options: ParadigmClient.Options) => Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError>
+  readonly besides?: ReadonlyArray<Capability> | undefined
+  readonly layer: (options: ParadigmClient.Options, connection: Connection) => Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError>
   readonly inspect?: ((value: unknown) => string) | undefined
 }
 
@@ -78,12 +86,12 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
 export const make = (options: Options): Subject => ({
   name: "paradigm-effect",
   runtime: options.runtime,
-  capabilities: options.capabilities ?? ["abort", "form", "gzip", "house", "keys", "multipart", "retry", "timeouts", "utf16"],
-  open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts }) => {
+  capabilities: ["abort", "form", "gzip", "house", "keys", "multipart", "retry", "timeouts", "utf16", ...(options.besides ?? [])],
+  open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts, ...connection }) => {
     let asked = 0
     const apiKey = apiKeys === undefined ? key : () => apiKeys[Math.min(asked++, apiKeys.length - 1)] ?? key
     const policy = retry === undefined ? undefined : { maxAttempts: retry.attempts, baseDelay: retry.baseDelay }
-    const runtime = ManagedRuntime.make(options.layer({ apiKey, baseUrl, retry: policy, timeouts }))
+    const runtime = ManagedRuntime.make(options.layer({ apiKey, baseUrl, retry: policy, timeouts }, connection))
     return {
       close: () => runtime.dispose(),
       call: async (operation, call): Promise<Outcome> => {

@@ -203,10 +203,13 @@ const attempt = async (instance: Plan.Instance, subject: Subject, environment: E
   const items = Array.from({ length: count }, (_, i) => fill(instance.case, { ...values, n: String(i + 1) }))
   const [item] = items
   if (item === undefined) throw new Error(`${instance.id} makes no call`)
+  if (servers.v6 === undefined && JSON.stringify(item).includes("{{v6}}"))
+    return { problems: [], trace: [], cannot: "this machine has no IPv6" }
   const url = environment.controlUrl + path
   const stage: Stage = { url, ask, limitMs: timeLimitMs }
   const steps = item.server.map((attempted) => attempted.flatMap(Script.spellOut))
-  const script: Script.Script = { attempts: items.flatMap(() => steps), variant: instance.variant, token: secret }
+  const { refusesPreflight = false } = item
+  const script: Script.Script = { attempts: items.flatMap(() => steps), variant: instance.variant, token: secret, refusesPreflight }
   await ask(url, { method: "PUT", body: JSON.stringify(script) })
   const { apiKey = secret, baseUrl = `${servers.a}${path}/api/v3`, ...options } = item.operation.client ?? {}
   const client = subject.open({ ...options, apiKey, baseUrl })

@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import { Buffer } from "node:buffer"
-import { constants, createGzip } from "node:zlib"
-import type { Script, Step, Variant } from "./Script.ts"
+import { constants, createBrotliCompress, createDeflate, createGzip, createZstdCompress } from "node:zlib"
+import type { Coding, Script, Step, Variant } from "./Script.ts"
 
 /**
  * One thing to do to the connection. `write` hands over all its bytes in one call, so that they travel together where the network lets them.
@@ -41,29 +41,48 @@ function* pieces(step: Write, text: Text): Generator<Buffer> {
   }
 }
 
-/** Compresses write by write: what has been written can be read at once, as servers that stream under gzip must see to. */
-const makeGzip = () => {
-  const gzip = createGzip()
-  let out: Array<Buffer> = []
-  gzip.on("data", (chunk: Buffer) => out.push(chunk))
-  const take = () => {
-    const bytes = Buffer.concat(out)
-    out = []
+const compressors = {
+  br: () => [createBrotliCompress(), constants.BROTLI_OPERATION_FLUSH] as const,
+  deflate: () => [createDeflate(), constants.Z_SYNC_FLUSH] as const,
+  gzip: () => [createGzip(), constants.Z_SYNC_FLUSH] as const,
+  zstd: () => [createZstdCompress(), constants.ZSTD_e_flush] as const
+}
+
+/** Compresses write by write: what has been written can be read at once, as servers that stream compressed must see to. */
+class Compressor {
+  readonly #stream
+  readonly #flush: number
+  #out: Array<Buffer> = []
+
+  constructor(coding: Coding) {
+    const [stream, flush] = compressors[coding]()
+    this.#stream = stream
+    this.#flush = flush
+    stream.on("data", (chunk: Buffer) => this.#out.push(chunk))
+  }
+
+  write(bytes: Buffer) {
+    return new Promise<Buffer>((resolve) => {
+      this.#stream.write(bytes)
+      this.#stream.flush(this.#flush, () => resolve(this.#take()))
+    })
+  }
+
+  end() {
+    return new Promise<Buffer>((resolve) => {
+      this.#stream.once("end", () => resolve(this.#take()))
+      this.#stream.end()
+    })
+  }
+
+  #take() {
+    const bytes = Buffer.concat(this.#out)
+    this.#out = []
     return bytes
   }
-  return {
-    write: (bytes: Buffer) =>
-      new Promise<Buffer>((resolve) => {
-        gzip.write(bytes)
-        gzip.flush(constants.Z_SYNC_FLUSH, () => resolve(take()))
-      }),
-    end: () =>
-      new Promise<Buffer>((resolve) => {
-        gzip.once("end", () => resolve(take()))
-        gzip.end()
-      })
-  }
 }
+
+const compressorOf = ({ coding }: Variant) => (coding === undefined ? undefined : new Compressor(coding))
 
 const headBytes = (head: Head, length: number | undefined, variant: Variant) => {
   const own = Object.entries(head.headers ?? {}).flatMap(([name, value]) =>
@@ -73,7 +92,7 @@ const headBytes = (head: Head, length: number | undefined, variant: Variant) => 
   const framing = head.framing ?? "chunked"
   if (framing === "chunked") defaults.push(["transfer-encoding", "chunked"])
   if (length !== undefined) defaults.push(["content-length", String(length)])
-  if (variant.gzip === true) defaults.push(["content-encoding", "gzip"])
+  if (variant.coding !== undefined) defaults.push(["content-encoding", variant.coding])
   defaults.push(["connection", head.keepAlive === true ? "keep-alive" : "close"])
   if (head.cors !== false) {
     defaults.push(["access-control-allow-origin", "*"], ["access-control-expose-headers", "*"])
@@ -100,7 +119,7 @@ const chunk = (bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toSt
 export async function* actions(steps: Script["attempts"][number], variant: Variant, user: string): AsyncGenerator<Action> {
   const split = variant.split ?? "each"
   const text = makeText(variant, user)
-  const gzip = variant.gzip === true ? makeGzip() : undefined
+  const compressor = compressorOf(variant)
   let head: Head | undefined
   let waiting: Array<Buffer> = []
 
@@ -149,8 +168,8 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
         break
       }
       case "write":
-        if ("repeat" in step && gzip === undefined) yield* repeated(text(step.repeat.utf8), step.repeat.times)
-        else for (const piece of pieces(step, text)) yield* body(gzip === undefined ? piece : await gzip.write(piece))
+        if ("repeat" in step && compressor === undefined) yield* repeated(text(step.repeat.utf8), step.repeat.times)
+        else for (const piece of pieces(step, text)) yield* body(compressor === undefined ? piece : await compressor.write(piece))
         break
       case "rawBytes":
         yield* flush()
@@ -178,18 +197,18 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
         return
     }
   }
-  if (gzip !== undefined) yield* body(await gzip.end())
+  if (compressor !== undefined) yield* body(await compressor.end())
   if (head !== undefined && (head.framing ?? "chunked") === "chunked") waiting.push(Buffer.from("0\r\n\r\n"))
   yield* flush()
   yield { _tag: "End", keepAlive: head?.keepAlive === true && head.framing !== "close" }
 }
 
 const encodedLength = async (steps: ReadonlyArray<Step>, variant: Variant, text: Text) => {
-  const gzip = variant.gzip === true ? makeGzip() : undefined
+  const compressor = compressorOf(variant)
   let total = 0
   for (const step of steps) {
     if (step.step !== "write") continue
-    for (const piece of pieces(step, text)) total += (gzip === undefined ? piece : await gzip.write(piece)).length
+    for (const piece of pieces(step, text)) total += (compressor === undefined ? piece : await compressor.write(piece)).length
   }
-  return gzip === undefined ? total : total + (await gzip.end()).length
+  return compressor === undefined ? total : total + (await compressor.end()).length
 }

@@ -1,8 +1,8 @@
 /**
  * A server that does to its clients, byte by byte, what a script says, and reports what it saw of them.
  *
- * It listens on loopback: a control port, two origins, one more with a certificate that nobody trusts, and one port where nobody listens. The script of a case is put to the control port
- * over HTTP, by whoever runs the case (a page too), and bound to a path of all origins:
+ * It listens on loopback, on a control port and the origins that `Origins` lists. The script of a case is put to the control port over HTTP, by whoever
+ * runs the case (a page too), and bound to a path of all origins:
  *
  * - `GET /`: the origins
  * - `PUT /runs/R/cases/T`, body: a `Script`
@@ -15,14 +15,15 @@
 import { Buffer } from "node:buffer"
 import { once } from "node:events"
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http"
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
+import { createServer, type Socket } from "node:net"
 import { setImmediate, setTimeout } from "node:timers/promises"
 import { createServer as createTlsServer } from "node:tls"
 import * as Schema from "effect/Schema"
 import * as Certificate from "./Certificate.ts"
 import { type FaultRequest, header, makeReader } from "./FaultRequest.ts"
+import { FaultListeners, http2Before, proxyTo } from "./FaultListeners.ts"
 import { actions } from "./FaultScript.ts"
-import type { Attempt, Origins, Preflight, Report, Until } from "./Report.ts"
+import type { Attempt, Origin, Origins, Preflight, Report, Until } from "./Report.ts"
 import { Script } from "./Script.ts"
 
 const decodeScript = Schema.decodeUnknownSync(Script)
@@ -160,6 +161,8 @@ const preflightResponse = (request: FaultRequest) =>
     "latin1"
   )
 
+const preflightRefusal = "HTTP/1.1 403 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
 const casePath = /^(\/runs\/[^/?]+\/cases\/[^/?]+)(.*)$/
 
 class Running {
@@ -177,7 +180,14 @@ class Running {
     return byToken === undefined ? undefined : [byToken, request.target]
   }
 
-  async serve(socket: Socket, origin: keyof Origins) {
+  /** Whether the next answer of a request's case does not wait for the body. */
+  isEarly(request: FaultRequest): boolean {
+    const live = this.find(request)?.[0]
+    const [head] = live?.script.attempts[live.attempts.length] ?? []
+    return request.method !== "OPTIONS" && head?.step === "head" && head.early === true
+  }
+
+  async serve(socket: Socket, origin: Origin) {
     const connection = ++this.connections
     this.sockets.add(socket)
     socket.setNoDelay(true)
@@ -200,7 +210,8 @@ class Running {
       this.sockets.delete(socket)
       for (const [live] of served) live.sockets.delete(socket)
     })
-    const next = makeReader(socket)
+    const read = makeReader(socket)
+    const next = () => read((request) => this.isEarly(request))
     for (let request = await next(); request !== undefined; request = await next()) {
       const found = this.find(request)
       if (request.method === "OPTIONS") {
@@ -213,7 +224,7 @@ class Running {
             .map((name) => name.trim())
             .filter((name) => name !== "")
         })
-        socket.end(preflightResponse(request))
+        socket.end(found?.[0].script.refusesPreflight === true ? preflightRefusal : preflightResponse(request))
         return
       }
       if (found === undefined) {
@@ -253,7 +264,7 @@ class Running {
       } catch (error) {
         return [400, { error: error instanceof Error ? error.message : String(error) }]
       }
-      return [201, { a: origins.a + key, b: origins.b + key, tls: origins.tls + key, closed: origins.closed + key }]
+      return [201, { a: origins.a + key, b: origins.b + key }]
     }
     const live = this.cases.get(key)
     if (live === undefined) return [404, { error: `no such case: ${url.pathname}` }]
@@ -286,12 +297,6 @@ const answerControl = async (request: IncomingMessage, response: ServerResponse,
   response.end(body === undefined ? undefined : JSON.stringify(body))
 }
 
-const listen = async (server: Server, port = 0) => {
-  server.listen(port, "127.0.0.1")
-  await once(server, "listening")
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
 /**
  * A running fault server. `ask` is its control port for callers in the same process, without a connection: it takes the address and the request of
  * a fetch, and gives the body of the answer, or rejects with the error in it. `close` ends every connection.
@@ -313,18 +318,32 @@ export interface FaultServer extends Origins {
  */
 export const start = async (options: { readonly port?: number | undefined } = {}): Promise<FaultServer> => {
   const running = new Running()
-  const origin = (name: "a" | "b") => createServer({ allowHalfOpen: true }, (socket) => void running.serve(socket, name))
-  const servers = [origin("a"), origin("b")] as const
-  const [a, b] = [await listen(servers[0], options.port), await listen(servers[1])]
-  const secure = createTlsServer(await Certificate.make(), (socket) => void running.serve(socket, "tls"))
-  const tls = (await listen(secure)).replace("http:", "https:")
+  const own = new FaultListeners()
+  const served = (name: Origin) => (socket: Socket) => void running.serve(socket, name)
+  const authority = await Certificate.authority()
+  const loopback = ["localhost", "127.0.0.1"]
+  const secure = async (name: Origin, identity: Promise<Certificate.Identity>) =>
+    (await own.listen(createTlsServer(await identity, served(name)))).replace("http:", "https:")
+  const plain = (name: Origin) => createServer({ allowHalfOpen: true }, served(name))
+  const a = await own.listen(plain("a"), { port: options.port })
+  const misnamed = await secure("misnamed", authority.issue({ names: ["upstream.invalid"] }))
   const control = createHttpServer((request, response) => void answerControl(request, response, running, origins))
-  const controlUrl = await listen(control)
-  // The near end of an open connection is a port that nobody listens on and nobody else can be given.
-  const holder = connect(Number(new URL(a).port), "127.0.0.1")
-  await once(holder, "connect")
-  holder.on("error", () => undefined)
-  const origins: Origins = { a, b, tls, closed: `http://127.0.0.1:${holder.localPort}` }
+  const controlUrl = await own.listen(control)
+  const v6 = await own.listen(plain("v6"), { host: "::1" }).catch(() => undefined)
+  const origins: Origins = {
+    a,
+    b: await own.listen(plain("b")),
+    ...(v6 === undefined ? {} : { v6 }),
+    denied: a.replace("127.0.0.1", "localhost"),
+    closed: await own.closed(a),
+    tls: await secure("tls", Certificate.make()),
+    trusted: await secure("trusted", authority.issue({ names: loopback })),
+    expired: await secure("expired", authority.issue({ names: loopback, until: new Date(Date.now() - 86_400_000) })),
+    misnamed,
+    h2: (await own.listen(http2Before(a, await authority.issue({ names: loopback })))).replace("http:", "https:"),
+    proxy: await own.listen(proxyTo({ "upstream.invalid:80": a, "upstream.invalid:443": misnamed })),
+    ca: authority.cert
+  }
   return {
     ...origins,
     controlUrl,
@@ -337,10 +356,8 @@ export const start = async (options: { readonly port?: number | undefined } = {}
       return answer === undefined ? undefined : (JSON.parse(JSON.stringify(answer)) as unknown)
     },
     close: async () => {
-      holder.destroy()
       for (const socket of running.sockets) socket.destroy()
-      control.closeAllConnections()
-      await Promise.all([...servers, secure, control].map((server) => new Promise((resolve) => server.close(resolve))))
+      await own.close()
     }
   }
 }

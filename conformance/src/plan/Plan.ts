@@ -71,7 +71,7 @@ export const make = (cases: ReadonlyArray<Case>): ReadonlyArray<Instance> => cas
  */
 export const notApplicable = (instance: Instance, subject: Subject): string | undefined => {
   const { needs, runtimes } = instance.case
-  const lacking = [...needs, ...(instance.variant.gzip === true ? (["gzip"] as const) : [])].filter(
+  const lacking = [...needs, ...(instance.variant.coding === undefined ? [] : [instance.variant.coding])].filter(
     (need) => !subject.capabilities.includes(need)
   )
   if (lacking.length > 0) return `needs ${lacking.join(", ")}`

@@ -6,7 +6,8 @@ import { Paradigm } from "../src/index.ts"
 describeConformance(
   ParadigmSubject.make({
     runtime: "node",
-    layer: Paradigm.layer,
+    besides: ["br", "ca", "deflate", "http2", "proxy", "zstd"],
+    layer: (options, { ca, http2, proxy }) => Paradigm.layer({ ...options, ca, http2, proxy }),
     inspect: (value) => inspect(value, { depth: Infinity, showHidden: true })
   })
 )
