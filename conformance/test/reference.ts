@@ -7,7 +7,7 @@ import { fold } from "../src/client/Fold.ts"
 import { spoilError, spoilRequest, spoilResponse } from "./referenceBugs.ts"
 import { codeOf, describe, Failure, isObject, type Json, mask, parse } from "./referenceData.ts"
 import { chunks, fault, isChunk, lacks, mendCompletion, peek } from "./referenceStream.ts"
-import { fetchOf } from "./referenceConnection.ts"
+import { fetchOf, readAhead } from "./referenceConnection.ts"
 import { encode, endpoint, withoutNulls } from "./referenceRequest.ts"
 
 const fromStatus = (status: number, body: string, url: URL, bug: string | undefined) => {
@@ -264,19 +264,6 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
 }
 
 let sentBodies = 0
-
-const readAhead = async (body: ReadableStream<Uint8Array>, most: number) => {
-  const reader = body.getReader()
-  const parts: Array<Uint8Array<ArrayBuffer>> = []
-  for (let size = 0; size < most;) {
-    const { done, value } = await reader.read()
-    if (done) break
-    size += value.length
-    parts.push(value.slice())
-  }
-  await reader.cancel()
-  return new Blob(parts)
-}
 
 const repeat = async (operation: Operation, call: Asking, bug: string | undefined, delivered: Array<unknown>) => {
   const total = call.timeouts?.total === undefined || bug === "no-total-timeout" ? undefined : AbortSignal.timeout(call.timeouts.total)

@@ -16,3 +16,17 @@ export const fetchOf = ({ apiKey, ca, http2, proxy }: ClientOptions, bug: string
       : new ProxyAgent({ uri: proxy, requestTls: tls, headers })
   return (url, init) => undiciFetch(url, { ...(init as object), dispatcher })
 }
+
+/** Reads a body up to so many bytes, whether anybody wants them or not. */
+export const readAhead = async (body: ReadableStream<Uint8Array>, most: number) => {
+  const reader = body.getReader()
+  const parts: Array<Uint8Array<ArrayBuffer>> = []
+  for (let size = 0; size < most;) {
+    const { done, value } = await reader.read()
+    if (done) break
+    size += value.length
+    parts.push(value.slice())
+  }
+  await reader.cancel()
+  return new Blob(parts)
+}
