@@ -85,7 +85,13 @@ class Conversation {
       .get(client)
       ?.call(operation, { take, paced: paced === true, signal: pending.aborter.signal, onChunk })
     this.#calls.delete(call)
-    if (outcome !== undefined) this.#say(toOutcome(call, outcome))
+    if (outcome === undefined) return
+    try {
+      this.#say(toOutcome(call, outcome))
+    } catch (error) {
+      // As an answer that is nested too deep to be written.
+      this.#say({ type: "outcome", call, outcome: "error", error: Subject.toSubjectError(error, inspect) })
+    }
   }
 
   async #close(client: number) {
