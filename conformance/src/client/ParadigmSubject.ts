@@ -25,15 +25,13 @@ import { type Call, type Outcome, printedForms, type Subject, type SubjectError 
 export type Connection = Pick<Client, "ca" | "http2" | "proxy">
 
 /**
- * What a subject is made of: the `layer` of a runtime's package, what that can do `besides` what every runtime can, and the runtime's own way to print
- * a value, `inspect`.
+ * What a subject is made of: the `layer` of a runtime's package, and that runtime's own way to print a value, `inspect`.
  *
  * @category options
  * @since 0.1.0
  */
 export interface Options {
   readonly runtime: Runtime
-  readonly besides?: ReadonlyArray<Capability> | undefined
   readonly layer: (options: ParadigmClient.Options, connection: Connection) => Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError>
   readonly inspect?: ((value: unknown) => string) | undefined
 }
@@ -77,8 +75,17 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
   })
 })
 
+// What our client can do in one runtime and not in each: what it decompresses is the runtime's to say.
+const besides: Readonly<Record<Runtime, ReadonlyArray<Capability>>> = {
+  node: ["br", "ca", "deflate", "http2", "proxy", "zstd"],
+  browser: ["deflate"],
+  deno: ["br", "ca", "confined", "http2", "proxy"],
+  bun: ["br", "deflate", "zstd"],
+  workers: []
+}
+
 /**
- * A subject on a layer.
+ * A subject on a layer. In Node and Deno the layer heeds the second argument.
  *
  * @category constructors
  * @since 0.1.0
@@ -86,7 +93,7 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
 export const make = (options: Options): Subject => ({
   name: "paradigm-effect",
   runtime: options.runtime,
-  capabilities: ["abort", "form", "gzip", "house", "keys", "multipart", "retry", "timeouts", "utf16", ...(options.besides ?? [])],
+  capabilities: ["abort", "form", "gzip", "house", "keys", "multipart", "retry", "timeouts", "utf16", ...besides[options.runtime]],
   open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts, ...connection }) => {
     let asked = 0
     const apiKey = apiKeys === undefined ? key : () => apiKeys[Math.min(asked++, apiKeys.length - 1)] ?? key

@@ -3,9 +3,5 @@ import { describeConformance } from "@paradigm-effect/conformance/Vitest"
 import { Paradigm } from "../src/index.ts"
 
 describeConformance(
-  ParadigmSubject.make({
-    runtime: "browser",
-    besides: ["deflate"],
-    layer: (options) => Paradigm.layer({ ...options, allowKeyInBrowser: true })
-  })
+  ParadigmSubject.make({ runtime: "browser", layer: (options) => Paradigm.layer({ ...options, allowKeyInBrowser: true }) })
 )

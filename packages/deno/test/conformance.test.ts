@@ -8,7 +8,6 @@ registerConformance(
   Deno.test,
   ParadigmSubject.make({
     runtime: "deno",
-    besides: ["br", "ca", "confined", "http2", "proxy"],
     layer: (options, { ca, proxy }) => Paradigm.layer({ ...options, proxy, caCerts: ca === undefined ? undefined : [ca] }),
     inspect: (value) => Deno.inspect(value, { depth: 100, showHidden: true })
   }),

@@ -9,7 +9,6 @@ const [controlUrl = ""] = process.argv.slice(2)
 
 const subject = ParadigmSubject.make({
   runtime: "bun",
-  besides: ["br", "deflate", "zstd"],
   layer: Paradigm.layer,
   inspect: (value) => inspect(value, { depth: Infinity, showHidden: true })
 })

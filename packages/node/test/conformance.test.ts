@@ -6,7 +6,6 @@ import { Paradigm } from "../src/index.ts"
 describeConformance(
   ParadigmSubject.make({
     runtime: "node",
-    besides: ["br", "ca", "deflate", "http2", "proxy", "zstd"],
     layer: (options, { ca, http2, proxy }) => Paradigm.layer({ ...options, ca, http2, proxy }),
     inspect: (value) => inspect(value, { depth: Infinity, showHidden: true })
   })
