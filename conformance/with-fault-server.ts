@@ -12,7 +12,9 @@ if (command === undefined) {
 }
 
 const server = await FaultServer.start()
-const hosts = [server.controlUrl, server.a, server.b, server.tls, server.closed].map((url) => new URL(url).host).join(",")
+const { ca: _, denied: __, ask: ___, close: ____, ...origins } = server
+// The name by which the proxy knows an origin is asked for by the client, too.
+const hosts = [...Object.values(origins).map((url) => new URL(url).host), "upstream.invalid"].join(",")
 const args = template.map((argument) => argument.replaceAll("{controlUrl}", server.controlUrl).replaceAll("{hosts}", hosts))
 
 // A group of its own: what npm installs as a command is often a wrapper, and ending that alone would leave the real one behind.

@@ -1,51 +1,40 @@
-"""A subject around Python's own HTTP client: paradigm-conformance client --command "python3 subject.py". `chunks` and `run` are all that knows the client."""
+"""A subject around Python's own HTTP client: paradigm-conformance client --command "python3 subject.py". `answers` is all that knows the client."""
 import json, platform, sys, urllib.request
 
-def chunks(response):
-    for line in response:
-        data = line.decode().strip().removeprefix("data:").strip()
-        if data == "[DONE]":
-            return
-        if data:
-            yield json.loads(data)
+def answers(client, kind, request):
+    body = json.dumps({**request, "stream": True} if kind == "stream" else request).encode()
+    headers = {"Authorization": "Bearer " + client["apiKey"], "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(client["baseUrl"] + "/chat/completions", body, headers)) as response:
+        if kind == "json":
+            yield json.load(response)
+        for data in (line.decode().strip().removeprefix("data:").strip() for line in response):
+            if data == "[DONE]": return
+            if data:
+                yield json.loads(data)
 
-def run(options, kind, request, take, tell):
+def outcome(client, kind, request, take, tell):
     if kind not in ("json", "stream"):
         return {"outcome": "cannot", "message": "it sends no forms"}
-    headers = {"Authorization": "Bearer " + options["apiKey"], "Content-Type": "application/json"}
-    body = json.dumps({**request, "stream": True} if kind == "stream" else request).encode()
-    with urllib.request.urlopen(urllib.request.Request(options["baseUrl"] + "/chat/completions", body, headers)) as response:
-        if kind == "json":
-            return {"outcome": "completion", "completion": json.load(response)}
-        for count, chunk in enumerate(chunks(response), 1):
-            tell(chunk)
-            if count == take:
-                break
-        return {"outcome": "chunks"}
-
-def say(**message):
-    print(json.dumps(message), flush=True)
-
-def call(client, operation, paced, take, number):
-    def tell(chunk):
-        say(type="chunk", call=number, chunk=chunk)
-        if paced:
-            sys.stdin.readline()  # "continue": the suite has taken the chunk
     try:
-        return run(clients[client], operation["kind"], operation["request"], take, tell)
+        for count, answer in enumerate(answers(client, kind, request), 1):
+            if kind == "json": return {"outcome": "completion", "completion": answer}
+            tell(answer)
+            if count == take: break
+        return {"outcome": "chunks"}
     except Exception as error:
         told = {"reason": type(error).__name__, "message": str(error), "retryable": False, "status": getattr(error, "code", None)}
         return {"outcome": "error", "error": {**told, "printed": {"repr": repr(error)}}}
 
+def say(kind, **message): print(json.dumps({"type": kind, **message}), flush=True)
+
 clients = {}
 for message in map(json.loads, sys.stdin):
-    if message["type"] == "hello":
-        say(type="hello", name="urllib", runtime="Python " + platform.python_version(), capabilities=[])
-    elif message["type"] == "open":
-        clients[message["client"]] = message
-    elif message["type"] == "call":
-        number = message["call"]
-        say(type="outcome", call=number, **call(message["client"], message["operation"], message.get("paced"), message.get("take"), number))
-    elif message["type"] == "close":
-        del clients[message["client"]]
-        say(type="closed", client=message["client"])
+    match message:
+        case {"type": "hello"}: say("hello", name="urllib", runtime="Python " + platform.python_version(), capabilities=[])
+        case {"type": "open", "client": client}: clients[client] = message
+        case {"type": "call", "call": call, "client": client, "operation": operation}:
+            def tell(chunk):
+                say("chunk", call=call, chunk=chunk)
+                if message.get("paced"): sys.stdin.readline()  # "continue": the suite has taken the chunk
+            say("outcome", call=call, **outcome(clients[client], operation["kind"], operation["request"], message.get("take"), tell))
+        case {"type": "close", "client": client}: say("closed", client=client)

@@ -69,7 +69,7 @@ describe("the fault server", () => {
     assert.strictEqual((await answer({ split: "whole" })).writes, 1)
     assert.strictEqual((await answer({ split: "bytes" })).writes, 7)
     assert.strictEqual((await answer({ eol: "crlf" })).body.toString(), "a\r\nb\r\nb\r\n")
-    assert.strictEqual(gunzipSync((await answer({ gzip: true, split: "bytes" })).body).toString(), "a\nb\nb\n")
+    assert.strictEqual(gunzipSync((await answer({ coding: "gzip", split: "bytes" })).body).toString(), "a\nb\nb\n")
   })
 
   it("puts the repeats of a text on the socket in batches when there are many", async () => {

@@ -86,10 +86,10 @@ describe("MATRIX.md", () => {
 
 describe("the plan", () => {
   it("has an instance for each combination of a case's axes", () => {
-    const item: Case = { ...some, id: "sse/x", axes: { split: ["whole", "bytes"], eol: ["lf", "cr"], gzip: [true] } }
+    const item: Case = { ...some, id: "sse/x", axes: { split: ["whole", "bytes"], eol: ["lf", "cr"], coding: ["gzip"] } }
     assert.deepStrictEqual(
       Plan.make([item]).map((instance) => instance.id),
-      ["split=whole,eol=lf", "split=whole,eol=cr", "split=bytes,eol=lf", "split=bytes,eol=cr"].map((axes) => `sse/x[${axes},gzip=true]`)
+      ["split=whole,eol=lf", "split=whole,eol=cr", "split=bytes,eol=lf", "split=bytes,eol=cr"].map((axes) => `sse/x[${axes},coding=gzip]`)
     )
   })
 

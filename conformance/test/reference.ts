@@ -7,6 +7,7 @@ import { fold } from "../src/client/Fold.ts"
 import { spoilError, spoilRequest, spoilResponse } from "./referenceBugs.ts"
 import { codeOf, describe, Failure, isObject, type Json, mask, parse } from "./referenceData.ts"
 import { chunks, fault, isChunk, lacks, mendCompletion, peek } from "./referenceStream.ts"
+import { fetchOf, readAhead } from "./referenceConnection.ts"
 import { encode, endpoint, withoutNulls } from "./referenceRequest.ts"
 
 const fromStatus = (status: number, body: string, url: URL, bug: string | undefined) => {
@@ -130,6 +131,7 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
   const { kind, request } = operation
   if (bug !== "sends-any-key" && !/^[\x21-\x7e]+$/.test(call.apiKey)) throw new Failure("InvalidConfiguration", "bad key")
   const url = endpoint(call.baseUrl, bug)
+  if (bug === "knows-no-ipv6" && url.hostname.startsWith("[")) throw new Failure("ConnectFailed", "no such host")
   if (bug === "key-in-the-url") url.searchParams.set("key", call.apiKey)
   if (bug !== "sends-any-request") {
     if (typeof request["model"] !== "string") throw new Failure("InvalidRequest", "model is missing")
@@ -166,12 +168,11 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
     redirect: bug === "follows-redirects" ? "follow" : "manual",
     ...(bug === "ignores-aborts" ? {} : { signal: call.aborter.signal })
   }
-  const response = await within(fetch(url, init), "headers", call, bug).catch((error: unknown) => {
+  const response = await within(fetchOf(call, bug)(url, init), "headers", call, bug).catch((error: unknown) => {
     if (error instanceof Failure || call.signal.aborted || bug === "sends-any-key") throw error
-    const code = ((error as Error).cause as { code?: unknown } | undefined)?.code
+    const code = ((error as Error).cause as { code?: string } | undefined)?.code
     const prompt = bug === "prompt-in-the-message" ? JSON.stringify(request) : ""
-    if (code === "DEPTH_ZERO_SELF_SIGNED_CERT" && bug !== "distrust-is-lost")
-      throw new Failure("TlsFailed", "no trust", { retryable: false })
+    if (/CERT|ALTNAME/.test(code ?? "") && bug !== "distrust-is-lost") throw new Failure("TlsFailed", "no trust", { retryable: false })
     if (code === "ECONNREFUSED" && bug !== "refused-is-lost") throw new Failure("ConnectFailed", "no connection", { retryable: true })
     throw new Failure("ConnectionLost", `no answer ${prompt}`, { retryable: true, phase: "headers" })
   })
@@ -263,19 +264,6 @@ const perform = async (operation: Operation, call: Limits, bug: string | undefin
 }
 
 let sentBodies = 0
-
-const readAhead = async (body: ReadableStream<Uint8Array>, most: number) => {
-  const reader = body.getReader()
-  const parts: Array<Uint8Array<ArrayBuffer>> = []
-  for (let size = 0; size < most;) {
-    const { done, value } = await reader.read()
-    if (done) break
-    size += value.length
-    parts.push(value.slice())
-  }
-  await reader.cancel()
-  return new Blob(parts)
-}
 
 const repeat = async (operation: Operation, call: Asking, bug: string | undefined, delivered: Array<unknown>) => {
   const total = call.timeouts?.total === undefined || bug === "no-total-timeout" ? undefined : AbortSignal.timeout(call.timeouts.total)
@@ -382,7 +370,23 @@ const answer = async (operation: Operation, call: Asking, bug: string | undefine
 export const makeReference = (bug?: string): Subject => ({
   name: bug ?? "reference",
   runtime: "node",
-  capabilities: ["abort", "gzip", "form", "house", "keys", "multipart", "retry", "timeouts", "utf16"],
+  capabilities: [
+    "abort",
+    "br",
+    "ca",
+    "deflate",
+    "gzip",
+    "form",
+    "house",
+    "http2",
+    "keys",
+    "multipart",
+    "proxy",
+    "retry",
+    "timeouts",
+    "utf16",
+    "zstd"
+  ],
   open: (options) => {
     let asked = 0
     const cookies: Array<string> = []

@@ -68,11 +68,20 @@ const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeader
       }
     })
     if (bug !== "keeps-the-upstream") response.on("close", () => sent.destroy())
-    sent.on("error", () => reject(failed(bug === "tells-the-address" ? `No answer from ${url}.` : "The model server failed.")))
+    let isAnswered = false
+    sent.on("error", () => {
+      // Nothing came of a connection that had been used before: it was closed meanwhile.
+      if (sent.reusedSocket && !isAnswered && !response.destroyed && bug !== "never-asks-again") {
+        return relay(url, body, text, caller, response, bug).then(resolve, reject)
+      }
+      reject(failed(bug === "tells-the-address" ? `No answer from ${url}.` : "The model server failed."))
+    })
     if (bug === "takes-early-hints-for-the-answer") sent.on("information", () => reject(failed("The model server says nothing.")))
     sent.on("response", (answer) => {
+      isAnswered = true
       let text = ""
       let ended = false
+      let finished = false
       answer.setEncoding("utf8")
       const breakOff = () => {
         if (ended) return
@@ -95,15 +104,26 @@ const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeader
       const type = answer.headers["content-type"] ?? ""
       const isPage = !type.startsWith(streams ? "text/event-stream" : "application/json") && bug !== "relays-pages"
       if (status === 200 && streams && !isPage) {
-        response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" })
-        if (bug !== "relays-when-all-is-there") response.flushHeaders()
+        const commit = () => {
+          if (response.headersSent) return
+          response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" })
+          if (bug !== "relays-when-all-is-there") response.flushHeaders()
+        }
+        if (bug === "commits-at-the-head" || bug === "relays-pages") commit()
         const held: Array<string> = []
         answer.on("data", (piece: string) => {
           if (ended) return
           text += piece
           for (let at = text.indexOf("\n\n"); at !== -1 && !ended; at = text.indexOf("\n\n")) {
-            const event = text.slice(0, at + 2)
+            const whole = text.slice(0, at + 2)
+            const event = bug === "drops-reasoning" ? whole.replace('"reasoning"', '"other"') : whole
             text = text.slice(at + 2)
+            if (!response.headersSent && event.startsWith('data: {"error"')) {
+              sent.destroy()
+              return breakOff()
+            }
+            commit()
+            finished ||= event.includes('"finish_reason":"')
             const isOther = bug === "relays-one-choice" && event.includes('"index":1')
             const isBroken = bug === "drops-events-without-json" && /^data: \{(?!.*\}\n)/.test(event)
             if (isOther || isBroken) continue
@@ -115,6 +135,10 @@ const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeader
           }
         })
         answer.on("end", () => {
+          if (finished && !ended && bug !== "wants-done") {
+            ended = true
+            return response.end("data: [DONE]\n\n", () => resolve())
+          }
           if (bug !== "relays-after-done") return breakOff()
           response.end(() => resolve())
         })
@@ -131,11 +155,16 @@ const relay = (url: string, body: Json, text: string, caller: IncomingHttpHeader
         }
         const said = (JSON.parse(text.startsWith("{") ? text : "{}") as { readonly error?: { readonly message?: string } }).error?.message
         const own = bug === "own-401-is-the-callers" && status === 401
-        const kept = [400, 422].includes(status) || own || (bug === "relays-any-status" && status >= 500)
+        const kept =
+          [400, 422].includes(status) ||
+          own ||
+          (bug === "upstream-408-is-the-callers" && status === 408) ||
+          (bug === "relays-any-status" && status >= 500)
         const after = answer.headers["retry-after"]
         if (kept) reject(new Refusal(status, said ?? "It was refused."))
         else if (status === 429)
           reject(new Refusal(429, "Too many requests.", after === undefined ? {} : { headers: { "retry-after": after } }))
+        else if (status === 504 && bug !== "every-failure-is-502") reject(new Refusal(504, "The model server took too long."))
         else reject(status === 503 ? new Refusal(503, "The model server is busy.") : failed("The model server failed."))
       }
       answer.on("end", onWhole)
@@ -175,7 +204,12 @@ export const startReferenceServer = async (upstream: string, bug?: string) => {
     if (!/\*\/\*|application\/(json|\*)|text\/event-stream/.test(headers.accept ?? "*/*")) throw new Refusal(406, "That cannot be had.")
     if (bug !== "body-before-key") authenticate(headers.authorization, bug)
     const bytes = await readBody(request, bug)
-    const body = await parseBody(headers["content-type"] ?? "", bytes, bug)
+    const given = await parseBody(headers["content-type"] ?? "", bytes, bug)
+    const isGiven = ([name, value]: readonly [string, unknown]) =>
+      value !== null || bug === "refuses-nulls" || /^(model|messages)$/.test(name)
+    const own = Object.fromEntries(Object.entries(given).filter(isGiven))
+    // Assigning __proto__ sets the prototype.
+    const body = bug === "inherits-members" ? Object.assign({}, own) : own
     validate(body, bug)
     checkRules(body, bug)
     if (bug === "body-before-key") authenticate(headers.authorization, bug)

@@ -47,7 +47,7 @@ const toOptions = ({ tool_choice: choice, ...request }: Operation["request"] & {
 export const aiSdk: Subject = {
   name: "ai-sdk",
   runtime: "node",
-  capabilities: ["abort", "gzip", "keys", "retry", "timeouts"],
+  capabilities: ["abort", "deflate", "gzip", "keys", "retry", "timeouts"],
   open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts }) => {
     let asked = 0
     const apiKey = apiKeys === undefined ? key : () => apiKeys[Math.min(asked++, apiKeys.length - 1)] ?? key

@@ -103,7 +103,7 @@ async function* rawOf(parts: AsyncIterable<Part>) {
 
 export const ai = Subject.make({
   name: "ai",
-  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
+  capabilities: ["abort", "deflate", "gzip", "retry", "timeouts", "utf16"],
   toError,
   open: ({ apiKey, baseUrl, retry, timeouts }) => {
     const toOptions = (request: Operation["request"], signal: AbortSignal) => ({

@@ -165,7 +165,7 @@ const layerOf = (options: Parameters<Subject["open"]>[0]): Layer.Layer<ParadigmC
 export const effectAi: Subject = {
   name: "effect-ai",
   runtime: "node",
-  capabilities: ["abort", "gzip", "keys", "retry", "timeouts"],
+  capabilities: ["abort", "deflate", "gzip", "keys", "retry", "timeouts"],
   open: (options) => {
     const runtime = ManagedRuntime.make(layerOf(options))
     return {

@@ -56,7 +56,7 @@ async function* chunksOf(messages: AsyncIterable<BaseMessageChunk>) {
 
 export const langchain = Subject.make({
   name: "@langchain/openai",
-  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
+  capabilities: ["abort", "deflate", "gzip", "retry", "timeouts", "utf16"],
   toError,
   open: ({ apiKey, baseUrl, retry, timeouts }) => {
     const open = ({ messages, model, ...modelKwargs }: Readonly<Record<string, unknown>>) => {

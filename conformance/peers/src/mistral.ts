@@ -48,7 +48,7 @@ type Send = (request: object, options: object) => Promise<unknown>
 
 export const mistral = Subject.make({
   name: "@mistralai/mistralai",
-  capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
+  capabilities: ["abort", "deflate", "gzip", "retry", "timeouts", "utf16"],
   toError,
   open: ({ apiKey, baseUrl, retry, timeouts }) => {
     const { timeout } = limitOf(timeouts)

@@ -26,7 +26,7 @@ export const limitOf = (timeouts: Subject.ClientOptions["timeouts"]): { readonly
 const subject = (name: string, make: (options: Options) => { readonly chat: { readonly completions: { readonly create: unknown } } }) =>
   Subject.make({
     name,
-    capabilities: ["abort", "gzip", "retry", "timeouts", "utf16"],
+    capabilities: ["abort", "deflate", "gzip", "retry", "timeouts", "utf16"],
     toError,
     open: ({ apiKey, baseUrl, retry, timeouts }) => {
       const maxRetries = (retry?.attempts ?? 1) - 1

@@ -85,7 +85,13 @@ class Conversation {
       .get(client)
       ?.call(operation, { take, paced: paced === true, signal: pending.aborter.signal, onChunk })
     this.#calls.delete(call)
-    if (outcome !== undefined) this.#say(toOutcome(call, outcome))
+    if (outcome === undefined) return
+    try {
+      this.#say(toOutcome(call, outcome))
+    } catch (error) {
+      // As an answer that is nested too deep to be written.
+      this.#say({ type: "outcome", call, outcome: "error", error: Subject.toSubjectError(error, inspect) })
+    }
   }
 
   async #close(client: number) {
@@ -96,13 +102,14 @@ class Conversation {
 }
 
 /**
- * Speaks for a subject until standard input ends. `parallel` is how many cases the suite may run in this process at once. Defaults to 16.
+ * Speaks for a subject until standard input ends. `parallel` is how many cases the suite may run in this process at once: for more, it starts more
+ * processes. Defaults to 8.
  *
  * @category running
  * @since 0.1.0
  */
 export const serve = async (subject: Subject.Subject, options: { readonly parallel?: number | undefined } = {}): Promise<void> => {
-  const conversation = new Conversation(subject, options.parallel ?? 16)
+  const conversation = new Conversation(subject, options.parallel ?? 8)
   const reader = new JsonLines.LineReader()
   for await (const bytes of process.stdin) {
     for (const line of reader.read(bytes as Uint8Array)) {

@@ -2,9 +2,9 @@
  * A conformance case: what a client is asked to do, what a server does to it, and what must come of it. Cases are data, in
  * `cases/*.json`; this is their schema, from which `cases.schema.json` is generated.
  *
- * Strings anywhere in a case may hold `{{key}}` (the run's secret), `{{a}}` and `{{b}}` (the fault server's two origins), `{{tls}}` (one whose
- * certificate nobody trusts), `{{closed}}` (one where nobody listens), `{{path}}` (where this case stands on each of them), `{{n}}` (the
- * number of the call), `{{in2s}}` (the HTTP date two seconds from the start of the case) and `{{mib}}` (1 MiB of text).
+ * Strings anywhere in a case may hold `{{key}}` (the run's secret), `{{path}}` (where the case stands on each origin of the fault server), `{{n}}` (the
+ * number of the call), `{{in2s}}` (the HTTP date two seconds from the start of the case), `{{mib}}` (1 MiB of text), and what `Origins` lists by name:
+ * `{{a}}` and `{{b}}`, `{{tls}}` (a certificate that nobody trusts), `{{closed}}` (nobody listens), `{{ca}}` and so on.
  *
  * @since 0.1.0
  */
@@ -12,7 +12,7 @@ import * as ParadigmError from "@paradigm-effect/core/ParadigmError"
 import * as Schema from "effect/Schema"
 import * as Basis from "./Basis.ts"
 import { Pattern } from "./Pattern.ts"
-import { axes, CaseStep } from "../fault/Script.ts"
+import { axes, CaseStep, Coding } from "../fault/Script.ts"
 
 const milliseconds = Schema.Natural.annotate({ description: "milliseconds" })
 
@@ -30,12 +30,27 @@ export type Runtime = typeof Runtime.Type
  * What a subject may lack. A case that needs a capability its subject does not declare is n/a; there is no other way not to run.
  *
  * `house` stands for this project's errors: `expect.house` is asked of subjects that declare it, and no case needs it. `utf16` stands for a
- * language whose strings can hold half of a surrogate pair.
+ * language whose strings can hold half of a surrogate pair. `confined` stands for a program that may only reach the addresses of the fault server as they are
+ * written.
  *
  * @category models
  * @since 0.1.0
  */
-export const Capability = Schema.Literals(["abort", "gzip", "form", "house", "keys", "multipart", "retry", "timeouts", "utf16"])
+export const Capability = Schema.Literals([
+  "abort",
+  ...Coding.literals,
+  "ca",
+  "confined",
+  "form",
+  "house",
+  "http2",
+  "keys",
+  "multipart",
+  "proxy",
+  "retry",
+  "timeouts",
+  "utf16"
+])
 /** @since 0.1.0 */
 export type Capability = typeof Capability.Type
 
@@ -61,6 +76,9 @@ export const Client = Schema.Struct({
     description: "The keys that a function returns, given in place of the key: one for each time it is called, and then the last one"
   }),
   baseUrl: Schema.optionalKey(Schema.String),
+  ca: Schema.optionalKey(Schema.String).annotateKey({ description: "The certificate of an authority to trust, as PEM" }),
+  proxy: Schema.optionalKey(Schema.String).annotateKey({ description: "The URL of a proxy for all requests" }),
+  http2: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Offer HTTP/2, where the client does so only when it is told" }),
   retry: Schema.optionalKey(Schema.Struct({ attempts: Schema.Natural, baseDelay: Schema.optionalKey(milliseconds) })).annotateKey({
     description: "How often a request is sent at most, 1 is never again, and the wait before the second time"
   }),
@@ -210,13 +228,16 @@ export const Case = Schema.Struct({
   server: Schema.Array(Schema.Array(CaseStep)).annotateKey({
     description: "Per attempt, what the server does once it has the whole request"
   }),
+  refusesPreflight: Schema.optionalKey(Schema.Boolean).annotateKey({
+    description: "The server refuses the preflights of browsers (default false)"
+  }),
   consume: Schema.optionalKey(Consume),
   expect: Expectation,
   axes: Schema.optionalKey(
     Schema.Struct({
       split: Schema.optionalKey(Schema.NonEmptyArray(axes.split)),
       eol: Schema.optionalKey(Schema.NonEmptyArray(axes.eol)),
-      gzip: Schema.optionalKey(Schema.NonEmptyArray(axes.gzip))
+      coding: Schema.optionalKey(Schema.NonEmptyArray(axes.coding))
     })
   ).annotateKey({ description: "Run once for each combination" })
 })

@@ -83,10 +83,10 @@ export const command = Command.make(
     const timeLimitMs = Option.getOrUndefined(Option.map(options.timeLimit, Duration.toMillis))
     yield* Effect.scoped(
       Effect.gen(function* () {
-        const { controlUrl } = yield* faultServer
+        const { ask, controlUrl } = yield* faultServer
         const jobs = Option.getOrElse(options.jobs, () => defaultJobs)
         const { subject } = yield* stdioClient(line, jobs)
-        const environment = { controlUrl, known, timeLimitMs, jobs }
+        const environment = { ask, controlUrl, known, timeLimitMs, jobs }
         yield* smoke(subject, environment)
         const told = yield* CliRun.reporters(options)
         const run = (instances: ReadonlyArray<Plan.Instance>) => Runner.runConformance(subject, environment, instances)

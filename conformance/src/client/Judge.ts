@@ -47,7 +47,12 @@ const headersOf = (attempt: Attempt) => {
   return headers
 }
 
-const textOf = (attempt: Attempt) => new TextDecoder().decode(Uint8Array.from(atob(attempt.body), (character) => character.charCodeAt(0)))
+const textOf = (attempt: Attempt) => {
+  const characters = atob(attempt.body)
+  const bytes = new Uint8Array(characters.length)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i)
+  return new TextDecoder().decode(bytes)
+}
 
 /** The body as `[name, value]` pairs: what a server that decodes forms gets to see; undefined where it is no form. */
 const formOf = (attempt: Attempt): ReadonlyArray<readonly [string, string]> | undefined => {

@@ -13,8 +13,16 @@ import * as Exit from "effect/Exit"
 import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Stream from "effect/Stream"
-import type { Capability, Operation, Runtime } from "../case/Case.ts"
+import type { Capability, Client, Operation, Runtime } from "../case/Case.ts"
 import { type Call, type Outcome, printedForms, type Subject, type SubjectError } from "./Subject.ts"
+
+/**
+ * How the connections of a case are made, for runtimes whose client has options for it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
+export type Connection = Pick<Client, "ca" | "http2" | "proxy">
 
 /**
  * What a subject is made of: the `layer` of a runtime's package, and that runtime's own way to print a value, `inspect`.
@@ -24,9 +32,7 @@ import { type Call, type Outcome, printedForms, type Subject, type SubjectError 
  */
 export interface Options {
   readonly runtime: Runtime
-  /** What this runtime's client can do, where that is not what the client can do elsewhere. */
-  readonly capabilities?: ReadonlyArray<Capability> | undefined
-  readonly layer: (options: ParadigmClient.Options) => Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError>
+  readonly layer: (options: ParadigmClient.Options, connection: Connection) => Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError>
   readonly inspect?: ((value: unknown) => string) | undefined
 }
 
@@ -69,8 +75,17 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
   })
 })
 
+// What our client can do in one runtime and not in each: what it decompresses is the runtime's to say.
+const besides: Readonly<Record<Runtime, ReadonlyArray<Capability>>> = {
+  node: ["br", "ca", "deflate", "http2", "proxy", "zstd"],
+  browser: ["deflate"],
+  deno: ["br", "ca", "confined", "http2", "proxy"],
+  bun: ["br", "deflate", "zstd"],
+  workers: []
+}
+
 /**
- * A subject on a layer.
+ * A subject on a layer. In Node and Deno the layer heeds the second argument.
  *
  * @category constructors
  * @since 0.1.0
@@ -78,12 +93,12 @@ const perform = Effect.fnUntraced(function* (operation: Operation, call: Call, c
 export const make = (options: Options): Subject => ({
   name: "paradigm-effect",
   runtime: options.runtime,
-  capabilities: options.capabilities ?? ["abort", "form", "gzip", "house", "keys", "multipart", "retry", "timeouts", "utf16"],
-  open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts }) => {
+  capabilities: ["abort", "form", "gzip", "house", "keys", "multipart", "retry", "timeouts", "utf16", ...besides[options.runtime]],
+  open: ({ apiKey: key, apiKeys, baseUrl, retry, timeouts, ...connection }) => {
     let asked = 0
     const apiKey = apiKeys === undefined ? key : () => apiKeys[Math.min(asked++, apiKeys.length - 1)] ?? key
     const policy = retry === undefined ? undefined : { maxAttempts: retry.attempts, baseDelay: retry.baseDelay }
-    const runtime = ManagedRuntime.make(options.layer({ apiKey, baseUrl, retry: policy, timeouts }))
+    const runtime = ManagedRuntime.make(options.layer({ apiKey, baseUrl, retry: policy, timeouts }, connection))
     return {
       close: () => runtime.dispose(),
       call: async (operation, call): Promise<Outcome> => {

@@ -15,7 +15,8 @@ import type { Outcome, Subject, SubjectClient } from "./Subject.ts"
 
 /**
  * Where cases are run. `controlUrl` is the address of the fault server. `timeLimitMs` is the time after which a subject counts as hanging, for each
- * case. `jobs` is how many cases `runConformance` runs at once; defaults to 1.
+ * case. `jobs` is how many cases `runConformance` runs at once; defaults to 1. `ask` speaks to the fault server where it runs in the same process, as
+ * `FaultServer.ask`; defaults to fetch.
  *
  * @category models
  * @since 0.1.0
@@ -25,7 +26,10 @@ export interface Environment {
   readonly known?: ReadonlyArray<KnownFailures.KnownFailure> | undefined
   readonly timeLimitMs?: number | undefined
   readonly jobs?: number | undefined
+  readonly ask?: ((url: string, init?: { readonly method?: string; readonly body?: string }) => Promise<unknown>) | undefined
 }
+
+type Ask = NonNullable<Environment["ask"]>
 
 /**
  * How long a subject has for one case where nothing else is said, in milliseconds.
@@ -90,21 +94,28 @@ export const control = async (url: string, init?: RequestInit): Promise<unknown>
 const mib = "0123456789abcde\n".repeat(65_536)
 
 const origins = new Map<string, Promise<Origins>>()
-const originsOf = (controlUrl: string) => {
-  const known = origins.get(controlUrl) ?? (control(controlUrl) as Promise<Origins>)
+const originsOf = (controlUrl: string, ask: Ask) => {
+  const known = origins.get(controlUrl) ?? (ask(controlUrl) as Promise<Origins>)
   origins.set(controlUrl, known)
   return known
 }
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
+/** Where a case is played: its address on the control port, who speaks to that, and the time limit. */
+interface Stage {
+  readonly url: string
+  readonly ask: Ask
+  readonly limitMs: number
+}
+
 /** Has the client make the call, and behaves towards it as the case's user does. */
-const drive = async (item: Case, client: SubjectClient, url: string, limitMs: number) => {
+const drive = async (item: Case, client: SubjectClient, { ask, limitMs, url }: Stage) => {
   const { take, abortAt, releaseAfter, readDelayMs = 0, stallMs = 0 } = item.consume ?? {}
   const aborter = new AbortController()
   if (abortAt === "start") aborter.abort()
   if (abortAt === "request" || abortAt === "head") {
-    void control(`${url}/report?until=${abortAt}&waitMs=${limitMs}`).then(
+    void ask(`${url}/report?until=${abortAt}&waitMs=${limitMs}`).then(
       () => aborter.abort(),
       () => undefined
     )
@@ -114,7 +125,7 @@ const drive = async (item: Case, client: SubjectClient, url: string, limitMs: nu
   let received = 0
   const onChunk = async () => {
     received += 1
-    if (received === releaseAfter) await control(`${url}/release`, { method: "POST" })
+    if (received === releaseAfter) await ask(`${url}/release`, { method: "POST" })
     if (typeof abortAt === "object" && received === abortAt.chunks) aborter.abort()
     const rest = readDelayMs + (received === 1 ? stallMs : 0)
     if (rest > 0) await sleep(rest)
@@ -138,18 +149,19 @@ const drive = async (item: Case, client: SubjectClient, url: string, limitMs: nu
 }
 
 /** Makes all calls of a case; `items` is the case as each of them has it. */
-const driveAll = async (items: ReadonlyArray<Case>, together: boolean, client: SubjectClient, url: string, limitMs: number) => {
-  if (together) return await Promise.all(items.map((item) => drive(item, client, url, limitMs)))
+const driveAll = async (items: ReadonlyArray<Case>, together: boolean, client: SubjectClient, stage: Stage) => {
+  if (together) return await Promise.all(items.map((item) => drive(item, client, stage)))
   const answered: Array<Answered> = []
-  for (const item of items) answered.push(await drive(item, client, url, limitMs))
+  for (const item of items) answered.push(await drive(item, client, stage))
   return answered
 }
 
-const finalReport = async (item: Case, url: string): Promise<Report> => {
-  const ask = (until: Until, waitMs: number) => control(`${url}/report?until=${until}&waitMs=${waitMs}`)
-  if (item.expect.resources !== undefined) return (await ask("closed", item.expect.resources.withinMs + 500)) as Report
+const finalReport = async (item: Case, { ask, url }: Stage): Promise<Report> => {
+  const report = (until: Until, waitMs: number) => ask(`${url}/report?until=${until}&waitMs=${waitMs}`)
+  if (item.expect.resources !== undefined) return (await report("closed", item.expect.resources.withinMs + 500)) as Report
   // Nobody can wait for a request that must not come: this long after the outcome, none is taken to follow.
-  return (await ask("request", item.expect.attempts === 0 ? 50 : 0)) as Report
+  if (item.expect.outcome === "aborted") await sleep(50)
+  return (await report("request", item.expect.attempts === 0 ? 50 : 0)) as Report
 }
 
 const traceOf = (report: Report): ReadonlyArray<string> => [
@@ -184,22 +196,27 @@ const attempt = async (instance: Plan.Instance, subject: Subject, environment: E
   const secret = `sk-${randomHex(16)}`
   const path = `/runs/${randomHex(8)}/cases/${instance.id.replaceAll(/[^a-z0-9-]+/g, ".")}`
   const hide = (text: string) => text.replaceAll(secret, "{{key}}").replaceAll(path, "{{path}}")
-  const servers = await originsOf(environment.controlUrl)
+  const { ask = control, timeLimitMs = defaultTimeLimitMs } = environment
+  const servers = await originsOf(environment.controlUrl, ask)
   const values = { ...servers, key: secret, path, in2s: new Date(Date.now() + 2000).toUTCString(), mib }
   const { count, together } = instance.case.operation.calls ?? { count: 1, together: false }
   const items = Array.from({ length: count }, (_, i) => fill(instance.case, { ...values, n: String(i + 1) }))
   const [item] = items
   if (item === undefined) throw new Error(`${instance.id} makes no call`)
+  if (servers.v6 === undefined && JSON.stringify(item).includes("{{v6}}"))
+    return { problems: [], trace: [], cannot: "this machine has no IPv6" }
   const url = environment.controlUrl + path
+  const stage: Stage = { url, ask, limitMs: timeLimitMs }
   const steps = item.server.map((attempted) => attempted.flatMap(Script.spellOut))
-  const script: Script.Script = { attempts: items.flatMap(() => steps), variant: instance.variant, token: secret }
-  await control(url, { method: "PUT", body: JSON.stringify(script) })
+  const { refusesPreflight = false } = item
+  const script: Script.Script = { attempts: items.flatMap(() => steps), variant: instance.variant, token: secret, refusesPreflight }
+  await ask(url, { method: "PUT", body: JSON.stringify(script) })
   const { apiKey = secret, baseUrl = `${servers.a}${path}/api/v3`, ...options } = item.operation.client ?? {}
   const client = subject.open({ ...options, apiKey, baseUrl })
   try {
-    const answered = await driveAll(items, together, client, url, environment.timeLimitMs ?? defaultTimeLimitMs)
+    const answered = await driveAll(items, together, client, stage)
     const end = performance.now()
-    const report = await finalReport(item, url)
+    const report = await finalReport(item, stage)
     const closedMs = performance.now() - end
     const { capabilities, runtime } = subject
     const trace = [...traceOf(report), ...answered.map(({ outcome }) => describe(outcome))].map(hide)
@@ -209,11 +226,11 @@ const attempt = async (instance: Plan.Instance, subject: Subject, environment: E
     const found = judge({ expect: item.expect, answered, runtime, capabilities, secret, report, closedMs })
     return { problems: found.map(hide), trace, warnings: warnings(report, capabilities) }
   } catch (error) {
-    const report = (await control(`${url}/report`)) as Report
+    const report = (await ask(`${url}/report`)) as Report
     const crash = error instanceof Error ? (error.stack ?? error.message) : String(error)
     return { problems: [hide(`crash: ${crash}`)], trace: [...traceOf(report), ...(client.trace?.() ?? [])].map(hide) }
   } finally {
-    await control(url, { method: "DELETE" })
+    await ask(url, { method: "DELETE" })
     await client.close()
   }
 }
@@ -248,12 +265,17 @@ export const run = async (instance: Plan.Instance, subject: Subject, environment
   return judged(result, KnownFailures.find(environment.known ?? [], instance, new Date()))
 }
 
+const hung = "crash: nothing came of the call"
+
 // What may be due to the company of other cases: a machine that has much to do, a program that another case has ended.
 const inCompany = /^(call \d+: )?(crash|timing|resources|wire\[\d+\]\.afterMs)\b/
 
+const isDoubtful = (instance: Plan.Instance, result: Result) =>
+  !isFine(result) && (Plan.waitOf(instance) > 0 || result.problems.some((problem) => inCompany.test(problem)))
+
 /**
- * Runs a whole plan, `jobs` instances at once, and yields results as they come. An instance that fails in time or crashes beside others is run once
- * more, alone, and that result counts.
+ * Runs a whole plan, `jobs` instances at once, and yields results as they come. What waits longest is begun first. An instance that fails in time or
+ * crashes beside others is run once more, alone, and that result counts.
  *
  * @category running
  * @since 0.1.0
@@ -264,12 +286,16 @@ export async function* runConformance(
   plan: ReadonlyArray<Plan.Instance>
 ): AsyncGenerator<Result> {
   const { jobs = 1 } = environment
-  const again: Array<Plan.Instance> = []
   const work = async (instance: Plan.Instance) => [instance, await run(instance, subject, environment)] as const
-  for await (const [instance, result] of Jobs.run(plan, jobs, work)) {
-    if (jobs > 1 && !isFine(result) && result.problems.some((problem) => inCompany.test(problem))) again.push(instance)
-    else yield result
+  const ordered = jobs > 1 ? plan.toSorted((a, b) => Plan.waitOf(b) - Plan.waitOf(a)) : plan
+  const again: Array<Plan.Instance> = []
+  const stuck: Array<Plan.Instance> = []
+  for await (const [instance, result] of Jobs.run(ordered, jobs, work)) {
+    if (jobs === 1 || !isDoubtful(instance, result)) yield result
+    else (result.problems.some((problem) => problem.startsWith(hung)) ? stuck : again).push(instance)
   }
+  // What does nothing is no company for others of its kind.
+  for await (const [, result] of Jobs.run(stuck, jobs, work)) yield result
   for (const instance of again) yield await run(instance, subject, environment)
 }
 

@@ -49,7 +49,7 @@ export interface SubjectError {
  * @category models
  * @since 0.1.0
  */
-export interface ClientOptions extends Pick<Client, "apiKeys" | "retry" | "timeouts"> {
+export interface ClientOptions extends Pick<Client, "apiKeys" | "ca" | "http2" | "proxy" | "retry" | "timeouts"> {
   readonly baseUrl: string
   readonly apiKey: string
 }

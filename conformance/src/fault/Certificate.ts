@@ -1,5 +1,5 @@
 /**
- * A certificate that signs itself, made anew for each fault server: no key lies around, and nobody trusts it.
+ * Certificates, made anew for each fault server: no key lies around, and nobody trusts them who was not told to.
  *
  * @since 0.1.0
  */
@@ -39,30 +39,110 @@ const pem = (label: string, der: ArrayBuffer | Uint8Array) => {
 }
 
 /**
- * A key and a certificate of it for 127.0.0.1 and localhost, good for a day, as PEM.
+ * A private key and its certificate, as PEM.
  *
- * @category constructors
+ * @category models
  * @since 0.1.0
  */
-export const make = async (): Promise<{ readonly key: string; readonly cert: string }> => {
-  const keys = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"])
-  const now = Date.now()
-  const name = sequence(encode(0x31, sequence(oid(0x55, 0x04, 0x03), encode(0x0c, text("fault server")))))
-  const alternatives = sequence(encode(0x82, text("localhost")), encode(0x87, bytes(127, 0, 0, 1)))
+export interface Identity {
+  readonly key: string
+  readonly cert: string
+}
+
+/**
+ * What a certificate says. `names` are host names and IPv4 addresses; default to localhost and 127.0.0.1. `until` is its last moment; defaults to
+ * tomorrow. It is good for the two days before.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Claims {
+  readonly names?: ReadonlyArray<string> | undefined
+  readonly until?: Date | undefined
+}
+
+const nameOf = (common: string) => sequence(encode(0x31, sequence(oid(0x55, 0x04, 0x03), encode(0x0c, text(common)))))
+
+const isAddress = (name: string) => /^[\d.]+$/.test(name)
+
+const alternatives = (names: ReadonlyArray<string>) => {
+  const each = names.map((name) => (isAddress(name) ? encode(0x87, bytes(...name.split(".").map(Number))) : encode(0x82, text(name))))
+  return sequence(oid(0x55, 0x1d, 0x11), encode(0x04, sequence(...each)))
+}
+
+// Basic constraints, critical: this certificate may sign others.
+const signsOthers = sequence(oid(0x55, 0x1d, 0x13), encode(0x01, bytes(0xff)), encode(0x04, sequence(encode(0x01, bytes(0xff)))))
+
+const generate = () => crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign", "verify"])
+
+type Keys = Awaited<ReturnType<typeof generate>>
+
+interface Issued {
+  readonly subject: string
+  readonly keys: Keys
+  readonly until?: Date | undefined
+  readonly extension: Uint8Array
+}
+
+const day = 86_400_000
+
+const issue = async (
+  { extension, keys, subject, until = new Date(Date.now() + day) }: Issued,
+  by: { readonly name: string; readonly keys: Keys }
+) => {
   const body = sequence(
     encode(0xa0, encode(0x02, bytes(2))),
     integer(crypto.getRandomValues(new Uint8Array(8))),
     ecdsaWithSha256,
-    name,
-    sequence(utcTime(new Date(now - 3_600_000)), utcTime(new Date(now + 86_400_000))),
-    name,
+    nameOf(by.name),
+    sequence(utcTime(new Date(until.getTime() - 2 * day)), utcTime(until)),
+    nameOf(subject),
     new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey)),
-    encode(0xa3, sequence(sequence(oid(0x55, 0x1d, 0x11), encode(0x04, alternatives))))
+    encode(0xa3, sequence(extension))
   )
-  const signature = new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, keys.privateKey, body.slice()))
+  const signature = new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, by.keys.privateKey, body.slice()))
   const signed = sequence(integer(signature.subarray(0, 32)), integer(signature.subarray(32)))
   return {
     key: pem("PRIVATE KEY", await crypto.subtle.exportKey("pkcs8", keys.privateKey)),
     cert: pem("CERTIFICATE", sequence(body, ecdsaWithSha256, encode(0x03, bytes(0), signed)))
+  }
+}
+
+/**
+ * A key and a certificate of it that signs itself.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = async ({ names = ["localhost", "127.0.0.1"], until }: Claims = {}): Promise<Identity> => {
+  const keys = await generate()
+  const name = "fault server"
+  return issue({ subject: name, keys, until, extension: alternatives(names) }, { name, keys })
+}
+
+/**
+ * An authority: its certificate, as PEM, and `issue`, which makes a key and a certificate that it has signed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Authority {
+  readonly cert: string
+  readonly issue: (claims?: Claims) => Promise<Identity>
+}
+
+/**
+ * Makes an authority, good for a day.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const authority = async (): Promise<Authority> => {
+  const by = { name: "fault authority", keys: await generate() }
+  const { cert } = await issue({ subject: by.name, keys: by.keys, extension: signsOthers }, by)
+  return {
+    cert,
+    issue: async ({ names = ["localhost", "127.0.0.1"], until } = {}) =>
+      issue({ subject: "fault server", keys: await generate(), until, extension: alternatives(names) }, by)
   }
 }

@@ -36,8 +36,10 @@ export const header = (headers: FaultRequest["headers"], name: string) => header
 export const makeReader = (socket: Socket) => {
   let buffer = Buffer.alloc(0)
   let ended = false
+  let isDiscarding = false
   let wake: (() => void) | undefined
   socket.on("data", (bytes) => {
+    if (isDiscarding) return
     buffer = Buffer.concat([buffer, typeof bytes === "string" ? Buffer.from(bytes) : bytes])
     wake?.()
   })
@@ -78,8 +80,11 @@ export const makeReader = (socket: Socket) => {
       chunks.push(bytes)
     }
   }
-  /** The next whole request; undefined when the connection ends before it does. */
-  return async (): Promise<FaultRequest | undefined> => {
+  /**
+   * The next whole request; undefined when the connection ends before it does. One that is answered early comes without its body: what the client
+   * sends from then on is taken, and lost.
+   */
+  return async (isEarly: (request: FaultRequest) => boolean): Promise<FaultRequest | undefined> => {
     const [method, target] = (await line())?.split(" ") ?? []
     if (method === undefined || target === undefined) return undefined
     const headers: Array<readonly [string, string]> = []
@@ -89,6 +94,12 @@ export const makeReader = (socket: Socket) => {
       if (text === "") break
       const colon = text.indexOf(":")
       headers.push([text.slice(0, colon), text.slice(colon + 1).trim()])
+    }
+    const early = { method, target, headers, body: Buffer.alloc(0) }
+    if (isEarly(early)) {
+      isDiscarding = true
+      buffer = Buffer.alloc(0)
+      return early
     }
     const isChunked = header(headers, "transfer-encoding")?.includes("chunked") === true
     const body = isChunked ? await chunked() : await exactly(Number(header(headers, "content-length") ?? 0))

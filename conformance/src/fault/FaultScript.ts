@@ -4,8 +4,8 @@
  * @since 0.1.0
  */
 import { Buffer } from "node:buffer"
-import { constants, createGzip } from "node:zlib"
-import type { Script, Step, Variant } from "./Script.ts"
+import { constants, createBrotliCompress, createDeflate, createGzip, createZstdCompress } from "node:zlib"
+import type { Coding, Script, Step, Variant } from "./Script.ts"
 
 /**
  * One thing to do to the connection. `write` hands over all its bytes in one call, so that they travel together where the network lets them.
@@ -41,29 +41,48 @@ function* pieces(step: Write, text: Text): Generator<Buffer> {
   }
 }
 
-/** Compresses write by write: what has been written can be read at once, as servers that stream under gzip must see to. */
-const makeGzip = () => {
-  const gzip = createGzip()
-  let out: Array<Buffer> = []
-  gzip.on("data", (chunk: Buffer) => out.push(chunk))
-  const take = () => {
-    const bytes = Buffer.concat(out)
-    out = []
+const compressors = {
+  br: () => [createBrotliCompress(), constants.BROTLI_OPERATION_FLUSH] as const,
+  deflate: () => [createDeflate(), constants.Z_SYNC_FLUSH] as const,
+  gzip: () => [createGzip(), constants.Z_SYNC_FLUSH] as const,
+  zstd: () => [createZstdCompress(), constants.ZSTD_e_flush] as const
+}
+
+/** Compresses write by write: what has been written can be read at once, as servers that stream compressed must see to. */
+class Compressor {
+  readonly #stream
+  readonly #flush: number
+  #out: Array<Buffer> = []
+
+  constructor(coding: Coding) {
+    const [stream, flush] = compressors[coding]()
+    this.#stream = stream
+    this.#flush = flush
+    stream.on("data", (chunk: Buffer) => this.#out.push(chunk))
+  }
+
+  write(bytes: Buffer) {
+    return new Promise<Buffer>((resolve) => {
+      this.#stream.write(bytes)
+      this.#stream.flush(this.#flush, () => resolve(this.#take()))
+    })
+  }
+
+  end() {
+    return new Promise<Buffer>((resolve) => {
+      this.#stream.once("end", () => resolve(this.#take()))
+      this.#stream.end()
+    })
+  }
+
+  #take() {
+    const bytes = Buffer.concat(this.#out)
+    this.#out = []
     return bytes
   }
-  return {
-    write: (bytes: Buffer) =>
-      new Promise<Buffer>((resolve) => {
-        gzip.write(bytes)
-        gzip.flush(constants.Z_SYNC_FLUSH, () => resolve(take()))
-      }),
-    end: () =>
-      new Promise<Buffer>((resolve) => {
-        gzip.once("end", () => resolve(take()))
-        gzip.end()
-      })
-  }
 }
+
+const compressorOf = ({ coding }: Variant) => (coding === undefined ? undefined : new Compressor(coding))
 
 const headBytes = (head: Head, length: number | undefined, variant: Variant) => {
   const own = Object.entries(head.headers ?? {}).flatMap(([name, value]) =>
@@ -73,7 +92,7 @@ const headBytes = (head: Head, length: number | undefined, variant: Variant) => 
   const framing = head.framing ?? "chunked"
   if (framing === "chunked") defaults.push(["transfer-encoding", "chunked"])
   if (length !== undefined) defaults.push(["content-length", String(length)])
-  if (variant.gzip === true) defaults.push(["content-encoding", "gzip"])
+  if (variant.coding !== undefined) defaults.push(["content-encoding", variant.coding])
   defaults.push(["connection", head.keepAlive === true ? "keep-alive" : "close"])
   if (head.cors !== false) {
     defaults.push(["access-control-allow-origin", "*"], ["access-control-expose-headers", "*"])
@@ -86,6 +105,9 @@ const headBytes = (head: Head, length: number | undefined, variant: Variant) => 
 // Of a text that is repeated more often than this, so many repeats, and so many bytes of them at most, are put on the socket in one write.
 const batch = { pieces: 64, bytes: 16_384 } as const
 
+// Without a common measure with the length of events: from one to the next, other places are cut.
+const pieceSizes = [1, 2, 3, 5, 7, 11]
+
 const chunk = (bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from("\r\n")])
 
 /**
@@ -97,7 +119,7 @@ const chunk = (bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toSt
 export async function* actions(steps: Script["attempts"][number], variant: Variant, user: string): AsyncGenerator<Action> {
   const split = variant.split ?? "each"
   const text = makeText(variant, user)
-  const gzip = variant.gzip === true ? makeGzip() : undefined
+  const compressor = compressorOf(variant)
   let head: Head | undefined
   let waiting: Array<Buffer> = []
 
@@ -112,7 +134,14 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
     if (bytes.length === 0) return
     if (split === "whole") waiting.push(framed(bytes))
     else if (split === "each") yield { _tag: "Write", bytes: framed(bytes) }
-    else for (let i = 0; i < bytes.length; i++) yield { _tag: "Write", bytes: framed(bytes.subarray(i, i + 1)) }
+    else {
+      const sizes = split === "bytes" ? [1] : pieceSizes
+      for (let from = 0, i = 0; from < bytes.length; i++) {
+        const size = sizes[i % sizes.length] ?? 1
+        yield { _tag: "Write", bytes: framed(bytes.subarray(from, from + size)) }
+        from += size
+      }
+    }
   }
   // A write for each of ten thousand repeats takes seconds, and shows no more than one for each batch.
   const repeated = function* (bytes: Buffer, times: number): Generator<Action> {
@@ -139,8 +168,8 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
         break
       }
       case "write":
-        if ("repeat" in step && gzip === undefined) yield* repeated(text(step.repeat.utf8), step.repeat.times)
-        else for (const piece of pieces(step, text)) yield* body(gzip === undefined ? piece : await gzip.write(piece))
+        if ("repeat" in step && compressor === undefined) yield* repeated(text(step.repeat.utf8), step.repeat.times)
+        else for (const piece of pieces(step, text)) yield* body(compressor === undefined ? piece : await compressor.write(piece))
         break
       case "rawBytes":
         yield* flush()
@@ -168,18 +197,18 @@ export async function* actions(steps: Script["attempts"][number], variant: Varia
         return
     }
   }
-  if (gzip !== undefined) yield* body(await gzip.end())
+  if (compressor !== undefined) yield* body(await compressor.end())
   if (head !== undefined && (head.framing ?? "chunked") === "chunked") waiting.push(Buffer.from("0\r\n\r\n"))
   yield* flush()
   yield { _tag: "End", keepAlive: head?.keepAlive === true && head.framing !== "close" }
 }
 
 const encodedLength = async (steps: ReadonlyArray<Step>, variant: Variant, text: Text) => {
-  const gzip = variant.gzip === true ? makeGzip() : undefined
+  const compressor = compressorOf(variant)
   let total = 0
   for (const step of steps) {
     if (step.step !== "write") continue
-    for (const piece of pieces(step, text)) total += (gzip === undefined ? piece : await gzip.write(piece)).length
+    for (const piece of pieces(step, text)) total += (compressor === undefined ? piece : await compressor.write(piece)).length
   }
-  return gzip === undefined ? total : total + (await gzip.end()).length
+  return compressor === undefined ? total : total + (await compressor.end()).length
 }

@@ -1,8 +1,8 @@
 /**
  * A server that does to its clients, byte by byte, what a script says, and reports what it saw of them.
  *
- * It listens on loopback: a control port, two origins, one more with a certificate that nobody trusts, and one port where nobody listens. The script of a case is put to the control port
- * over HTTP, by whoever runs the case (a page too), and bound to a path of all origins:
+ * It listens on loopback, on a control port and the origins that `Origins` lists. The script of a case is put to the control port over HTTP, by whoever
+ * runs the case (a page too), and bound to a path of all origins:
  *
  * - `GET /`: the origins
  * - `PUT /runs/R/cases/T`, body: a `Script`
@@ -15,15 +15,18 @@
 import { Buffer } from "node:buffer"
 import { once } from "node:events"
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http"
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
+import { createServer, type Socket } from "node:net"
 import { setImmediate, setTimeout } from "node:timers/promises"
 import { createServer as createTlsServer } from "node:tls"
 import * as Schema from "effect/Schema"
 import * as Certificate from "./Certificate.ts"
 import { type FaultRequest, header, makeReader } from "./FaultRequest.ts"
+import { FaultListeners, http2Before, proxyTo } from "./FaultListeners.ts"
 import { actions } from "./FaultScript.ts"
-import type { Attempt, Origins, Preflight, Report, Until } from "./Report.ts"
+import type { Attempt, Origin, Origins, Preflight, Report, Until } from "./Report.ts"
 import { Script } from "./Script.ts"
+
+const decodeScript = Schema.decodeUnknownSync(Script)
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -140,6 +143,9 @@ const play = async (socket: Socket, live: LiveCase, attempt: LiveAttempt, left: 
   return false
 }
 
+// A reason of its own: the one that would be made for each connection is an error with a stack.
+const left = "the client left"
+
 const cors = { "access-control-allow-origin": "*", "access-control-allow-methods": "GET, PUT, POST, DELETE" } as const
 
 const preflightResponse = (request: FaultRequest) =>
@@ -154,6 +160,8 @@ const preflightResponse = (request: FaultRequest) =>
     ].join("\r\n"),
     "latin1"
   )
+
+const preflightRefusal = "HTTP/1.1 403 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 const casePath = /^(\/runs\/[^/?]+\/cases\/[^/?]+)(.*)$/
 
@@ -172,7 +180,14 @@ class Running {
     return byToken === undefined ? undefined : [byToken, request.target]
   }
 
-  async serve(socket: Socket, origin: keyof Origins) {
+  /** Whether the next answer of a request's case does not wait for the body. */
+  isEarly(request: FaultRequest): boolean {
+    const live = this.find(request)?.[0]
+    const [head] = live?.script.attempts[live.attempts.length] ?? []
+    return request.method !== "OPTIONS" && head?.step === "head" && head.early === true
+  }
+
+  async serve(socket: Socket, origin: Origin) {
     const connection = ++this.connections
     this.sockets.add(socket)
     socket.setNoDelay(true)
@@ -183,7 +198,7 @@ class Running {
         attempt.closed ??= { by: "client", how, at: live.now() }
         live.changed()
       }
-      leave.abort()
+      leave.abort(left)
     }
     socket.on("end", () => {
       closed("fin")
@@ -195,7 +210,8 @@ class Running {
       this.sockets.delete(socket)
       for (const [live] of served) live.sockets.delete(socket)
     })
-    const next = makeReader(socket)
+    const read = makeReader(socket)
+    const next = () => read((request) => this.isEarly(request))
     for (let request = await next(); request !== undefined; request = await next()) {
       const found = this.find(request)
       if (request.method === "OPTIONS") {
@@ -208,7 +224,7 @@ class Running {
             .map((name) => name.trim())
             .filter((name) => name !== "")
         })
-        socket.end(preflightResponse(request))
+        socket.end(found?.[0].script.refusesPreflight === true ? preflightRefusal : preflightResponse(request))
         return
       }
       if (found === undefined) {
@@ -236,63 +252,61 @@ class Running {
     }
   }
 
-  async control(request: IncomingMessage, response: ServerResponse, origins: Origins) {
-    const answer = (status: number, body: unknown) => {
-      response.writeHead(status, { "content-type": "application/json", "access-control-allow-headers": "content-type", ...cors })
-      response.end(status === 204 ? undefined : JSON.stringify(body))
-    }
-    const url = new URL(request.url ?? "/", "http://control")
-    if (request.method === "OPTIONS") return answer(204, undefined)
-    if (request.method === "GET" && url.pathname === "/") return answer(200, origins)
+  /** What is asked of the control port, and over it: the status of the answer, and its body. */
+  async control(method: string, target: string, body: string, origins: Origins): Promise<readonly [status: number, body?: unknown]> {
+    const url = new URL(target, "http://control")
+    if (method === "OPTIONS") return [204]
+    if (method === "GET" && url.pathname === "/") return [200, origins]
     const [, key = "", rest] = casePath.exec(url.pathname) ?? []
-    if (request.method === "PUT" && rest === "") {
-      const parts: Array<Buffer> = []
-      for await (const part of request) parts.push(part)
+    if (method === "PUT" && rest === "") {
       try {
-        const script = Schema.decodeUnknownSync(Script)(JSON.parse(Buffer.concat(parts).toString("utf8")), { onExcessProperty: "error" })
-        this.cases.set(key, new LiveCase(script))
+        this.cases.set(key, new LiveCase(decodeScript(JSON.parse(body), { onExcessProperty: "error" })))
       } catch (error) {
-        return answer(400, { error: error instanceof Error ? error.message : String(error) })
+        return [400, { error: error instanceof Error ? error.message : String(error) }]
       }
-      return answer(201, { a: origins.a + key, b: origins.b + key, tls: origins.tls + key, closed: origins.closed + key })
+      return [201, { a: origins.a + key, b: origins.b + key }]
     }
     const live = this.cases.get(key)
-    if (live === undefined) return answer(404, { error: `no such case: ${url.pathname}` })
-    if (request.method === "DELETE" && rest === "") {
+    if (live === undefined) return [404, { error: `no such case: ${url.pathname}` }]
+    if (method === "DELETE" && rest === "") {
       this.cases.delete(key)
       for (const socket of live.sockets) socket.destroy()
-      return answer(204, undefined)
+      return [204]
     }
-    if (request.method === "POST" && rest === "/release") {
+    if (method === "POST" && rest === "/release") {
       live.released = true
       live.changed()
-      return answer(204, undefined)
+      return [204]
     }
-    if (request.method === "GET" && rest === "/report") {
+    if (method === "GET" && rest === "/report") {
       const until = url.searchParams.get("until")
       if (until === "request" || until === "head" || until === "closed") {
         await live.until(() => live.reached(until), AbortSignal.timeout(Number(url.searchParams.get("waitMs") ?? 5000)))
       }
-      return answer(200, live.report())
+      return [200, live.report()]
     }
-    return answer(405, { error: `${request.method} ${url.pathname} is nothing this server does` })
+    return [405, { error: `${method} ${url.pathname} is nothing this server does` }]
   }
 }
 
-const listen = async (server: Server, port = 0) => {
-  server.listen(port, "127.0.0.1")
-  await once(server, "listening")
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+const answerControl = async (request: IncomingMessage, response: ServerResponse, running: Running, origins: Origins) => {
+  const parts: Array<Buffer> = []
+  for await (const part of request) parts.push(part)
+  const [status, body] = await running.control(request.method ?? "", request.url ?? "/", Buffer.concat(parts).toString("utf8"), origins)
+  response.writeHead(status, { "content-type": "application/json", "access-control-allow-headers": "content-type", ...cors })
+  response.end(body === undefined ? undefined : JSON.stringify(body))
 }
 
 /**
- * A running fault server. `close` ends every connection.
+ * A running fault server. `ask` is its control port for callers in the same process, without a connection: it takes the address and the request of
+ * a fetch, and gives the body of the answer, or rejects with the error in it. `close` ends every connection.
  *
  * @category models
  * @since 0.1.0
  */
 export interface FaultServer extends Origins {
   readonly controlUrl: string
+  readonly ask: (url: string, init?: { readonly method?: string; readonly body?: string }) => Promise<unknown>
   readonly close: () => Promise<void>
 }
 
@@ -304,26 +318,46 @@ export interface FaultServer extends Origins {
  */
 export const start = async (options: { readonly port?: number | undefined } = {}): Promise<FaultServer> => {
   const running = new Running()
-  const origin = (name: "a" | "b") => createServer({ allowHalfOpen: true }, (socket) => void running.serve(socket, name))
-  const servers = [origin("a"), origin("b")] as const
-  const [a, b] = [await listen(servers[0], options.port), await listen(servers[1])]
-  const secure = createTlsServer(await Certificate.make(), (socket) => void running.serve(socket, "tls"))
-  const tls = (await listen(secure)).replace("http:", "https:")
-  const control = createHttpServer((request, response) => void running.control(request, response, origins))
-  const controlUrl = await listen(control)
-  // The near end of an open connection is a port that nobody listens on and nobody else can be given.
-  const holder = connect(Number(new URL(a).port), "127.0.0.1")
-  await once(holder, "connect")
-  holder.on("error", () => undefined)
-  const origins: Origins = { a, b, tls, closed: `http://127.0.0.1:${holder.localPort}` }
+  const own = new FaultListeners()
+  const served = (name: Origin) => (socket: Socket) => void running.serve(socket, name)
+  const authority = await Certificate.authority()
+  const loopback = ["localhost", "127.0.0.1"]
+  const secure = async (name: Origin, identity: Promise<Certificate.Identity>) =>
+    (await own.listen(createTlsServer(await identity, served(name)))).replace("http:", "https:")
+  const plain = (name: Origin) => createServer({ allowHalfOpen: true }, served(name))
+  const a = await own.listen(plain("a"), { port: options.port })
+  const misnamed = await secure("misnamed", authority.issue({ names: ["upstream.invalid"] }))
+  const control = createHttpServer((request, response) => void answerControl(request, response, running, origins))
+  const controlUrl = await own.listen(control)
+  const v6 = await own.listen(plain("v6"), { host: "::1" }).catch(() => undefined)
+  const origins: Origins = {
+    a,
+    b: await own.listen(plain("b")),
+    ...(v6 === undefined ? {} : { v6 }),
+    denied: a.replace("127.0.0.1", "localhost"),
+    closed: await own.closed(a),
+    tls: await secure("tls", Certificate.make()),
+    trusted: await secure("trusted", authority.issue({ names: loopback })),
+    expired: await secure("expired", authority.issue({ names: loopback, until: new Date(Date.now() - 86_400_000) })),
+    misnamed,
+    h2: (await own.listen(http2Before(a, await authority.issue({ names: loopback })))).replace("http:", "https:"),
+    proxy: await own.listen(proxyTo({ "upstream.invalid:80": a, "upstream.invalid:443": misnamed })),
+    ca: authority.cert
+  }
   return {
     ...origins,
     controlUrl,
+    ask: async (url, { body = "", method = "GET" } = {}) => {
+      const [status, answer] = await running.control(method, url, body, origins)
+      // As over a connection, what was done to others can be noticed before the answer is.
+      await setTimeout(1)
+      if (status >= 400) throw new Error(`The fault server answered ${status} to ${method} ${url}: ${JSON.stringify(answer)}`)
+      // A copy, as the control port gives one: what is found of a case does not change any more.
+      return answer === undefined ? undefined : (JSON.parse(JSON.stringify(answer)) as unknown)
+    },
     close: async () => {
-      holder.destroy()
       for (const socket of running.sockets) socket.destroy()
-      control.closeAllConnections()
-      await Promise.all([...servers, secure, control].map((server) => new Promise((resolve) => server.close(resolve))))
+      await own.close()
     }
   }
 }

@@ -5,13 +5,21 @@
  */
 
 /**
+ * The name of an origin that sees requests.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Origin = "a" | "b" | "expired" | "misnamed" | "tls" | "trusted" | "v6"
+
+/**
  * One request. Times are milliseconds since the case was announced.
  *
  * @category models
  * @since 0.1.0
  */
 export interface Attempt {
-  readonly origin: keyof Origins
+  readonly origin: Origin
   /** Counts the server's connections; two attempts with the same number came over the same one. */
   readonly connection: number
   /** Whether the connection had served a request before. */
@@ -37,7 +45,7 @@ export interface Attempt {
  * @since 0.1.0
  */
 export interface Preflight {
-  readonly origin: keyof Origins
+  readonly origin: Origin
   readonly method: string
   readonly headers: ReadonlyArray<string>
 }
@@ -62,7 +70,7 @@ export interface Report {
 export type Until = "request" | "head" | "closed"
 
 /**
- * Where the fault server listens: two origins, one more whose certificate nobody trusts, and one where nobody does.
+ * Where the fault server listens, or does not, and `ca`: the certificate, as PEM, of the authority that it has made for itself.
  *
  * @category models
  * @since 0.1.0
@@ -70,6 +78,23 @@ export type Until = "request" | "head" | "closed"
 export interface Origins {
   readonly a: string
   readonly b: string
-  readonly tls: string
+  /** On the IPv6 loopback address; absent on machines that have none. */
+  readonly v6?: string
+  /** `a` under a name that a confined program may not reach. */
+  readonly denied: string
+  /** Nobody listens. */
   readonly closed: string
+  /** A certificate that signs itself. */
+  readonly tls: string
+  /** A certificate of `ca`. */
+  readonly trusted: string
+  /** A certificate of `ca` that is out of date. */
+  readonly expired: string
+  /** A certificate of `ca` for `upstream.invalid`. */
+  readonly misnamed: string
+  /** A certificate of `ca`, and HTTP/2 alone: what is asked is passed on to `a`, with the header `via: 2 fault`. */
+  readonly h2: string
+  /** A proxy, by which `a` is reached as `http://upstream.invalid`, and `misnamed` as `https://upstream.invalid`. */
+  readonly proxy: string
+  readonly ca: string
 }

@@ -23,7 +23,10 @@ const Head = Schema.Struct({
     description:
       "Leave the connection open after the response. Default false: each request gets a fresh connection, since some runtimes silently repeat a request when a reused one is reset"
   }),
-  cors: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Let pages of other origins read the response (default true)" })
+  cors: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Let pages of other origins read the response (default true)" }),
+  early: Schema.optionalKey(Schema.Boolean).annotateKey({
+    description: "Answer as soon as the head of the request is there, and take its body meanwhile (default false)"
+  })
 })
 
 const Utf8 = Schema.Struct({ step: Schema.Literal("write"), utf8: Schema.String })
@@ -98,13 +101,24 @@ export const CaseStep = Schema.Union([
 /** @since 0.1.0 */
 export type CaseStep = typeof CaseStep.Type
 
+/**
+ * A content coding.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export const Coding = Schema.Literals(["br", "deflate", "gzip", "zstd"]).annotate({ description: "How the body is compressed" })
+/** @since 0.1.0 */
+export type Coding = typeof Coding.Type
+
 /** What can be said of a variant, one by one. */
 export const axes = {
-  split: Schema.Literals(["whole", "each", "bytes"]).annotate({
-    description: "Consecutive writes as one, each for itself (default), or every byte for itself"
+  split: Schema.Literals(["whole", "each", "bytes", "pieces"]).annotate({
+    description:
+      "Consecutive writes as one, each for itself (default), every byte for itself, or pieces of 1, 2, 3, 5, 7 and 11 bytes in turn"
   }),
   eol: Schema.Literals(["lf", "cr", "crlf"]).annotate({ description: "What each \\n of a utf8 write is sent as" }),
-  gzip: Schema.Boolean
+  coding: Coding
 }
 
 /**
@@ -116,7 +130,7 @@ export const axes = {
 export const Variant = Schema.Struct({
   split: Schema.optionalKey(axes.split),
   eol: Schema.optionalKey(axes.eol),
-  gzip: Schema.optionalKey(axes.gzip)
+  coding: Schema.optionalKey(axes.coding)
 })
 /** @since 0.1.0 */
 export type Variant = typeof Variant.Type
@@ -130,6 +144,7 @@ export type Variant = typeof Variant.Type
 export const Script = Schema.Struct({
   attempts: Schema.Array(Schema.Array(Step)),
   variant: Schema.optionalKey(Variant),
+  refusesPreflight: Schema.optionalKey(Schema.Boolean).annotateKey({ description: "Answer preflights with 403 (default false)" }),
   token: Schema.optionalKey(Schema.String).annotateKey({
     description: "Requests with this bearer token belong to the case even where their path does not say so"
   })

@@ -71,11 +71,27 @@ export const make = (cases: ReadonlyArray<Case>): ReadonlyArray<Instance> => cas
  */
 export const notApplicable = (instance: Instance, subject: Subject): string | undefined => {
   const { needs, runtimes } = instance.case
-  const lacking = [...needs, ...(instance.variant.gzip === true ? (["gzip"] as const) : [])].filter(
+  const lacking = [...needs, ...(instance.variant.coding === undefined ? [] : [instance.variant.coding])].filter(
     (need) => !subject.capabilities.includes(need)
   )
   if (lacking.length > 0) return `needs ${lacking.join(", ")}`
   return runtimes !== undefined && !runtimes.includes(subject.runtime) ? `for ${runtimes.join(", ")}` : undefined
+}
+
+const sum = (values: ReadonlyArray<number>) => values.reduce((total, value) => total + value, 0)
+
+/**
+ * About how many milliseconds an instance spends with waiting, by what its case says: 0 for most.
+ *
+ * @category getters
+ * @since 0.1.0
+ */
+export const waitOf = ({ case: { consume, expect, operation, server } }: Instance): number => {
+  const steps = server.flat()
+  const delays = sum(steps.map((step) => (step.step === "delay" ? step.ms : 0)))
+  const limits = steps.some(({ step }) => step === "stall") ? Object.values(operation.client?.timeouts ?? { idle: 2000 }) : []
+  const retries = sum((expect.wire ?? []).map(({ afterMs }) => afterMs?.atLeast ?? 0))
+  return Math.max(delays, ...limits, expect.timing?.atLeastMs ?? 0) + retries + (consume?.stallMs ?? 0)
 }
 
 /**

@@ -189,9 +189,11 @@ export const Exchange = Schema.Union([
     times: Schema.optionalKey(Schema.Natural).annotateKey({
       description: "Send it so often, all at once; each must be answered as expected, and {{n}} is the number of each, from 1"
     }),
-    leave: Schema.optionalKey(Schema.Union([Schema.Literal("running"), Schema.Struct({ events: Schema.Natural })])).annotateKey({
-      description: "Close the connection once the answer is being generated, or after so many events"
-    }),
+    leave: Schema.optionalKey(Schema.Union([Schema.Literals(["asked", "running"]), Schema.Struct({ events: Schema.Natural })])).annotateKey(
+      {
+        description: "Close the connection once the upstream has the request, once the answer is being generated, or after so many events"
+      }
+    ),
     ...expectations
   }),
   Schema.Struct({

@@ -175,6 +175,8 @@ interface Sent {
   readonly trace: ReadonlyArray<string>
 }
 
+const faultsOf = ({ controlUrl, path }: NonNullable<Target["upstream"]>) => controlUrl + path
+
 type HttpExchange = Extract<Exchange, { readonly request: unknown }>
 
 /** Sends one request, reads what comes, and leaves when it is told to. `idle` is how many answers were being generated before. */
@@ -196,6 +198,7 @@ const send = async (exchange: HttpExchange, target: Target, limitMs: number, idl
   let ending: "broken" | "left" = "broken"
   let during: number | undefined
   const exit = async () => {
+    if (leave === "asked" && target.upstream !== undefined) await Runner.control(`${faultsOf(target.upstream)}/report?until=request`)
     if (target.running !== undefined && exchange.expect.running !== undefined) {
       during = (await settle(target.running, (running) => running > idle, 2000)) - idle
     }
@@ -210,7 +213,7 @@ const send = async (exchange: HttpExchange, target: Target, limitMs: number, idl
   let head: { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly headAt: number } | undefined
   let failure: string | undefined
   let end: ServerAnswer.Answer["end"] = "whole"
-  const leaving = leave === "running" ? exit() : undefined
+  const leaving = typeof leave === "string" ? exit() : undefined
   try {
     const response = await fetch(origin + (request.path ?? endpoint), {
       method,
@@ -333,7 +336,7 @@ const attempt = async (template: ServerCase, target: Target, environment: Enviro
   ).flatMap(([secret, name]) => (secret === undefined || secret === "" ? [] : [[secret, name] as const]))
   const hide = (text: string) => secrets.reduce((hidden, [secret, name]) => hidden.replaceAll(secret, name), text)
   const limitMs = environment.timeLimitMs ?? defaultTimeLimitMs
-  const url = target.upstream === undefined ? undefined : target.upstream.controlUrl + target.upstream.path
+  const url = target.upstream === undefined ? undefined : faultsOf(target.upstream)
   if (item.upstream !== undefined && url !== undefined) {
     const script: Script.Script = { attempts: item.upstream.map((steps) => steps.flatMap(Script.spellOut)), variant: {} }
     await Runner.control(url, { method: "PUT", body: JSON.stringify(script) })

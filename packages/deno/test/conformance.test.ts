@@ -8,7 +8,7 @@ registerConformance(
   Deno.test,
   ParadigmSubject.make({
     runtime: "deno",
-    layer: Paradigm.layer,
+    layer: (options, { ca, proxy }) => Paradigm.layer({ ...options, proxy, caCerts: ca === undefined ? undefined : [ca] }),
     inspect: (value) => Deno.inspect(value, { depth: 100, showHidden: true })
   }),
   { controlUrl }

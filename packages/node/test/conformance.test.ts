@@ -6,7 +6,7 @@ import { Paradigm } from "../src/index.ts"
 describeConformance(
   ParadigmSubject.make({
     runtime: "node",
-    layer: Paradigm.layer,
+    layer: (options, { ca, http2, proxy }) => Paradigm.layer({ ...options, ca, http2, proxy }),
     inspect: (value) => inspect(value, { depth: Infinity, showHidden: true })
   })
 )

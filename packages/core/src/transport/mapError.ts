@@ -39,7 +39,7 @@ const tls = /CERT|TLS|SSL|UNABLE_TO_|certificate/
 const connect =
   /REFUSED|NOTFOUND|EAI_AGAIN|UNREACH|NOTAVAIL|ENOENT|PROXY_|Refused|OpenSocket|\(Connect\)|to connect|to fetch|NetworkE|Load failed/
 const lost =
-  /conn|pipe|TIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTP_?(Parser|Response)|terminated|hang up|SendRequest|UnexpectedEof|network error|t stream/i
+  /conn|pipe|TIMEDOUT|UND_ERR|HPE_|Z_\w+_ERROR|premature|HTTP2|HTTP_?(Parser|Response)|terminated|hang up|SendRequest|UnexpectedEof|network error|t stream/i
 
 /** The members of an `HttpClientError` that are read. */
 export interface TransportFailure {
