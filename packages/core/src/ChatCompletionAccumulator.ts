@@ -15,6 +15,7 @@ import type {
   FinishReason,
   ToolCallDelta
 } from "./ChatCompletion.ts"
+import type { Continued } from "./stream/chunkTemplate.ts"
 import { Fragments } from "./stream/fragments.ts"
 import { CallText, ToolCalls, unplaced } from "./stream/toolCalls.ts"
 
@@ -53,7 +54,7 @@ class Choice {
           if (this.finishReason !== "abort") this.finishReason = part.finish_reason || this.finishReason
           break
         case "stop_reason":
-          if (part.stop_reason !== undefined) this.stopReason = part.stop_reason
+          if (part.stop_reason !== undefined) this.stopReason = part.stop_reason ?? this.stopReason ?? null
           break
         case "logprobs":
         case "token_ids":
@@ -63,6 +64,10 @@ class Choice {
           if (Predicate.isNotNullish(fields[name])) this.rest.set(name, fields[name])
       }
     }
+  }
+
+  addText(name: keyof Choice["texts"], text: string) {
+    this.texts[name] = (this.texts[name] ?? "") + text
   }
 
   #addDelta(delta: ChatCompletionDelta) {
@@ -77,7 +82,7 @@ class Choice {
         case "reasoning_content":
         case "refusal": {
           const text = delta[name]
-          if (Predicate.isNotNullish(text)) this.texts[name] = (this.texts[name] ?? "") + text
+          if (Predicate.isNotNullish(text)) this.addText(name, text)
           break
         }
         case "function_call":
@@ -190,6 +195,16 @@ export class ChatCompletionAccumulator {
       if (added !== part) (corrected ??= [...chunk.choices])[at] = added
     }
     return corrected === undefined ? chunk : { ...chunk, choices: corrected }
+  }
+
+  /**
+   * Adds a chunk that differs from an earlier one in a text alone.
+   *
+   * @internal
+   */
+  continue({ field, index }: Continued, text: string): void {
+    this.chunks++
+    this.#choices.get(index)?.addText(field, text)
   }
 
   /** The completion so far; `undefined` before the first chunk. A choice that is not finished has the `finish_reason` null. */

@@ -4,30 +4,36 @@
 import type { ChatCompletionChunk, ChatCompletionDelta } from "../ChatCompletion.ts"
 import { findValues, type Span } from "../json/scan.ts"
 
-type TextField = "content" | "reasoning" | "reasoning_content"
-const textFields: ReadonlyArray<TextField> = ["content", "reasoning", "reasoning_content"]
+/** A text of a choice. */
+export interface Continued {
+  readonly index: number
+  readonly field: "content" | "reasoning" | "reasoning_content"
+}
 
-/** Bytes, compared as words of four bytes. */
+const textFields: ReadonlyArray<Continued["field"]> = ["content", "reasoning", "reasoning_content"]
+
+/** Bytes, compared as words of eight bytes. */
 interface Pattern {
   readonly length: number
-  readonly words: Uint32Array
+  readonly words: Float64Array
   readonly rest: Uint8Array
 }
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-const toPattern = (text: string): Pattern => {
+// Two numbers are equal exactly if their bytes are, but for zeros and NaN: a text with such a word has no pattern.
+const toPattern = (text: string): Pattern | undefined => {
   const bytes = encoder.encode(text)
-  const words = new Uint32Array(bytes.length >>> 2)
+  const words = new Float64Array(bytes.length >>> 3)
   const view = new DataView(bytes.buffer)
-  for (let i = 0; i < words.length; i++) words[i] = view.getUint32(i * 4, true)
-  return { length: bytes.length, words, rest: bytes.slice(words.length * 4) }
+  for (let i = 0; i < words.length; i++) words[i] = view.getFloat64(i * 8, true)
+  return words.every(Boolean) ? { length: bytes.length, words, rest: bytes.slice(words.length * 8) } : undefined
 }
 
 const matches = (pattern: Pattern, bytes: Uint8Array, view: DataView, at: number): boolean => {
   const { rest, words } = pattern
-  for (let i = 0; i < words.length; i++, at += 4) if (view.getUint32(at, true) !== words[i]) return false
+  for (let i = 0; i < words.length; i++, at += 8) if (view.getFloat64(at, true) !== words[i]) return false
   for (let i = 0; i < rest.length; i++, at++) if (bytes[at] !== rest[i]) return false
   return true
 }
@@ -43,11 +49,17 @@ const isFlat = (value: object, except: string): boolean => {
   return true
 }
 
+// Whether the fields without these names are null or absent.
+const hasOnly = (value: object, ...names: ReadonlyArray<string>): boolean =>
+  Object.entries(value).every(([name, child]) => names.includes(name) || child === null || child === undefined)
+
+/** The string in which the chunks differ. */
 interface Place {
   readonly path: ReadonlyArray<string | number>
-  readonly before: ChatCompletionChunk
   /** Makes a chunk that shares no object with another one, since its reader may change it. */
   readonly withText: (text: string) => ChatCompletionChunk
+  /** The text that a chunk continues, if it changes nothing else of the completion. */
+  readonly continued: Continued | undefined
 }
 
 // Finds the string in which the next chunks will differ. Undefined when the chunk has no such string, or an object that they would share.
@@ -59,7 +71,13 @@ const findPlace = (chunk: ChatCompletionChunk): Place | undefined => {
   const field = textFields.find((name) => typeof delta[name] === "string")
   if (field !== undefined) {
     if (!isFlat(delta, field)) return undefined
-    return { path: ["choices", 0, "delta", field], before: chunk, withText: (text) => withDelta({ ...delta, [field]: text }) }
+    const isContinued =
+      hasOnly(chunk, "id", "object", "created", "model", "choices") && hasOnly(choice, "index", "delta") && hasOnly(delta, "role", field)
+    return {
+      path: ["choices", 0, "delta", field],
+      withText: (text) => withDelta({ ...delta, [field]: text }),
+      continued: isContinued ? { index: choice.index, field } : undefined
+    }
   }
   const [call, ...more] = delta.tool_calls ?? []
   if (call === undefined || more.length > 0 || typeof call.function?.arguments !== "string") return undefined
@@ -67,8 +85,8 @@ const findPlace = (chunk: ChatCompletionChunk): Place | undefined => {
   if (!isFlat(delta, "tool_calls") || !isFlat(call, "function") || !isFlat(piece, "arguments")) return undefined
   return {
     path: ["choices", 0, "delta", "tool_calls", 0, "function", "arguments"],
-    before: chunk,
-    withText: (text) => withDelta({ ...delta, tool_calls: [{ ...call, function: { ...piece, arguments: text } }] })
+    withText: (text) => withDelta({ ...delta, tool_calls: [{ ...call, function: { ...piece, arguments: text } }] }),
+    continued: undefined
   }
 }
 
@@ -107,21 +125,25 @@ const longText = (bytes: Uint8Array, from: number, to: number, isEscaped: boolea
   }
 }
 
-/** The chunk of an event, and the end of the event. */
-export interface Match {
-  readonly chunk: ChatCompletionChunk
-  readonly end: number
-}
-
 /** Reads events that differ from one chunk in one string. */
 export class ChunkTemplate {
+  /** The string of the last event that was read. */
+  text = ""
+  /** The end of the last event that was read. */
+  end = 0
   readonly #prefix: Pattern
   readonly #suffix: Pattern
-  readonly #withText: (text: string) => ChatCompletionChunk
-  private constructor(prefix: string, suffix: string, withText: (text: string) => ChatCompletionChunk) {
-    this.#prefix = toPattern(prefix)
-    this.#suffix = toPattern(suffix)
-    this.#withText = withText
+  readonly #place: Place
+
+  private constructor(prefix: Pattern, suffix: Pattern, place: Place) {
+    this.#prefix = prefix
+    this.#suffix = suffix
+    this.#place = place
+  }
+
+  /** The text that the chunks continue, if they change nothing else of the completion. */
+  get continued(): Continued | undefined {
+    return this.#place.continued
   }
 
   /** Makes the template of an event from its bytes, data and chunk. Undefined when the event has none. */
@@ -140,11 +162,13 @@ export class ChunkTemplate {
     if (source !== `${source.slice(0, at)}${data}${blank}` || !source.startsWith("data:") || /[\r\n]/.test(data)) return undefined
     const found = findString(data, place.path)
     if (found === undefined) return undefined
-    return new ChunkTemplate(source.slice(0, at + found[0] + 1), source.slice(at + found[1] - 1), place.withText)
+    const prefix = toPattern(source.slice(0, at + found[0] + 1))
+    const suffix = toPattern(source.slice(at + found[1] - 1))
+    return prefix && suffix && new ChunkTemplate(prefix, suffix, place)
   }
 
   /** Reads the event that begins at `at`. Undefined when the event does not match. */
-  read(bytes: Uint8Array, view: DataView, at: number): Match | undefined {
+  read(bytes: Uint8Array, view: DataView, at: number): ChatCompletionChunk | undefined {
     const prefix = this.#prefix
     const suffix = this.#suffix
     const last = bytes.length - suffix.length
@@ -165,6 +189,8 @@ export class ChunkTemplate {
     if (to > last || !matches(suffix, bytes, view, to)) return undefined
     const text = (isAscii && to - from <= 24 ? shortText(bytes, from, to) : undefined) ?? longText(bytes, from, to, isEscaped)
     if (text === undefined) return undefined
-    return { chunk: this.#withText(text), end: to + suffix.length }
+    this.text = text
+    this.end = to + suffix.length
+    return this.#place.withText(text)
   }
 }
