@@ -234,7 +234,7 @@ export class ChunkDecoder {
         templates.splice(i, 1)
         templates.unshift(template)
       }
-      const { continued } = template
+      const { continued } = template.place
       if (continued === undefined) this.#add(chunk)
       else {
         this.#accumulator.continue(continued, template.text)

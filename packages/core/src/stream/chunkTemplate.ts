@@ -2,7 +2,6 @@
 // the bytes before and after that string. An event with the same bytes around a valid string is the same JSON with another value there, which
 // was validated once, so that only the string is read. Any other event is parsed and validated as a whole.
 import type { ChatCompletionChunk, ChatCompletionDelta } from "../ChatCompletion.ts"
-import { findValues, type Span } from "../json/scan.ts"
 
 /** A text of a choice. */
 export interface Continued {
@@ -38,55 +37,53 @@ const matches = (pattern: Pattern, bytes: Uint8Array, view: DataView, at: number
   return true
 }
 
-// The string at a path of keys in a valid JSON text, with its quotes. `undefined` if a key on the way is repeated, since the place is uncertain.
-const findString = (text: string, path: ReadonlyArray<string | number>): Span | undefined => {
-  const [span, ...more] = findValues(text, path)
-  return span !== undefined && more.length === 0 && text[span[0]] === '"' ? span : undefined
+// The parts of a valid JSON text before and after the string of a key. `undefined` if the key stands in more than one place, or if another string
+// has an escape, which may be a key.
+const around = (text: string, key: string): readonly [before: string, after: string] | undefined => {
+  const [, before = "", after = ""] = new RegExp(String.raw`^([^\\]*"${key}"\s*:\s*")[^"\\]*(?:\\.[^"\\]*)*("[^\\]*)$`).exec(text) ?? []
+  return (before + after).split(`"${key}"`).length === 2 ? [before, after] : undefined
 }
 
-const isFlat = (value: object, except: string): boolean => {
-  for (const [key, child] of Object.entries(value)) if (key !== except && typeof child === "object" && child !== null) return false
-  return true
-}
-
-// Whether the fields without these names are null or absent.
-const hasOnly = (value: object, ...names: ReadonlyArray<string>): boolean =>
-  Object.entries(value).every(([name, child]) => names.includes(name) || child === null || child === undefined)
+// What the fields without these names hold: 0 for nothing but nulls, 1 for other values, 2 for an object or a list.
+const restOf = (value: object, ...names: ReadonlyArray<string>): number =>
+  Math.max(
+    0,
+    ...Object.entries(value).map(([name, child]) =>
+      names.includes(name) || (child ?? null) === null ? 0 : typeof child === "object" ? 2 : 1
+    )
+  )
 
 /** The string in which the chunks differ. */
 interface Place {
-  readonly path: ReadonlyArray<string | number>
+  readonly key: string
   /** Makes a chunk that shares no object with another one, since its reader may change it. */
   readonly withText: (text: string) => ChatCompletionChunk
   /** The text that a chunk continues, if it changes nothing else of the completion. */
-  readonly continued: Continued | undefined
+  readonly continued?: Continued | undefined
 }
 
 // Finds the string in which the next chunks will differ. Undefined when the chunk has no such string, or an object that they would share.
 const findPlace = (chunk: ChatCompletionChunk): Place | undefined => {
   const [choice, ...others] = chunk.choices
-  if (choice === undefined || others.length > 0 || !isFlat(chunk, "choices") || !isFlat(choice, "delta")) return undefined
+  if (choice === undefined || others.length > 0) return undefined
+  const outer = Math.max(restOf(chunk, "id", "object", "created", "model", "choices"), restOf(choice, "index", "delta"))
+  if (outer > 1) return undefined
   const { delta } = choice
   const withDelta = (delta: ChatCompletionDelta): ChatCompletionChunk => ({ ...chunk, choices: [{ ...choice, delta }] })
-  const field = textFields.find((name) => typeof delta[name] === "string")
-  if (field !== undefined) {
-    if (!isFlat(delta, field)) return undefined
-    const isContinued =
-      hasOnly(chunk, "id", "object", "created", "model", "choices") && hasOnly(choice, "index", "delta") && hasOnly(delta, "role", field)
-    return {
-      path: ["choices", 0, "delta", field],
-      withText: (text) => withDelta({ ...delta, [field]: text }),
-      continued: isContinued ? { index: choice.index, field } : undefined
-    }
+  const key = textFields.find((name) => typeof delta[name] === "string")
+  if (key !== undefined) {
+    const inner = restOf(delta, "role", key)
+    if (inner > 1) return undefined
+    const continued = outer + inner === 0 ? { index: choice.index, field: key } : undefined
+    return { key, withText: (text) => withDelta({ ...delta, [key]: text }), continued }
   }
   const [call, ...more] = delta.tool_calls ?? []
   if (call === undefined || more.length > 0 || typeof call.function?.arguments !== "string") return undefined
   const piece = call.function
-  if (!isFlat(delta, "tool_calls") || !isFlat(call, "function") || !isFlat(piece, "arguments")) return undefined
+  if (Math.max(restOf(delta, "tool_calls"), restOf(call, "function"), restOf(piece)) > 1) return undefined
   return {
-    path: ["choices", 0, "delta", "tool_calls", 0, "function", "arguments"],
-    withText: (text) => withDelta({ ...delta, tool_calls: [{ ...call, function: { ...piece, arguments: text } }] }),
-    continued: undefined
+    key: "arguments",
+    withText: (text) => withDelta({ ...delta, tool_calls: [{ ...call, function: { ...piece, arguments: text } }] })
   }
 }
 
@@ -133,17 +130,13 @@ export class ChunkTemplate {
   end = 0
   readonly #prefix: Pattern
   readonly #suffix: Pattern
-  readonly #place: Place
+  /** The string in which the events differ. */
+  readonly place: Place
 
   private constructor(prefix: Pattern, suffix: Pattern, place: Place) {
     this.#prefix = prefix
     this.#suffix = suffix
-    this.#place = place
-  }
-
-  /** The text that the chunks continue, if they change nothing else of the completion. */
-  get continued(): Continued | undefined {
-    return this.#place.continued
+    this.place = place
   }
 
   /** Makes the template of an event from its bytes, data and chunk. Undefined when the event has none. */
@@ -160,10 +153,10 @@ export class ChunkTemplate {
     const blank = source.endsWith("\r\n\r\n") ? "\r\n\r\n" : "\n\n"
     // The event must be a single `data` line, since any other field changes the state of the parser.
     if (source !== `${source.slice(0, at)}${data}${blank}` || !source.startsWith("data:") || /[\r\n]/.test(data)) return undefined
-    const found = findString(data, place.path)
-    if (found === undefined) return undefined
-    const prefix = toPattern(source.slice(0, at + found[0] + 1))
-    const suffix = toPattern(source.slice(at + found[1] - 1))
+    const parts = around(data, place.key)
+    if (parts === undefined) return undefined
+    const prefix = toPattern(source.slice(0, at) + parts[0])
+    const suffix = toPattern(parts[1] + blank)
     return prefix && suffix && new ChunkTemplate(prefix, suffix, place)
   }
 
@@ -191,6 +184,6 @@ export class ChunkTemplate {
     if (text === undefined) return undefined
     this.text = text
     this.end = to + suffix.length
-    return this.#place.withText(text)
+    return this.place.withText(text)
   }
 }
