@@ -253,12 +253,15 @@ export class ChatCompletionAccumulator {
     let fragments: Array<ToolCallDelta> | undefined
     for (let i = 0; i < sent.length; i++) {
       const fragment = sent[i] as ToolCallDelta
-      const placed = calls.add(fragment)
+      const call = calls.add(fragment)
+      if (call.isRepeated) this.#note("arguments", at, i, "function.arguments", fragment.function?.arguments)
+      const placed = call.index
       if (placed === fragment.index) continue
       if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
       ;(fragments ??= [...sent])[i] = { ...fragment, index: placed }
     }
     if (choice.finishReason !== undefined) {
+      for (const call of calls.nameless) this.#note("tool-call-name", at, call.index, "function.name", call.name)
       for (const named of calls.identify(this.#head["id"] as string, index)) {
         this.#note("tool-call-id", at, named.index, "id")
         ;(fragments ??= [...sent]).push(named)

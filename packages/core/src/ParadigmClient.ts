@@ -215,7 +215,7 @@ const serviceOf = (transport: Transport.Transport, settings: Settings): Service 
       timing: { clock, limits, deadline, keepAliveCounts: limits.keepAliveCounts },
       onChunks: call.onChunks,
       toError: (error) => call.toError(error),
-      reopen: (error) => Effect.provideService(withinTotal(Effect.andThen(call.retries.wait(error), open)), Scope.Scope, scope)
+      reopen: (error) => Effect.provideService(withinTotal(Effect.flatMap(call.retries.wait(error), () => open)), Scope.Scope, scope)
     })
     const end = Effect.suspend(() => {
       const { anomalies, completion } = reader.source.decoder
