@@ -17,7 +17,7 @@ import type {
 } from "./ChatCompletion.ts"
 import type { Continued } from "./stream/chunkTemplate.ts"
 import { Fragments } from "./stream/fragments.ts"
-import { CallText, ToolCalls, unplaced } from "./stream/toolCalls.ts"
+import { CallText, nameOf, ToolCalls, unplaced } from "./stream/toolCalls.ts"
 
 type ChunkChoice = ChatCompletionChunk["choices"][number]
 type Fields = Readonly<Record<string, unknown>>
@@ -165,8 +165,8 @@ export class ChatCompletionAccumulator {
   readonly #choices = new Map<number, Choice>()
 
   /**
-   * Adds a chunk. Returns it with the tool calls corrected: calls that have the same index get different ones, and a call that ends without an
-   * id gets a generated one. Returns the chunk itself when there is nothing to correct.
+   * Adds a chunk. Returns it with the tool calls corrected: calls that have the same index get different ones, a call that ends without an
+   * id gets a generated one, and arguments that arrive whole a second time are removed. Returns the chunk itself when there is nothing to correct.
    */
   add(chunk: ChatCompletionChunk): ChatCompletionChunk {
     this.chunks++
@@ -254,14 +254,19 @@ export class ChatCompletionAccumulator {
     for (let i = 0; i < sent.length; i++) {
       const fragment = sent[i] as ToolCallDelta
       const call = calls.add(fragment)
-      if (call.isRepeated) this.#note("arguments", at, i, "function.arguments", fragment.function?.arguments)
-      const placed = call.index
-      if (placed === fragment.index) continue
-      if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
-      ;(fragments ??= [...sent])[i] = { ...fragment, index: placed }
+      let placed = fragment
+      if (call.index !== fragment.index) {
+        placed = { ...placed, index: call.index }
+        if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
+      }
+      if (call.isRepeated) {
+        placed = { ...placed, function: { ...placed.function, arguments: "" } }
+        this.#note("arguments", at, i, "function.arguments", fragment.function?.arguments)
+      }
+      if (placed !== fragment) (fragments ??= [...sent])[i] = placed
     }
     if (choice.finishReason !== undefined) {
-      for (const call of calls.nameless) this.#note("tool-call-name", at, call.index, "function.name", call.name)
+      for (const [place, call] of calls.whole.entries()) if (!nameOf(call)) this.#note("tool-call-name", at, place, "function.name", "")
       for (const named of calls.identify(this.#head["id"] as string, index)) {
         this.#note("tool-call-id", at, named.index, "id")
         ;(fragments ??= [...sent]).push(named)

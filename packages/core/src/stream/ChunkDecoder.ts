@@ -84,7 +84,7 @@ export class ChunkDecoder {
     this.#requestId = options.requestId
     this.#acceptUnfinished = options.acceptUnfinished === true
     // Templates do not count characters. Only the parser applies a limit that one read can exceed.
-    if (options.maxEventSize !== undefined && options.maxEventSize < 1024 * 1024) this.#readsToSkip = Number.POSITIVE_INFINITY
+    if (options.maxEventSize !== undefined && options.maxEventSize < 1024 * 1024) this.#readsToSkip = Infinity
     this.#parser = new Parser({
       maxEventSize: options.maxEventSize,
       onEvent: (data, event) => this.#onEvent(data, event),

@@ -32,7 +32,7 @@ export const nameOf = ({ custom, function: called }: Named): string | null | und
 export class CallText {
   name = ""
   arguments = ""
-  /** Whether the last fragment repeated or replaced the whole arguments. */
+  /** Whether the last fragment repeated the whole arguments. */
   isRepeated = false
 
   add(fragment: Fragment): void {
@@ -41,8 +41,9 @@ export class CallText {
     if (typeof name === "string" && name !== this.name) this.name = name.startsWith(this.name) ? name : this.name + name
     const text = fragment.arguments ?? fragment.input ?? ""
     // Some servers begin with a placeholder, or repeat the whole arguments.
-    this.isRepeated = text[0] === "{" && (this.arguments === "{}" || this.arguments === text) && this.isComplete
-    this.arguments = this.isRepeated ? text : this.arguments + text
+    const isWhole = text[0] === "{" && (this.arguments === "{}" || this.arguments === text) && this.isComplete
+    this.isRepeated = isWhole && this.arguments === fragment.arguments
+    this.arguments = isWhole ? text : this.arguments + text
   }
 
   /** Whether the arguments are a complete JSON object. */
@@ -153,11 +154,6 @@ export class ToolCalls {
   unseen(calls: ReadonlyArray<unknown>): ReadonlyArray<unknown> {
     const others = calls.filter((call) => isObject(call) && !this.#byId.has(call["id"] as string))
     return others.slice(this.#calls.size - this.#byId.size)
-  }
-
-  /** The calls without a name. */
-  get nameless(): ReadonlyArray<Call> {
-    return this.#ordered.filter(({ name }) => name === "")
   }
 
   /** Generates an id for each call without one, and returns the fragments with those ids. */
