@@ -493,7 +493,7 @@ describe("tool calls", () => {
   })
 
   it("of different choices do not share their indices", () => {
-    const at = (index: number, id: string) => chunkOf([{ index, delta: call(0, { id, name: "f", arguments: "{}" }) }])
+    const at = (index: number, id: string) => chunkOf([{ index, delta: call(0, { id, name: "f", arguments: " " }) }])
     const { indices, isSame } = indicesOf(at(0, "a"), at(1, "b"), at(0, "a"), at(1, "b"))
     assert.deepStrictEqual([indices, isSame], [[0, 0, 0, 0], true])
   })
