@@ -1,5 +1,5 @@
-// Writes what is made from the contract: docs/openapi.json, and in src/contract the interfaces (types.generated.ts) and the validators
-// (validators.generated.ts). With --check it only reports whether they are up to date.
+// Writes what is made from the contract: docs/openapi.json, and in src/contract the interfaces (types.generated.ts), the typed schemas
+// (schemas.generated.ts) and the validators (validators.generated.ts). With --check it only reports whether they are up to date.
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
@@ -192,20 +192,14 @@ for (const [module, declared] of Object.entries(sources)) {
     const type = toType(schema.ast)
     toValidator(schema.ast)
     if (type !== name) throw new Error(`${name} is exported by another name than ${type}`)
-    schemas.push(`  ${name}: Codec<${name}> = /* @__PURE__ */ typed(${module}.${name})`)
+    schemas.push(`  ${name}: Codec<Types.${name}> = /* @__PURE__ */ typed(${module}.${name})`)
   }
 }
 
 const header = "// Generated from the contract by openapi.ts: `pnpm openapi`.\n"
 
 const typesSource = [
-  `${header}import type { Codec } from "effect/Schema"
-import * as messages from "./message.ts"
-import * as requests from "./request.ts"
-import * as responses from "./response.ts"
-import { typed } from "./schema.ts"
-`,
-  `/** A string with known values, which editors complete. Other values are allowed. */
+  `${header}/** A string with known values, which editors complete. Other values are allowed. */
 export type OpenString<Known extends string> = Known | (string & {})
 
 /** A JSON object. */
@@ -214,9 +208,18 @@ export type JsonObject = Readonly<Record<string, unknown>>
 /** A field that is null or undefined counts as absent. */
 export type Absent = null | undefined
 `,
-  ...types.values(),
-  `export const\n${schemas.join(",\n")}\n`
+  ...types.values()
 ].join("\n")
+
+const schemasSource = `${header}import type { Codec } from "effect/Schema"
+import * as messages from "./message.ts"
+import * as requests from "./request.ts"
+import * as responses from "./response.ts"
+import { typed } from "./schema.ts"
+import type * as Types from "./types.generated.ts"
+
+export const\n${schemas.join(",\n")}
+`
 
 const validatorsSource = [
   `${header}import { ${[...combinators].toSorted().join(", ")} } from "./validator.ts"\n`,
@@ -234,6 +237,7 @@ const write = (path: string, content: string) => {
 }
 
 write("src/contract/types.generated.ts", typesSource)
+write("src/contract/schemas.generated.ts", schemasSource)
 write("src/contract/validators.generated.ts", validatorsSource)
 // Imported here because it imports the files that were written above.
 const { ParadigmApi } = await import("./src/ParadigmApi.ts")

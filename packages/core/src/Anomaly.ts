@@ -23,9 +23,11 @@ import { jsonText } from "./json/jsonText.ts"
  * - `tool-calls`: `tool_calls` is one call instead of a list, or the list holds nulls.
  * - `tool-call-index`: the index of a tool call is missing or wrong, or two calls have the same one.
  * - `tool-call-id`: a tool call has no id. One is generated.
+ * - `tool-call-name`: a tool call has no name. Its name is empty.
  * - `tool-call-type`: the type of a tool call is missing.
- * - `arguments`: the arguments of a call are a JSON value instead of a string. They are converted to JSON text.
- * - `logprobs`: log probabilities have the form of another server. They are converted.
+ * - `arguments`: the arguments of a call are a JSON value instead of a string, or arrive whole a second time. They are converted to JSON text, and
+ *   not repeated.
+ * - `logprobs`: log probabilities have the form of another server, or are not finite. They are converted; `-Infinity` becomes -9999.
  * - `usage`: token counts are missing or have another type. They are derived from the other counts, or usage is removed.
  * - `removed`: another field does not have the type of the contract. It is removed.
  * - `unfinished`: a choice of a complete response has no finish reason.
@@ -48,6 +50,7 @@ export type Repair =
   | "tool-calls"
   | "tool-call-index"
   | "tool-call-id"
+  | "tool-call-name"
   | "tool-call-type"
   | "arguments"
   | "logprobs"

@@ -1,8 +1,8 @@
 /**
  * Wire format of `POST /api/v3/chat/completions`: the request and its messages, the completion, the chunk of a stream, and usage.
  *
- * Each name is an interface and a schema. The interfaces are closed: a misspelled field does not compile. The wire format is open: unknown
- * fields are kept at run time. `extraBody` sends unknown fields, and {@link unknownFields} reads them.
+ * The interfaces are closed: a misspelled field does not compile. The wire format is open: unknown fields are kept at run time. `extraBody`
+ * sends unknown fields, and {@link unknownFields} reads them. `ContractSchema` has the schemas.
  *
  * An optional field that is null or `undefined` is absent and is not sent. The only null that is sent is a message's `content`.
  *
@@ -10,7 +10,7 @@
  */
 import { models } from "./contract/validators.generated.ts"
 
-export * from "./contract/types.generated.ts"
+export type * from "./contract/types.generated.ts"
 
 /**
  * Returns the fields of a value that its type does not have. Accepts a request, a completion, a chunk, or any object within one of them.

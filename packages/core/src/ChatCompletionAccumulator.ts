@@ -15,8 +15,9 @@ import type {
   FinishReason,
   ToolCallDelta
 } from "./ChatCompletion.ts"
+import type { Continued } from "./stream/chunkTemplate.ts"
 import { Fragments } from "./stream/fragments.ts"
-import { CallText, ToolCalls, unplaced } from "./stream/toolCalls.ts"
+import { CallText, nameOf, ToolCalls, unplaced } from "./stream/toolCalls.ts"
 
 type ChunkChoice = ChatCompletionChunk["choices"][number]
 type Fields = Readonly<Record<string, unknown>>
@@ -53,7 +54,7 @@ class Choice {
           if (this.finishReason !== "abort") this.finishReason = part.finish_reason || this.finishReason
           break
         case "stop_reason":
-          if (part.stop_reason !== undefined) this.stopReason = part.stop_reason
+          if (part.stop_reason !== undefined) this.stopReason = part.stop_reason ?? this.stopReason ?? null
           break
         case "logprobs":
         case "token_ids":
@@ -63,6 +64,10 @@ class Choice {
           if (Predicate.isNotNullish(fields[name])) this.rest.set(name, fields[name])
       }
     }
+  }
+
+  addText(name: keyof Choice["texts"], text: string) {
+    this.texts[name] = (this.texts[name] ?? "") + text
   }
 
   #addDelta(delta: ChatCompletionDelta) {
@@ -77,7 +82,7 @@ class Choice {
         case "reasoning_content":
         case "refusal": {
           const text = delta[name]
-          if (Predicate.isNotNullish(text)) this.texts[name] = (this.texts[name] ?? "") + text
+          if (Predicate.isNotNullish(text)) this.addText(name, text)
           break
         }
         case "function_call":
@@ -160,8 +165,8 @@ export class ChatCompletionAccumulator {
   readonly #choices = new Map<number, Choice>()
 
   /**
-   * Adds a chunk. Returns it with the tool calls corrected: calls that have the same index get different ones, and a call that ends without an
-   * id gets a generated one. Returns the chunk itself when there is nothing to correct.
+   * Adds a chunk. Returns it with the tool calls corrected: calls that have the same index get different ones, a call that ends without an
+   * id gets a generated one, and arguments that arrive whole a second time are removed. Returns the chunk itself when there is nothing to correct.
    */
   add(chunk: ChatCompletionChunk): ChatCompletionChunk {
     this.chunks++
@@ -190,6 +195,16 @@ export class ChatCompletionAccumulator {
       if (added !== part) (corrected ??= [...chunk.choices])[at] = added
     }
     return corrected === undefined ? chunk : { ...chunk, choices: corrected }
+  }
+
+  /**
+   * Adds a chunk that differs from an earlier one in a text alone.
+   *
+   * @internal
+   */
+  continue({ field, index }: Continued, text: string): void {
+    this.chunks++
+    this.#choices.get(index)?.addText(field, text)
   }
 
   /** The completion so far; `undefined` before the first chunk. A choice that is not finished has the `finish_reason` null. */
@@ -238,12 +253,20 @@ export class ChatCompletionAccumulator {
     let fragments: Array<ToolCallDelta> | undefined
     for (let i = 0; i < sent.length; i++) {
       const fragment = sent[i] as ToolCallDelta
-      const placed = calls.add(fragment)
-      if (placed === fragment.index) continue
-      if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
-      ;(fragments ??= [...sent])[i] = { ...fragment, index: placed }
+      const call = calls.add(fragment)
+      let placed = fragment
+      if (call.index !== fragment.index) {
+        placed = { ...placed, index: call.index }
+        if (fragment.index !== unplaced) this.#note("tool-call-index", at, i, "index", fragment.index)
+      }
+      if (call.isRepeated) {
+        placed = { ...placed, function: { ...placed.function, arguments: "" } }
+        this.#note("arguments", at, i, "function.arguments", fragment.function?.arguments)
+      }
+      if (placed !== fragment) (fragments ??= [...sent])[i] = placed
     }
     if (choice.finishReason !== undefined) {
+      for (const [place, call] of calls.whole.entries()) if (!nameOf(call)) this.#note("tool-call-name", at, place, "function.name", "")
       for (const named of calls.identify(this.#head["id"] as string, index)) {
         this.#note("tool-call-id", at, named.index, "id")
         ;(fragments ??= [...sent]).push(named)

@@ -52,7 +52,7 @@ export type Call<T extends Any> =
  *
  * @example
  * ```ts
- * import { ChatTool } from "@paradigm-effect/core"
+ * import * as ChatTool from "@paradigm-effect/core/ChatTool"
  * import * as Schema from "effect/Schema"
  *
  * const weather = ChatTool.make({
@@ -115,7 +115,7 @@ const readCall = <T extends Any>(
  *
  * @example
  * ```ts
- * import { ChatTool } from "@paradigm-effect/core"
+ * import * as ChatTool from "@paradigm-effect/core/ChatTool"
  * import * as Effect from "effect/Effect"
  * import * as Schema from "effect/Schema"
  *
@@ -144,7 +144,8 @@ export const decodeCall = <T extends Any>(
  *
  * @example
  * ```ts
- * import { ChatTool, ParadigmClient } from "@paradigm-effect/core"
+ * import { ParadigmClient } from "@paradigm-effect/core"
+ * import * as ChatTool from "@paradigm-effect/core/ChatTool"
  * import type { ChatMessage } from "@paradigm-effect/core/ChatCompletion"
  * import * as Effect from "effect/Effect"
  * import * as Schema from "effect/Schema"
@@ -190,7 +191,7 @@ export const decodeCalls = <T extends Any>(
  *
  * @example
  * ```ts
- * import { ChatTool } from "@paradigm-effect/core"
+ * import * as ChatTool from "@paradigm-effect/core/ChatTool"
  *
  * console.log(ChatTool.toolMessage({ id: "call-1" }, { celsius: 21 }))
  * // => { role: 'tool', tool_call_id: 'call-1', content: '{"celsius":21}' }
@@ -213,7 +214,7 @@ export const toolMessage = (call: { readonly id?: string | null | undefined }, c
  *
  * @example
  * ```ts
- * import { ChatTool } from "@paradigm-effect/core"
+ * import * as ChatTool from "@paradigm-effect/core/ChatTool"
  *
  * const choices = [{ index: 0, message: { role: "assistant", content: "Hello!", refusal: null } }] as const
  * const completion = { id: "chatcmpl-1", object: "chat.completion", created: 1700000000, model: "alfred-4.2", choices }

@@ -12,7 +12,7 @@ import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
-import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ChatCompletion.ts"
+import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest } from "./ContractSchema.ts"
 import { toWireDocument } from "./contract/openApiDocument.ts"
 
 /**
@@ -97,7 +97,7 @@ export const createChatCompletion = HttpApiEndpoint.post("createChatCompletion",
  *
  * @example
  * ```ts
- * import { ParadigmApi } from "@paradigm-effect/core"
+ * import * as ParadigmApi from "@paradigm-effect/core/ParadigmApi"
  * import * as OpenApi from "effect/http-api/OpenApi"
  *
  * const document = OpenApi.fromApi(ParadigmApi.ParadigmApi)

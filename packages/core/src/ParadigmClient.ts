@@ -8,7 +8,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
@@ -26,7 +25,6 @@ import { parseJson } from "./json/jsonText.ts"
 import { Aborted, ParadigmError } from "./ParadigmError.ts"
 import { ChunkDecoder } from "./stream/ChunkDecoder.ts"
 import { ChunkReader, type Source } from "./stream/ChunkReader.ts"
-import * as Telemetry from "./Telemetry.ts"
 import { readText, unexpected } from "./transport/accept.ts"
 import { type OpenResponse, timed } from "./transport/attempt.ts"
 import * as Transport from "./Transport.ts"
@@ -217,7 +215,7 @@ const serviceOf = (transport: Transport.Transport, settings: Settings): Service 
       timing: { clock, limits, deadline, keepAliveCounts: limits.keepAliveCounts },
       onChunks: call.onChunks,
       toError: (error) => call.toError(error),
-      reopen: (error) => Effect.provideService(withinTotal(Effect.andThen(call.retries.wait(error), open)), Scope.Scope, scope)
+      reopen: (error) => Effect.provideService(withinTotal(Effect.flatMap(call.retries.wait(error), () => open)), Scope.Scope, scope)
     })
     const end = Effect.suspend(() => {
       const { anomalies, completion } = reader.source.decoder
@@ -302,65 +300,6 @@ export const withOptions = (client: Service, options: CallOptions): Effect.Effec
   Effect.flatMap(partsOf(client), ({ settings, transport }) =>
     Effect.map(Effect.fromResult(resolveCall(settings, options)), (settings) => serviceOf(transport, settings))
   )
-
-/**
- * Creates a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
- *
- * @example
- * ```ts
- * import { ParadigmClient } from "@paradigm-effect/core"
- * import { Effect } from "effect"
- * import { FetchHttpClient } from "effect/http"
- *
- * const program = Effect.gen(function* () {
- *   const client = yield* ParadigmClient.make({
- *     apiKey: process.env.PARADIGM_API_KEY ?? "",
- *     baseUrl: process.env.PARADIGM_BASE_URL
- *   })
- *   return yield* client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
- * })
- *
- * const completion = await Effect.runPromise(Effect.provide(program, FetchHttpClient.layer))
- * console.log(completion.choices[0]?.message.content) // => Hello!
- * ```
- *
- * @category constructors
- * @since 0.1.0
- */
-export const make = (options: Options): Effect.Effect<Service, ParadigmError, HttpClient.HttpClient> =>
-  Effect.flatMap(HttpClient.HttpClient, (http) => makeWith(Transport.fromHttpClient(http), options, { telemetry: Telemetry.make() }))
-
-/**
- * Creates the layer of a client on the current `HttpClient`. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.
- *
- * @example
- * ```ts
- * import { ParadigmClient } from "@paradigm-effect/core"
- * import { Effect, Layer, Stream } from "effect"
- * import { FetchHttpClient } from "effect/http"
- *
- * const program = Effect.gen(function* () {
- *   const client = yield* ParadigmClient.ParadigmClient
- *   const request = { model: "alfred-4.2", messages: [{ role: "user" as const, content: "Say hello" }] }
- *   return yield* client.streamChatCompletion(request).pipe(
- *     Stream.map((chunk) => chunk.choices[0]?.delta.content ?? ""),
- *     Stream.mkString
- *   )
- * })
- *
- * const layer = ParadigmClient.layer({
- *   apiKey: process.env.PARADIGM_API_KEY ?? "",
- *   baseUrl: process.env.PARADIGM_BASE_URL
- * }).pipe(Layer.provide(FetchHttpClient.layer))
- *
- * console.log(await Effect.runPromise(Effect.provide(program, layer))) // => Hello!
- * ```
- *
- * @category layers
- * @since 0.1.0
- */
-export const layer = (options: Options): Layer.Layer<ParadigmClient, ParadigmError, HttpClient.HttpClient> =>
-  Layer.effect(ParadigmClient, make(options))
 
 /**
  * Creates the layer of a client on a transport. Fails with `InvalidConfiguration` when an option is missing, wrong or unknown.

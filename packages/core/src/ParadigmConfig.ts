@@ -1,25 +1,26 @@
 /**
- * The client options from the environment, by Effect's `Config`.
+ * The client options from the environment, by Effect's `ConfigProvider`.
  *
  * `PARADIGM_API_KEY`, or else `LIGHTON_API_KEY`, is the key. `PARADIGM_BASE_URL` is the base URL. An empty variable counts as absent.
  *
  * @since 0.1.0
  */
-import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { invalid, resolveOptions } from "./client/options.ts"
 import { environmentOf } from "./Environment.ts"
 import * as ParadigmClient from "./ParadigmClient.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 
+// Not with `Config`, which imports all of Effect's schemas.
 const variable = (name: string) =>
-  Effect.map(
-    Effect.mapError(Config.option(Config.String(name)), () => invalid(name, "cannot be read")),
-    (value): [string, string | undefined] => [name, Option.getOrUndefined(value)]
+  Effect.flatMap(ConfigProvider.ConfigProvider, (provider) =>
+    Effect.mapBoth(provider.load([name]), {
+      onFailure: () => invalid(name, "cannot be read"),
+      onSuccess: (node): [string, string | undefined] => [name, node?.value]
+    })
   )
 
 const optionsOf = Effect.fnUntraced(function* (runtime: ParadigmClient.Runtime): Effect.fn.Return<ParadigmClient.Options, ParadigmError> {
@@ -51,12 +52,10 @@ export const options: Effect.Effect<ParadigmClient.Options, ParadigmError> = /* 
  *
  * @example
  * ```ts
- * import { ParadigmClient, ParadigmConfig } from "@paradigm-effect/core"
+ * import { ParadigmClient, ParadigmConfig, Transport } from "@paradigm-effect/core"
  * import { ConfigProvider, Effect, Layer } from "effect"
- * import { FetchHttpClient } from "effect/http"
  *
- * const layer = ParadigmConfig.layerOf(ParadigmClient.make).pipe(
- *   Layer.provide(FetchHttpClient.layer),
+ * const layer = ParadigmConfig.layerOf((options) => ParadigmClient.makeWith(Transport.fromFetch(), options)).pipe(
  *   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({ PARADIGM_API_KEY: "a-key" })))
  * )
  * const program = Effect.as(ParadigmClient.ParadigmClient, "made")
@@ -71,28 +70,3 @@ export const layerOf = <R>(
   runtime: ParadigmClient.Runtime = {}
 ): Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, Exclude<R, Scope.Scope>> =>
   Layer.effect(ParadigmClient.ParadigmClient, Effect.flatMap(optionsOf(runtime), make))
-
-/**
- * The client layer on the `HttpClient` service, with options from the environment.
- *
- * @example
- * ```ts
- * import { ParadigmConfig } from "@paradigm-effect/core"
- * import { ConfigProvider, Effect, Layer } from "effect"
- * import { FetchHttpClient } from "effect/http"
- *
- * const layer = ParadigmConfig.layerConfig.pipe(
- *   Layer.provide(FetchHttpClient.layer),
- *   Layer.provide(ConfigProvider.layer(ConfigProvider.fromEnvRecord({})))
- * )
- * const error = await Effect.runPromise(Effect.flip(Effect.scoped(Layer.build(layer))))
- * console.log(error.message)
- * // => InvalidConfiguration: PARADIGM_API_KEY is not set; set it or LIGHTON_API_KEY, or give apiKey
- * ```
- *
- * @category layers
- * @since 0.1.0
- */
-export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmError, HttpClient.HttpClient> = /* @__PURE__ */ layerOf(
-  ParadigmClient.make
-)

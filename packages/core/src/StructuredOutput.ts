@@ -63,7 +63,7 @@ const nameOf = (schema: Schema.Constraint) =>
  *
  * @example
  * ```ts
- * import { StructuredOutput } from "@paradigm-effect/core"
+ * import * as StructuredOutput from "@paradigm-effect/core/StructuredOutput"
  * import * as Schema from "effect/Schema"
  *
  * const City = Schema.Struct({ name: Schema.String }).annotate({ identifier: "City" })
@@ -106,7 +106,7 @@ const withFormat = (request: ChatCompletionRequest, schema: Schema.Constraint, o
  *
  * @example
  * ```ts
- * import { StructuredOutput } from "@paradigm-effect/core"
+ * import * as StructuredOutput from "@paradigm-effect/core/StructuredOutput"
  * import * as Effect from "effect/Effect"
  * import * as Schema from "effect/Schema"
  *
@@ -136,17 +136,16 @@ export const decode = Effect.fnUntraced(function* <S extends Schema.Constraint>(
  *
  * @example
  * ```ts
- * import { ParadigmClient, StructuredOutput } from "@paradigm-effect/core"
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import * as StructuredOutput from "@paradigm-effect/core/StructuredOutput"
  * import * as Effect from "effect/Effect"
- * import * as Layer from "effect/Layer"
  * import * as Schema from "effect/Schema"
- * import * as FetchHttpClient from "effect/http/FetchHttpClient"
  *
  * const City = Schema.Struct({ name: Schema.String, population: Schema.Int })
- * const layer = ParadigmClient.layer({
+ * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
  *   apiKey: String(process.env.PARADIGM_API_KEY),
  *   baseUrl: process.env.PARADIGM_BASE_URL
- * }).pipe(Layer.provide(FetchHttpClient.layer))
+ * })
  *
  * const program = StructuredOutput.createChatCompletion(
  *   { model: "alfred-4.2", messages: [{ role: "user", content: "The largest city of France?" }] },
@@ -178,19 +177,18 @@ export const createChatCompletion = Effect.fnUntraced(function* <S extends Schem
  *
  * @example
  * ```ts
- * import { ParadigmClient, StructuredOutput } from "@paradigm-effect/core"
+ * import { ParadigmClient, Transport } from "@paradigm-effect/core"
+ * import * as StructuredOutput from "@paradigm-effect/core/StructuredOutput"
  * import * as Effect from "effect/Effect"
- * import * as Layer from "effect/Layer"
  * import * as Option from "effect/Option"
  * import * as Schema from "effect/Schema"
  * import * as Stream from "effect/Stream"
- * import * as FetchHttpClient from "effect/http/FetchHttpClient"
  *
  * const City = Schema.Struct({ name: Schema.String, population: Schema.Int })
- * const layer = ParadigmClient.layer({
+ * const layer = ParadigmClient.layerWith(Transport.fromFetch(), {
  *   apiKey: String(process.env.PARADIGM_API_KEY),
  *   baseUrl: process.env.PARADIGM_BASE_URL
- * }).pipe(Layer.provide(FetchHttpClient.layer))
+ * })
  *
  * const request = { model: "alfred-4.2", messages: [{ role: "user", content: "The largest city of France?" }] } as const
  * const program = StructuredOutput.streamChatCompletion(request, City).pipe(

@@ -18,6 +18,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import type * as Metric from "effect/Metric"
 import * as Predicate from "effect/Predicate"
 import { ParentSpan, type Span } from "effect/Tracer"
@@ -37,7 +38,10 @@ import type { ParadigmError } from "./ParadigmError.ts"
 export interface TelemetryOptions {
   /** Whether to send the `traceparent` header. Triggers a CORS preflight in browsers. Defaults to `false`. */
   readonly propagateTrace?: boolean | undefined
-  /** Whether to record messages and tool names in the span. They may hold personal data. Defaults to `false`. */
+  /**
+   * Whether to record messages, tool names and the raw text of deviations in the span. They may hold personal data. API keys of the client are
+   * masked, other secrets are not. Defaults to `false`.
+   */
   readonly recordContent?: boolean | undefined
 }
 
@@ -67,8 +71,13 @@ export interface Observation {
  * @since 0.1.0
  */
 export interface Telemetry {
-  /** Begins the report of a call. `isStream` is `true` if the response is a stream. */
-  readonly observe: (request: ChatCompletionRequest, url: URL, isStream: boolean) => Effect.Effect<Observation>
+  /** Begins the report of a call. `isStream` is `true` if the response is a stream. `redact` masks the keys that were sent in a text. */
+  readonly observe: (
+    request: ChatCompletionRequest,
+    url: URL,
+    isStream: boolean,
+    redact?: (text: string) => string
+  ) => Effect.Effect<Observation>
   /** Runs one HTTP request, up to the headers of its response. `evaluate` receives the trace headers to send. */
   readonly httpSpan: <A extends { readonly status: number }, E extends { readonly reason: { readonly _tag: string } }, R>(
     url: URL,
@@ -216,17 +225,25 @@ class Call implements Observation {
   readonly #clock: Clock.Clock
   readonly #context: Context.Context<never>
   readonly #options: TelemetryOptions
+  readonly #redact: (text: string) => string
   readonly #startTime: bigint
   #attributes: Attributes
   #timePerChunk: Metric.Histogram<number> | undefined
   #lastRead = 0
   #isEnded = false
 
-  constructor(span: Span | undefined, context: Context.Context<never>, attributes: Attributes, options: TelemetryOptions) {
+  constructor(
+    span: Span | undefined,
+    context: Context.Context<never>,
+    attributes: Attributes,
+    options: TelemetryOptions,
+    redact: (text: string) => string
+  ) {
     this.#span = span
     this.#clock = Context.get(context, Clock.Clock)
     this.#context = context
     this.#options = options
+    this.#redact = redact
     this.#attributes = attributes
     // The start of the span, if there is a span: by the convention, the span and the metric have the same duration.
     this.#startTime = span?.status.startTime || this.#clock.currentTimeNanosUnsafe()
@@ -261,7 +278,7 @@ class Call implements Observation {
       const span = this.#span
       const now = this.#clock.currentTimeNanosUnsafe()
       this.#setModel(completion?.model)
-      if (completion !== undefined && span !== undefined) setAttributes(span, responseAttributes(completion, this.#options))
+      if (completion !== undefined && span !== undefined) setAttributes(span, responseAttributes(completion, this.#options, this.#redact))
       const tokens = { ...this.#attributes, "gen_ai.token.modality": "unknown" }
       for (const [metric, attribute, value] of usageOf(completion?.usage)) {
         setAttributes(span, { [attribute]: value })
@@ -283,7 +300,7 @@ class Call implements Observation {
     counterWith(anomalies, { ...this.#attributes, ...name }).updateUnsafe(BigInt(count), this.#context)
     const attributes = { ...name, "paradigm.anomaly.path": path, "paradigm.anomaly.expected": expected, "paradigm.anomaly.count": count }
     // The raw text may quote the conversation.
-    const content = this.#options.recordContent === true ? { "paradigm.anomaly.raw": raw } : {}
+    const content = this.#options.recordContent === true ? { "paradigm.anomaly.raw": this.#redact(raw) } : {}
     this.#span?.event("paradigm.anomaly", now, { ...attributes, ...content })
   }
 
@@ -341,14 +358,14 @@ class Call implements Observation {
  * @since 0.1.0
  */
 export const make = (options: TelemetryOptions = {}): Telemetry => ({
-  observe: Effect.fnUntraced(function* (request, url, isStream) {
+  observe: Effect.fnUntraced(function* (request, url, isStream, redact = identity) {
     const names = { "gen_ai.operation.name": "chat", "gen_ai.provider.name": "paradigm", "gen_ai.request.model": request.model }
     const server = serverOf(url)
     // A sampler sees only the initial attributes of a span.
     const span = yield* openSpan(`chat ${request.model}`, { ...names, ...server })
-    if (span !== undefined) setAttributes(span, requestAttributes(request, isStream, options))
+    if (span !== undefined) setAttributes(span, requestAttributes(request, isStream, options, redact))
     const attributes = { ...names, ...server, "server.port": String(server["server.port"]) }
-    return new Call(span, yield* Effect.context(), attributes, options)
+    return new Call(span, yield* Effect.context(), attributes, options, redact)
   }),
   httpSpan: Effect.fnUntraced(function* (url, evaluate) {
     // Without the query: it may hold credentials.

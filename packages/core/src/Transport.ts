@@ -1,17 +1,15 @@
 /**
  * Interface between the client and a runtime: a request whose connection is closed with a scope.
  *
- * The runtime packages have a transport. Implement one to run the client on another HTTP stack; use {@link fromHttpClient} for any Effect
- * `HttpClient` and {@link fromFetch} for `fetch`.
+ * The runtime packages have a transport. Implement one to run the client on another HTTP stack; use {@link fromFetch} for
+ * `fetch`, and `HttpClientTransport` for any Effect `HttpClient`.
  *
  * @since 0.1.0
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { constTrue, constVoid } from "effect/Function"
-import { Fetch } from "effect/http/FetchHttpClient"
-import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import { constVoid } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
@@ -69,42 +67,10 @@ export interface TransportError {
  */
 export type Transport = (request: TransportRequest) => Effect.Effect<TransportResponse, TransportError, Scope.Scope>
 
-/**
- * Creates a transport on an Effect `HttpClient`.
- *
- * @example
- * ```ts
- * import { ParadigmClient, Transport } from "@paradigm-effect/core"
- * import { Effect } from "effect"
- * import { FetchHttpClient, HttpClient } from "effect/http"
- *
- * const program = Effect.gen(function* () {
- *   const transport = Transport.fromHttpClient(yield* HttpClient.HttpClient)
- *   const client = yield* ParadigmClient.makeWith(transport, {
- *     apiKey: process.env.PARADIGM_API_KEY ?? "",
- *     baseUrl: process.env.PARADIGM_BASE_URL
- *   })
- *   return yield* client.createChatCompletion({ model: "alfred-4.2", messages: [{ role: "user", content: "Say hello" }] })
- * })
- *
- * const completion = await Effect.runPromise(Effect.provide(program, FetchHttpClient.layer))
- * console.log(completion.choices[0]?.message.content) // => Hello!
- * ```
- *
- * @category constructors
- * @since 0.1.0
- */
-export const fromHttpClient = (http: HttpClient.HttpClient): Transport => {
-  const scoped = HttpClient.withScope(http)
-  return ({ body, headers, url }) => {
-    const request =
-      body === undefined
-        ? HttpClientRequest.get(url, { headers })
-        : HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.bodyText(body, headers["content-type"]))
-    // The client emits its own spans and decides itself whether to send trace headers.
-    return Effect.provideService(scoped.execute(request), HttpClient.TracerDisabledWhen, constTrue)
-  }
-}
+// By its key: the module of Effect that has it imports all of Effect's schemas, which would double the time to load the client.
+const Fetch = /* @__PURE__ */ Context.Reference<typeof globalThis.fetch>("effect/http/FetchHttpClient/Fetch", {
+  defaultValue: () => globalThis.fetch
+})
 
 const failure = (cause: unknown): TransportError => ({ reason: { _tag: "TransportError", cause } })
 

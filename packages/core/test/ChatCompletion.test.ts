@@ -4,7 +4,8 @@ import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, type ChatMessage, unknownFields } from "../src/ChatCompletion.ts"
+import { type ChatCompletion, type ChatMessage, unknownFields } from "../src/ChatCompletion.ts"
+import * as ContractSchema from "../src/ContractSchema.ts"
 import * as decoding from "../src/contract/decode.ts"
 import * as validators from "../src/contract/validators.generated.ts"
 import type { Fields } from "../src/errors/FieldErrors.ts"
@@ -23,7 +24,7 @@ const bySchema = (schema: Schema.Codec<unknown, unknown>): Decode => {
 
 // The exported schema, and the validator of the client.
 const ways = (schema: Schema.Codec<unknown, unknown>, decode: Decode): ReadonlyArray<Decode> => [bySchema(schema), decode]
-const request = ways(ChatCompletionRequest, decoding.decodeRequest)
+const request = ways(ContractSchema.ChatCompletionRequest, decoding.decodeRequest)
 // By the validators, because the client repairs a response before it rejects it (contract/repair.test.ts).
 const byValidator =
   (validator: {
@@ -36,8 +37,8 @@ const byValidator =
     validator.explain(value, "", problems)
     return Result.fail(Object.fromEntries(problems))
   }
-const completion = ways(ChatCompletion, byValidator(validators.ChatCompletion))
-const chunk = ways(ChatCompletionChunk, byValidator(validators.ChatCompletionChunk))
+const completion = ways(ContractSchema.ChatCompletion, byValidator(validators.ChatCompletion))
+const chunk = ways(ContractSchema.ChatCompletionChunk, byValidator(validators.ChatCompletionChunk))
 
 const assertKept = (ways: ReadonlyArray<Decode>, value: unknown) => {
   for (const decode of ways) assert.deepStrictEqual(Result.getOrThrow(decode(value)), value)

@@ -10,7 +10,7 @@ import type { AddressInfo } from "node:net"
 import type { ChatCompletion, ChatMessage } from "../src/ChatCompletion.ts"
 import * as ChatTool from "../src/ChatTool.ts"
 import { ParadigmClient } from "../src/ParadigmClient.ts"
-import * as Paradigm from "../src/ParadigmClient.ts"
+import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import { isParadigmError, type ParadigmError } from "../src/ParadigmError.ts"
 
 const weather = ChatTool.make({
@@ -297,7 +297,9 @@ it.live("form a conversation with a tool, over a socket", () =>
         })
     )
     const { port } = server.address() as AddressInfo
-    const layer = Paradigm.layer({ apiKey: "key", baseUrl: `http://127.0.0.1:${port}` }).pipe(Layer.provide(FetchHttpClient.layer))
+    const layer = HttpClientTransport.layer({ apiKey: "key", baseUrl: `http://127.0.0.1:${port}` }).pipe(
+      Layer.provide(FetchHttpClient.layer)
+    )
 
     const tools = [weather, clock]
     const request = { model: "alfred", tools: tools.map((tool) => tool.definition) }

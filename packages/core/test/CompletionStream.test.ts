@@ -6,6 +6,7 @@ import { toStandardJsonSchema } from "@valibot/to-json-schema"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as v from "valibot"
 import { z } from "zod"
+import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import type { ChatMessage } from "../src/ChatCompletion.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { isParadigmError, ParadigmError, StreamTruncated } from "../src/ParadigmError.ts"
@@ -45,7 +46,7 @@ const meet = (
     let count = 0
     const list = Array.isArray(answers) ? (answers as ReadonlyArray<Answer>) : [answers as Answer]
     const { baseUrl, requests } = yield* serve((response, seen) => (list[count++] ?? list.at(-1)!)(response, seen))
-    const client = ParadigmClient.make({ apiKey: key, baseUrl, retry: false, ...options })
+    const client = HttpClientTransport.makeClient({ apiKey: key, baseUrl, retry: false, ...options })
     const paradigm = ParadigmPromise.make(Effect.provide(client, fetchClient))
     const bodies = async () =>
       (await Effect.runPromise(Queue.clear(requests))).map(({ body }) => JSON.parse(body) as Record<string, unknown>)
@@ -564,7 +565,7 @@ describe("toResponse", () => {
           response.writeHead(200, Object.fromEntries(made.headers))
           void made.body?.pipeTo(new WritableStream({ write: (bytes) => void response.write(bytes), close: () => void response.end() }))
         })
-        const client = ParadigmPromise.make(Effect.provide(ParadigmClient.make({ apiKey: key, baseUrl }), fetchClient))
+        const client = ParadigmPromise.make(Effect.provide(HttpClientTransport.makeClient({ apiKey: key, baseUrl }), fetchClient))
         return yield* Effect.promise(() => client.chat.completions.stream(request).text())
       })
       assert.strictEqual(await Effect.runPromise(Effect.scoped(relayed)), "Hello")
@@ -652,7 +653,7 @@ describe("models", () => {
   it("are requested beside the completions, with the key", () =>
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(model))
-      const paradigm = ParadigmPromise.make(Effect.provide(ParadigmClient.make({ apiKey: key, baseUrl }), fetchClient))
+      const paradigm = ParadigmPromise.make(Effect.provide(HttpClientTransport.makeClient({ apiKey: key, baseUrl }), fetchClient))
       const { data, response } = yield* Effect.promise(() => paradigm.models.retrieve("org/alfred 4").withResponse())
       assert.deepStrictEqual([data.id, response.status], ["alfred-4.2", 200])
       const { body, headers, method, path } = yield* Queue.take(requests)
@@ -678,7 +679,7 @@ describe("withOptions", () => {
     Effect.gen(function* () {
       const { baseUrl, requests } = yield* serve(json(completion))
       const paradigm = ParadigmPromise.make(
-        Effect.provide(ParadigmClient.make({ apiKey: key, baseUrl, headers: { "x-a": "1", "x-b": "1" } }), fetchClient)
+        Effect.provide(HttpClientTransport.makeClient({ apiKey: key, baseUrl, headers: { "x-a": "1", "x-b": "1" } }), fetchClient)
       )
       const other = paradigm
         .withOptions({ headers: { "x-b": "2" } })

@@ -8,6 +8,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http"
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from "node:net"
+import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import type { ChatCompletion, ChatCompletionRequest } from "../src/ChatCompletion.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
@@ -95,7 +96,7 @@ export const serveBytes = Effect.fnUntraced(function* (answer: (socket: Socket) 
 export const fetchClient = FetchHttpClient.layer.pipe(Layer.provide(Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual" })))
 
 export const clientOf = (options: Partial<ParadigmClient.Options> = {}) =>
-  ParadigmClient.make({ apiKey: key, retry: false, ...options }).pipe(Effect.provide(fetchClient))
+  HttpClientTransport.makeClient({ apiKey: key, retry: false, ...options }).pipe(Effect.provide(fetchClient))
 
 export const json =
   (value: unknown, status = 200, headers: Record<string, string> = {}): Answer =>

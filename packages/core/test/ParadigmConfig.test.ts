@@ -4,13 +4,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
+import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import { ParadigmClient } from "../src/ParadigmClient.ts"
-import * as ParadigmConfig from "../src/ParadigmConfig.ts"
 import { completion, failure, fetchClient, json, key, request, serve } from "./Loopback.ts"
 import { assertSecret } from "./Secret.ts"
 
 const fromEnvironment = (env: Record<string, string>) =>
-  Layer.build(ParadigmConfig.layerConfig).pipe(
+  Layer.build(HttpClientTransport.layerConfig).pipe(
     Effect.provide(fetchClient),
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord(env))
   )

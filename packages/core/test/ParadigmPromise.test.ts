@@ -6,6 +6,7 @@ import type { ServerResponse } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
+import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import type { ChatCompletionChunk } from "../src/ChatCompletion.ts"
 import type { ChunkStream } from "../src/CompletionStream.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
@@ -30,7 +31,7 @@ import {
 const streamed = { ...request, stream: true } as const
 
 const connect = (baseUrl: string, options: Partial<ParadigmClient.Options> = {}) =>
-  ParadigmPromise.make(Effect.provide(ParadigmClient.make({ apiKey: key, baseUrl, retry: false, ...options }), fetchClient))
+  ParadigmPromise.make(Effect.provide(HttpClientTransport.makeClient({ apiKey: key, baseUrl, retry: false, ...options }), fetchClient))
 
 interface Meeting {
   readonly paradigm: ParadigmPromise.ParadigmPromise

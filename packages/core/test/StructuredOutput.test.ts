@@ -11,7 +11,7 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionDelta } from "../src/ChatCompletion.ts"
 import { ParadigmClient } from "../src/ParadigmClient.ts"
-import * as Paradigm from "../src/ParadigmClient.ts"
+import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import type { ParadigmError } from "../src/ParadigmError.ts"
 import * as StructuredOutput from "../src/StructuredOutput.ts"
 
@@ -99,7 +99,9 @@ const scripted = (answer: ChatCompletion | Streamed): Effect.Effect<Scripted, ne
         })
     )
     const { port } = server.address() as AddressInfo
-    const client = Paradigm.layer({ apiKey: "key", baseUrl: `http://127.0.0.1:${port}` }).pipe(Layer.provide(FetchHttpClient.layer))
+    const client = HttpClientTransport.layer({ apiKey: "key", baseUrl: `http://127.0.0.1:${port}` }).pipe(
+      Layer.provide(FetchHttpClient.layer)
+    )
     return { client, bodies, left: left.promise }
   })
 

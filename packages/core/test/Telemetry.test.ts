@@ -23,6 +23,7 @@ import * as ParadigmClient from "../src/ParadigmClient.ts"
 import * as Telemetry from "../src/Telemetry.ts"
 import * as Transport from "../src/Transport.ts"
 import { type Answer, chunk, clientOf, completion, event, json, key, request, serve, sse } from "./Loopback.ts"
+import { assertSecret } from "./Secret.ts"
 
 type Client = ParadigmClient.ParadigmClient["Service"]
 type Value = string | number | boolean | ReadonlyArray<Value>
@@ -588,6 +589,16 @@ describe("content", () => {
       { index: 1, message: { role: "assistant", content: "It rains.", reasoning_content: "Rain." }, finish_reason: "stop" }
     ]
   })
+
+  it.effect("is recorded without the key", () =>
+    Effect.gen(function* () {
+      const said = { role: "user" as const, content: `My key is ${key}` }
+      const echo = json({ ...completion, usage: { prompt_tokens: key }, choices: [{ index: 0, message: said, finish_reason: "stop" }] })
+      const { call } = yield* callOf(echo, create({ ...request, messages: [said] }), { telemetry: Telemetry.make({ recordContent: true }) })
+      assertSecret([call.attributes, call.events], key)
+      assert.include(String(call.attributes["gen_ai.output.messages"]), "My key is <redacted>")
+    })
+  )
 
   it.effect("is recorded as messages of parts with recordContent, and tools by name", () =>
     Effect.gen(function* () {

@@ -9,6 +9,7 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as HttpClientTransport from "../src/HttpClientTransport.ts"
 import * as ParadigmClient from "../src/ParadigmClient.ts"
 import { ConnectionLost, type ParadigmError, type ParadigmErrorReason } from "../src/ParadigmError.ts"
 import { ChunkDecoder } from "../src/stream/ChunkDecoder.ts"
@@ -125,7 +126,7 @@ describe("the stages of a stream", () => {
 })
 
 const clientOn = (execute: (signal: AbortSignal) => Effect.Effect<Response>, options: Partial<ParadigmClient.Options>) =>
-  ParadigmClient.make({ apiKey: "a-key", baseUrl: "http://127.0.0.1", ...options }).pipe(
+  HttpClientTransport.makeClient({ apiKey: "a-key", baseUrl: "http://127.0.0.1", ...options }).pipe(
     Effect.provideService(
       HttpClient.HttpClient,
       HttpClient.make((request, _, signal) => Effect.map(execute(signal), (response) => HttpClientResponse.fromWeb(request, response)))

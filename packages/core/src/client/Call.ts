@@ -68,7 +68,7 @@ export class Call {
     stream: boolean
   ): Effect.fn.Return<Call, ParadigmError> {
     const body = yield* Effect.fromResult(encode(request, stream, settings))
-    const observation = yield* settings.telemetry.observe(body.request, settings.baseUrl, stream)
+    const observation = yield* settings.telemetry.observe(body.request, settings.baseUrl, stream, settings.secrets.text)
     return new Call(transport, settings, body, stream, observation, yield* Clock.Clock)
   })
 

@@ -5,7 +5,12 @@ import type { TelemetryOptions } from "../Telemetry.ts"
 import { toMessage } from "./conversation.ts"
 
 /** The attributes of a request. */
-export const requestAttributes = (request: ChatCompletionRequest, isStream: boolean, { recordContent }: TelemetryOptions) => {
+export const requestAttributes = (
+  request: ChatCompletionRequest,
+  isStream: boolean,
+  { recordContent }: TelemetryOptions,
+  redact: (text: string) => string
+) => {
   const { n, stop } = request
   const format = request.response_format?.type
   return {
@@ -22,7 +27,7 @@ export const requestAttributes = (request: ChatCompletionRequest, isStream: bool
     "gen_ai.request.reasoning.level": request.reasoning_effort,
     "gen_ai.output.type": format === "text" ? format : format?.startsWith("json") === true ? "json" : undefined,
     ...(recordContent === true && {
-      "gen_ai.input.messages": JSON.stringify(request.messages.map(toMessage)),
+      "gen_ai.input.messages": redact(JSON.stringify(request.messages.map(toMessage))),
       "gen_ai.tool.definitions":
         request.tools &&
         JSON.stringify(request.tools.map((tool) => ({ type: tool.type, name: "function" in tool ? tool.function.name : tool.custom.name })))
@@ -31,11 +36,15 @@ export const requestAttributes = (request: ChatCompletionRequest, isStream: bool
 }
 
 /** The attributes of a whole or partial response. */
-export const responseAttributes = ({ choices, id, model }: ChatCompletion, { recordContent }: TelemetryOptions) => ({
+export const responseAttributes = (
+  { choices, id, model }: ChatCompletion,
+  { recordContent }: TelemetryOptions,
+  redact: (text: string) => string
+) => ({
   "gen_ai.response.id": id,
   "gen_ai.response.model": model,
   "gen_ai.response.finish_reasons": choices.map((choice) => choice.finish_reason ?? "error"),
-  "gen_ai.output.messages": recordContent === true ? JSON.stringify(choices.map(({ message }) => toMessage(message))) : undefined
+  "gen_ai.output.messages": recordContent === true ? redact(JSON.stringify(choices.map(({ message }) => toMessage(message)))) : undefined
 })
 
 /** The attributes of the server. */

@@ -5,6 +5,7 @@ import { Anomalies } from "../Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChoice, ChatCompletionChunk, ChatCompletionRequest } from "../ChatCompletion.ts"
 import { ChatCompletionAccumulator } from "../ChatCompletionAccumulator.ts"
 import type { Fields } from "../errors/FieldErrors.ts"
+import { nameOf } from "../stream/toolCalls.ts"
 import { isBlank, Repairer } from "./repair.ts"
 import { problemsOf } from "./validator.ts"
 import * as Validators from "./validators.generated.ts"
@@ -66,7 +67,7 @@ export const decodeCompletion = (value: unknown, anomalies: Anomalies = new Anom
   const isRight =
     validator.accepts(value) &&
     (value as ChatCompletion).choices.every(
-      (choice) => isPlain(choice, choice.message) && (choice.message.tool_calls ?? []).every(({ id }) => id)
+      (choice) => isPlain(choice, choice.message) && (choice.message.tool_calls ?? []).every((call) => call.id && nameOf(call))
     )
   const problems = isRight ? undefined : new Repairer(anomalies).repair(value, validator)
   if (problems !== undefined) return Result.fail(problems)

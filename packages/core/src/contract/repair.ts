@@ -23,6 +23,18 @@ const isEmpty = (value: unknown) => !value || (Array.isArray(value) && value.len
 /** Whether a finish reason is a spelling of null, as in https://github.com/ollama/ollama/issues/4357. */
 export const isBlank = (reason: unknown): boolean => reason === "" || reason === "null" || reason === "None"
 
+// vLLM writes `-Infinity` for a token of the prompt, which is read as null. In the log probabilities of an answer it sends -9999 itself.
+const toPromptLogprobs = (positions: unknown) =>
+  Array.isArray(positions)
+    ? positions.map((tokens) =>
+        isObject(tokens)
+          ? Object.fromEntries(
+              Object.entries(tokens).map(([id, token]) => [id, isObject(token) ? { ...token, logprob: token["logprob"] ?? -9999 } : token])
+            )
+          : tokens
+      )
+    : positions
+
 const counts = ["prompt_tokens", "completion_tokens", "total_tokens"]
 
 // https://github.com/openai/openai-agents-python/issues/1179, https://github.com/theopenco/llmgateway/issues/2861
@@ -129,6 +141,7 @@ export class Repairer {
     this.#set(value, "", "created", "envelope", Number.isSafeInteger(time) ? time : 0)
     this.#set(value, "", "model", "envelope", toText(model))
     this.#set(value, "", "usage", "usage", toUsage(usage))
+    this.#set(value, "", "prompt_logprobs", "logprobs", toPromptLogprobs(value["prompt_logprobs"]))
     if (!Array.isArray(choices)) return
     for (const [at, choice] of choices.entries()) if (isObject(choice)) this.#choice(choice, `choices[${at}].`, at, toText(id))
   }
@@ -218,9 +231,13 @@ export class Repairer {
     this.#arguments(custom, `${path}custom.`, "input", isWhole)
   }
 
-  // https://github.com/ggml-org/llama.cpp/issues/20198
+  // The name and the arguments: https://github.com/ggml-org/llama.cpp/issues/20198
   #arguments(call: unknown, path: string, field: string, isWhole: boolean) {
     if (!isObject(call)) return
+    if (isWhole && !isText(call["name"])) {
+      this.#anomalies.add("tool-call-name", `${path}name`, "string", call["name"])
+      call["name"] = toText(call["name"])
+    }
     const value = call[field]
     const text =
       typeof value === "string" ? value : value === null || value === undefined ? (isWhole ? "{}" : value) : (jsonText(value) ?? value)

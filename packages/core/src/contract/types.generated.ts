@@ -1,10 +1,4 @@
 // Generated from the contract by openapi.ts: `pnpm openapi`.
-import type { Codec } from "effect/Schema"
-import * as messages from "./message.ts"
-import * as requests from "./request.ts"
-import * as responses from "./response.ts"
-import { typed } from "./schema.ts"
-
 /** A string with known values, which editors complete. Other values are allowed. */
 export type OpenString<Known extends string> = Known | (string & {})
 
@@ -566,25 +560,3 @@ export interface ChatCompletionChunk extends CompletionFields {
   /** Kind of the object. */ readonly object: OpenString<"chat.completion.chunk">
   /** Additions by choice. */ readonly choices: readonly ChatCompletionChunkChoice[]
 }
-
-export const
-  ChatMessage: Codec<ChatMessage> = /* @__PURE__ */ typed(messages.ChatMessage),
-  ContentPart: Codec<ContentPart> = /* @__PURE__ */ typed(messages.ContentPart),
-  FunctionCallDelta: Codec<FunctionCallDelta> = /* @__PURE__ */ typed(messages.FunctionCallDelta),
-  Role: Codec<Role> = /* @__PURE__ */ typed(messages.Role),
-  ToolCall: Codec<ToolCall> = /* @__PURE__ */ typed(messages.ToolCall),
-  ChatCompletionRequest: Codec<ChatCompletionRequest> = /* @__PURE__ */ typed(requests.ChatCompletionRequest),
-  ResponseFormat: Codec<ResponseFormat> = /* @__PURE__ */ typed(requests.ResponseFormat),
-  StructuredOutputs: Codec<StructuredOutputs> = /* @__PURE__ */ typed(requests.StructuredOutputs),
-  Tool: Codec<Tool> = /* @__PURE__ */ typed(requests.Tool),
-  ToolChoice: Codec<ToolChoice> = /* @__PURE__ */ typed(requests.ToolChoice),
-  ChatCompletion: Codec<ChatCompletion> = /* @__PURE__ */ typed(responses.ChatCompletion),
-  ChatCompletionChoice: Codec<ChatCompletionChoice> = /* @__PURE__ */ typed(responses.ChatCompletionChoice),
-  ChatCompletionChunk: Codec<ChatCompletionChunk> = /* @__PURE__ */ typed(responses.ChatCompletionChunk),
-  ChatCompletionDelta: Codec<ChatCompletionDelta> = /* @__PURE__ */ typed(responses.ChatCompletionDelta),
-  ChatMessageResponse: Codec<ChatMessageResponse> = /* @__PURE__ */ typed(responses.ChatMessageResponse),
-  CompletionUsage: Codec<CompletionUsage> = /* @__PURE__ */ typed(responses.CompletionUsage),
-  FinishReason: Codec<FinishReason> = /* @__PURE__ */ typed(responses.FinishReason),
-  Logprobs: Codec<Logprobs> = /* @__PURE__ */ typed(responses.Logprobs),
-  TokenLogprob: Codec<TokenLogprob> = /* @__PURE__ */ typed(responses.TokenLogprob),
-  ToolCallDelta: Codec<ToolCallDelta> = /* @__PURE__ */ typed(responses.ToolCallDelta)

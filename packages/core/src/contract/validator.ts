@@ -18,6 +18,12 @@ export interface Validator {
   readonly removeNulls: (value: unknown) => void
   /** Whether an optional field of this type has null as a value of its own. */
   readonly keepsNull?: boolean
+  /** The types of which a value has one. */
+  readonly members?: ReadonlyArray<Validator>
+  /** The type of the items of a list, or of the values of a map. */
+  readonly item?: Validator
+  /** The fields of a model. */
+  readonly fields?: Readonly<Record<string, Validator>>
 }
 
 /** The problems of an invalid value, bounded. */
@@ -52,6 +58,7 @@ const collection =
   (expected: string, is: (value: unknown) => boolean) =>
   (item: Validator): Validator => ({
     expected,
+    item,
     accepts: (value) => is(value) && (Array.isArray(value) ? value : Object.values(value as object)).every(item.accepts),
     explain: (value, path, problems) => {
       if (!is(value)) return add(problems, path, `Expected ${expected}`)
@@ -70,6 +77,7 @@ export const union = (...members: ReadonlyArray<Validator>): Validator => {
   const expected = members.map((member) => member.expected).join(" | ")
   return {
     expected,
+    members,
     accepts: (value) => members.some((member) => member.accepts(value)),
     explain: (value, path, problems) => {
       const kind = Array.isArray(value) ? "array" : Predicate.isObject(value) ? "object" : undefined

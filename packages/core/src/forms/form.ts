@@ -2,7 +2,7 @@
 // other web frameworks, and JSON texts. The first is written, with JSON below it.
 import * as Result from "effect/Result"
 import type { ChatCompletionRequest } from "../ChatCompletion.ts"
-import { ChatCompletionRequest as schema } from "../contract/request.ts"
+import { ChatCompletionRequest as validator } from "../contract/validators.generated.ts"
 import { InvalidRequest } from "../ParadigmError.ts"
 import { fieldOf, type FormType, formTypeOf, isList, isSound, readsAsList, readText, readTexts, writeText, writeTexts } from "./formText.ts"
 import { add, join } from "../errors/FieldErrors.ts"
@@ -10,8 +10,8 @@ import { add, join } from "../errors/FieldErrors.ts"
 /** A field of a form. A value that is not a text is a file. */
 export type Entry = readonly [name: string, value: string | object]
 
-// Evaluated lazily: a client that sends JSON needs no schema.
-const request = () => formTypeOf(schema.ast)
+// Evaluated lazily: a client that sends JSON needs no form.
+const request = () => formTypeOf(validator)
 
 // Bounds the work of the reader by the size of the form.
 const maxIndex = 9999

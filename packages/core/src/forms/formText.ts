@@ -1,10 +1,9 @@
-// Values as texts of a form. The schema determines the type of a text. Writing is the inverse of reading and is checked against it, so that a
+// Values as texts of a form. The contract determines the type of a text. Writing is the inverse of reading and is checked against it, so that a
 // written text is read as the same value.
-import type * as SchemaAST from "effect/SchemaAST"
+import { any, boolean, int64, nil, string, type Validator } from "../contract/validator.ts"
 import { parseInt64 } from "../json/lossless.ts"
-import { Int64 } from "../contract/schema.ts"
 
-/** The values that a schema accepts, as a form distinguishes them. `any` accepts everything, as an unknown field does. */
+/** The values that a type of the contract accepts, as a form distinguishes them. `any` accepts everything, as an unknown field does. */
 export interface FormType {
   readonly any: boolean
   readonly string: boolean
@@ -23,49 +22,47 @@ const anything: FormType = { ...nothing, any: true }
 /** Returns the type of an object's field. */
 export const fieldOf = (type: FormType, name: string): FormType => type.object?.(name) ?? anything
 
-const formTypes = new WeakMap<SchemaAST.AST, FormType>()
+const formTypes = new WeakMap<Validator, FormType>()
 
-/** Returns the type of a schema. A form has no text for `null` and `undefined`. */
-export const formTypeOf = (ast: SchemaAST.AST): FormType => {
-  let type = formTypes.get(ast)
-  if (type === undefined) formTypes.set(ast, (type = describe(ast)))
-  return type
+/** Returns the form of a type of the contract. A form has no text for `null`. */
+export const formTypeOf = (type: Validator): FormType => {
+  let form = formTypes.get(type)
+  if (form === undefined) formTypes.set(type, (form = describe(type)))
+  return form
 }
 
-const describe = (ast: SchemaAST.AST): FormType => {
-  switch (ast._tag) {
-    case "String":
+const describe = (type: Validator): FormType => {
+  const { expected, fields, item, members } = type
+  if (members !== undefined) {
+    return members.map(formTypeOf).reduce((all, one): FormType => ({
+      any: all.any || one.any,
+      string: all.string || one.string,
+      number: all.number || one.number,
+      boolean: all.boolean || one.boolean,
+      int64: all.int64 || one.int64,
+      list: all.list ?? one.list,
+      object: all.object ?? one.object
+    }))
+  }
+  if (expected === "object") {
+    const types = new Map(Object.entries(fields ?? {}).map(([name, field]) => [name, formTypeOf(field)]))
+    const rest = item === undefined ? anything : formTypeOf(item)
+    return { ...nothing, object: (name) => types.get(name) ?? rest }
+  }
+  if (item !== undefined) return { ...nothing, list: formTypeOf(item) }
+  switch (type) {
+    case string:
       return { ...nothing, string: true }
-    case "Number":
-      return { ...nothing, number: true }
-    case "Boolean":
+    case boolean:
       return { ...nothing, boolean: true }
-    case "Declaration":
-      return ast === Int64.ast ? { ...nothing, int64: true } : anything
-    case "Arrays":
-      return { ...nothing, list: ast.rest[0] === undefined ? anything : formTypeOf(ast.rest[0]) }
-    case "Objects": {
-      const fields = new Map(ast.propertySignatures.map(({ name, type }) => [name, formTypeOf(type)]))
-      const [others] = ast.indexSignatures
-      const rest = others === undefined ? anything : formTypeOf(others.type)
-      return { ...nothing, object: (name) => fields.get(name) ?? rest }
-    }
-    case "Union":
-      return ast.types.map(formTypeOf).reduce((all, one): FormType => ({
-        any: all.any || one.any,
-        string: all.string || one.string,
-        number: all.number || one.number,
-        boolean: all.boolean || one.boolean,
-        int64: all.int64 || one.int64,
-        list: all.list ?? one.list,
-        object: all.object ?? one.object
-      }))
-    case "Null":
-    case "Undefined":
+    case int64:
+      return { ...nothing, int64: true }
+    case nil:
       return nothing
-    default:
+    case any:
       return anything
   }
+  return { ...nothing, number: true }
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>

@@ -11,7 +11,7 @@ import { describeFields } from "../errors/FieldErrors.ts"
 import { Aborted, excerpt, MalformedChunk, ParadigmError, type ParadigmErrorReason, StreamTruncated } from "../ParadigmError.ts"
 import { parseJson } from "../json/jsonText.ts"
 import { EventTooLarge, Parser } from "../ServerSentEvents.ts"
-import { ChunkTemplate, type Match } from "./chunkTemplate.ts"
+import { ChunkTemplate } from "./chunkTemplate.ts"
 
 const malformed = (detail: string, text: string) => new MalformedChunk({ detail, text: excerpt(text) })
 
@@ -84,7 +84,7 @@ export class ChunkDecoder {
     this.#requestId = options.requestId
     this.#acceptUnfinished = options.acceptUnfinished === true
     // Templates do not count characters. Only the parser applies a limit that one read can exceed.
-    if (options.maxEventSize !== undefined && options.maxEventSize < 1024 * 1024) this.#readsToSkip = Number.POSITIVE_INFINITY
+    if (options.maxEventSize !== undefined && options.maxEventSize < 1024 * 1024) this.#readsToSkip = Infinity
     this.#parser = new Parser({
       maxEventSize: options.maxEventSize,
       onEvent: (data, event) => this.#onEvent(data, event),
@@ -121,12 +121,11 @@ export class ChunkDecoder {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     let at = 0
     while (at < bytes.length && !this.#ended) {
-      const match = this.#isBetween ? this.#match(bytes, view, at) : undefined
-      if (match !== undefined) {
-        at = match.end
+      const matching = this.#isBetween ? this.#match(bytes, view, at) : undefined
+      if (matching !== undefined) {
+        at = matching.end
         this.#misses = 0
         this.#patience = 1
-        this.#add(match.chunk)
         continue
       }
       const end = endOfEvent(bytes, at)
@@ -224,17 +223,24 @@ export class ChunkDecoder {
     }
   }
 
-  #match(bytes: Uint8Array, view: DataView, at: number): Match | undefined {
+  // Adds the chunk of the event that begins at `at`, and returns the template that matches it.
+  #match(bytes: Uint8Array, view: DataView, at: number): ChunkTemplate | undefined {
     const templates = this.#templates
     for (let i = 0; i < templates.length; i++) {
       const template = templates[i] as ChunkTemplate
-      const match = template.read(bytes, view, at)
-      if (match === undefined) continue
+      const chunk = template.read(bytes, view, at)
+      if (chunk === undefined) continue
       if (i > 0) {
         templates.splice(i, 1)
         templates.unshift(template)
       }
-      return match
+      const { continued } = template.place
+      if (continued === undefined) this.#add(chunk)
+      else {
+        this.#accumulator.continue(continued, template.text)
+        this.#chunks.push(chunk)
+      }
+      return template
     }
     return undefined
   }

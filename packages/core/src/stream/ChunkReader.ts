@@ -71,7 +71,7 @@ export class ChunkReader<S extends Source = Source> {
     if (this.#failure !== undefined) return Effect.fail(this.#failure)
     const { decoder, reads } = this.#source
     if (decoder.failure !== undefined) return this.#fail(decoder.failure)
-    if (decoder.isDone) return Effect.andThen(linger(reads), Cause.done())
+    if (decoder.isDone) return Effect.flatMap(linger(reads), () => Cause.done())
     this.#timer?.begin()
     return Effect.matchEffect(reads, this.#handlers)
   })
@@ -113,19 +113,22 @@ export class ChunkReader<S extends Source = Source> {
 
   #recover(error: ParadigmError, reopen: NonNullable<Options<S>["reopen"]>): Pull.Pull<Chunks, ParadigmError> {
     this.#timer?.pause()
-    return Effect.matchEffect(Effect.andThen(this.#source.close, reopen(error)), {
-      onFailure: (final) => {
-        this.#failure = this.#toError(final)
-        const chunks = this.#source.decoder.take()
-        // After a repeated request, the chunks of the first one are in the error's partial completion alone.
-        if (final.reason !== error.reason || !Arr.isReadonlyArrayNonEmpty(chunks)) return Effect.fail(this.#failure)
-        return this.#give(chunks)
-      },
-      onSuccess: (source) => {
-        this.#source = source
-        return this.next
+    return Effect.matchEffect(
+      Effect.flatMap(this.#source.close, () => reopen(error)),
+      {
+        onFailure: (final) => {
+          this.#failure = this.#toError(final)
+          const chunks = this.#source.decoder.take()
+          // After a repeated request, the chunks of the first one are in the error's partial completion alone.
+          if (final.reason !== error.reason || !Arr.isReadonlyArrayNonEmpty(chunks)) return Effect.fail(this.#failure)
+          return this.#give(chunks)
+        },
+        onSuccess: (source) => {
+          this.#source = source
+          return this.next
+        }
       }
-    })
+    )
   }
 
   #fail(error: ParadigmError): Effect.Effect<never, ParadigmError> {

@@ -60,10 +60,10 @@ export class StageTimer {
     return Effect.suspend(() => {
       const now = this.#clock.currentTimeMillisUnsafe()
       const stage = this.#isFirst ? "firstChunk" : "idle"
-      const until = this.#waitingSince === undefined ? Number.POSITIVE_INFINITY : this.#waitingSince + limits[stage]
+      const until = this.#waitingSince === undefined ? Infinity : this.#waitingSince + limits[stage]
       if (now >= deadline) this.expired = new Timeout({ stage: "total", limit: Duration.millis(limits.total) })
       else if (now >= until) this.expired = new Timeout({ stage, limit: Duration.millis(limits[stage]) })
-      else return Effect.andThen(Effect.sleep(Math.min(until - now, deadline - now, limits.firstChunk, limits.idle)), this.run())
+      else return Effect.flatMap(Effect.sleep(Math.min(until - now, deadline - now, limits.firstChunk, limits.idle)), () => this.run())
       return this.#close
     })
   }

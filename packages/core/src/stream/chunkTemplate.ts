@@ -2,72 +2,87 @@
 // the bytes before and after that string. An event with the same bytes around a valid string is the same JSON with another value there, which
 // was validated once, so that only the string is read. Any other event is parsed and validated as a whole.
 import type { ChatCompletionChunk, ChatCompletionDelta } from "../ChatCompletion.ts"
-import { findValues, type Span } from "../json/scan.ts"
 
-type TextField = "content" | "reasoning" | "reasoning_content"
-const textFields: ReadonlyArray<TextField> = ["content", "reasoning", "reasoning_content"]
+/** A text of a choice. */
+export interface Continued {
+  readonly index: number
+  readonly field: "content" | "reasoning" | "reasoning_content"
+}
 
-/** Bytes, compared as words of four bytes. */
+const textFields: ReadonlyArray<Continued["field"]> = ["content", "reasoning", "reasoning_content"]
+
+/** Bytes, compared as words of eight bytes. */
 interface Pattern {
   readonly length: number
-  readonly words: Uint32Array
+  readonly words: Float64Array
   readonly rest: Uint8Array
 }
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-const toPattern = (text: string): Pattern => {
+// Two numbers are equal exactly if their bytes are, but for zeros and NaN: a text with such a word has no pattern.
+const toPattern = (text: string): Pattern | undefined => {
   const bytes = encoder.encode(text)
-  const words = new Uint32Array(bytes.length >>> 2)
+  const words = new Float64Array(bytes.length >>> 3)
   const view = new DataView(bytes.buffer)
-  for (let i = 0; i < words.length; i++) words[i] = view.getUint32(i * 4, true)
-  return { length: bytes.length, words, rest: bytes.slice(words.length * 4) }
+  for (let i = 0; i < words.length; i++) words[i] = view.getFloat64(i * 8, true)
+  return words.every(Boolean) ? { length: bytes.length, words, rest: bytes.slice(words.length * 8) } : undefined
 }
 
 const matches = (pattern: Pattern, bytes: Uint8Array, view: DataView, at: number): boolean => {
   const { rest, words } = pattern
-  for (let i = 0; i < words.length; i++, at += 4) if (view.getUint32(at, true) !== words[i]) return false
+  for (let i = 0; i < words.length; i++, at += 8) if (view.getFloat64(at, true) !== words[i]) return false
   for (let i = 0; i < rest.length; i++, at++) if (bytes[at] !== rest[i]) return false
   return true
 }
 
-// The string at a path of keys in a valid JSON text, with its quotes. `undefined` if a key on the way is repeated, since the place is uncertain.
-const findString = (text: string, path: ReadonlyArray<string | number>): Span | undefined => {
-  const [span, ...more] = findValues(text, path)
-  return span !== undefined && more.length === 0 && text[span[0]] === '"' ? span : undefined
+// The parts of a valid JSON text before and after the string of a key. `undefined` if the key stands in more than one place, or if another string
+// has an escape, which may be a key.
+const around = (text: string, key: string): readonly [before: string, after: string] | undefined => {
+  const [, before = "", after = ""] = new RegExp(String.raw`^([^\\]*"${key}"\s*:\s*")[^"\\]*(?:\\.[^"\\]*)*("[^\\]*)$`).exec(text) ?? []
+  return (before + after).split(`"${key}"`).length === 2 ? [before, after] : undefined
 }
 
-const isFlat = (value: object, except: string): boolean => {
-  for (const [key, child] of Object.entries(value)) if (key !== except && typeof child === "object" && child !== null) return false
-  return true
-}
+// What the fields without these names hold: 0 for nothing but nulls, 1 for other values, 2 for an object or a list.
+const restOf = (value: object, ...names: ReadonlyArray<string>): number =>
+  Math.max(
+    0,
+    ...Object.entries(value).map(([name, child]) =>
+      names.includes(name) || (child ?? null) === null ? 0 : typeof child === "object" ? 2 : 1
+    )
+  )
 
+/** The string in which the chunks differ. */
 interface Place {
-  readonly path: ReadonlyArray<string | number>
-  readonly before: ChatCompletionChunk
+  readonly key: string
   /** Makes a chunk that shares no object with another one, since its reader may change it. */
   readonly withText: (text: string) => ChatCompletionChunk
+  /** The text that a chunk continues, if it changes nothing else of the completion. */
+  readonly continued?: Continued | undefined
 }
 
 // Finds the string in which the next chunks will differ. Undefined when the chunk has no such string, or an object that they would share.
 const findPlace = (chunk: ChatCompletionChunk): Place | undefined => {
   const [choice, ...others] = chunk.choices
-  if (choice === undefined || others.length > 0 || !isFlat(chunk, "choices") || !isFlat(choice, "delta")) return undefined
+  if (choice === undefined || others.length > 0) return undefined
+  const outer = Math.max(restOf(chunk, "id", "object", "created", "model", "choices"), restOf(choice, "index", "delta"))
+  if (outer > 1) return undefined
   const { delta } = choice
   const withDelta = (delta: ChatCompletionDelta): ChatCompletionChunk => ({ ...chunk, choices: [{ ...choice, delta }] })
-  const field = textFields.find((name) => typeof delta[name] === "string")
-  if (field !== undefined) {
-    if (!isFlat(delta, field)) return undefined
-    return { path: ["choices", 0, "delta", field], before: chunk, withText: (text) => withDelta({ ...delta, [field]: text }) }
+  const key = textFields.find((name) => typeof delta[name] === "string")
+  if (key !== undefined) {
+    const inner = restOf(delta, "role", key)
+    if (inner > 1) return undefined
+    const continued = outer + inner === 0 ? { index: choice.index, field: key } : undefined
+    return { key, withText: (text) => withDelta({ ...delta, [key]: text }), continued }
   }
   const [call, ...more] = delta.tool_calls ?? []
   if (call === undefined || more.length > 0 || typeof call.function?.arguments !== "string") return undefined
   const piece = call.function
-  if (!isFlat(delta, "tool_calls") || !isFlat(call, "function") || !isFlat(piece, "arguments")) return undefined
+  if (Math.max(restOf(delta, "tool_calls"), restOf(call, "function"), restOf(piece)) > 1) return undefined
   return {
-    path: ["choices", 0, "delta", "tool_calls", 0, "function", "arguments"],
-    before: chunk,
+    key: "arguments",
     withText: (text) => withDelta({ ...delta, tool_calls: [{ ...call, function: { ...piece, arguments: text } }] })
   }
 }
@@ -107,21 +122,21 @@ const longText = (bytes: Uint8Array, from: number, to: number, isEscaped: boolea
   }
 }
 
-/** The chunk of an event, and the end of the event. */
-export interface Match {
-  readonly chunk: ChatCompletionChunk
-  readonly end: number
-}
-
 /** Reads events that differ from one chunk in one string. */
 export class ChunkTemplate {
+  /** The string of the last event that was read. */
+  text = ""
+  /** The end of the last event that was read. */
+  end = 0
   readonly #prefix: Pattern
   readonly #suffix: Pattern
-  readonly #withText: (text: string) => ChatCompletionChunk
-  private constructor(prefix: string, suffix: string, withText: (text: string) => ChatCompletionChunk) {
-    this.#prefix = toPattern(prefix)
-    this.#suffix = toPattern(suffix)
-    this.#withText = withText
+  /** The string in which the events differ. */
+  readonly place: Place
+
+  private constructor(prefix: Pattern, suffix: Pattern, place: Place) {
+    this.#prefix = prefix
+    this.#suffix = suffix
+    this.place = place
   }
 
   /** Makes the template of an event from its bytes, data and chunk. Undefined when the event has none. */
@@ -138,13 +153,15 @@ export class ChunkTemplate {
     const blank = source.endsWith("\r\n\r\n") ? "\r\n\r\n" : "\n\n"
     // The event must be a single `data` line, since any other field changes the state of the parser.
     if (source !== `${source.slice(0, at)}${data}${blank}` || !source.startsWith("data:") || /[\r\n]/.test(data)) return undefined
-    const found = findString(data, place.path)
-    if (found === undefined) return undefined
-    return new ChunkTemplate(source.slice(0, at + found[0] + 1), source.slice(at + found[1] - 1), place.withText)
+    const parts = around(data, place.key)
+    if (parts === undefined) return undefined
+    const prefix = toPattern(source.slice(0, at) + parts[0])
+    const suffix = toPattern(parts[1] + blank)
+    return prefix && suffix && new ChunkTemplate(prefix, suffix, place)
   }
 
   /** Reads the event that begins at `at`. Undefined when the event does not match. */
-  read(bytes: Uint8Array, view: DataView, at: number): Match | undefined {
+  read(bytes: Uint8Array, view: DataView, at: number): ChatCompletionChunk | undefined {
     const prefix = this.#prefix
     const suffix = this.#suffix
     const last = bytes.length - suffix.length
@@ -165,6 +182,8 @@ export class ChunkTemplate {
     if (to > last || !matches(suffix, bytes, view, to)) return undefined
     const text = (isAscii && to - from <= 24 ? shortText(bytes, from, to) : undefined) ?? longText(bytes, from, to, isEscaped)
     if (text === undefined) return undefined
-    return { chunk: this.#withText(text), end: to + suffix.length }
+    this.text = text
+    this.end = to + suffix.length
+    return this.place.withText(text)
   }
 }

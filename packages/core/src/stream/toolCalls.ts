@@ -20,12 +20,20 @@ interface Fragment {
 /** Whether a value is a text that is not empty. */
 export const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
-const nameOf = ({ custom, function: called }: ToolCallDelta) => (called ?? custom)?.name
+interface Named {
+  readonly custom?: Fragment | null | undefined
+  readonly function?: Fragment | null | undefined
+}
+
+/** The name of what a call calls. */
+export const nameOf = ({ custom, function: called }: Named): string | null | undefined => (called ?? custom)?.name
 
 /** Name and arguments of a call. */
 export class CallText {
   name = ""
   arguments = ""
+  /** Whether the last fragment repeated the whole arguments. */
+  isRepeated = false
 
   add(fragment: Fragment): void {
     const { name } = fragment
@@ -33,8 +41,9 @@ export class CallText {
     if (typeof name === "string" && name !== this.name) this.name = name.startsWith(this.name) ? name : this.name + name
     const text = fragment.arguments ?? fragment.input ?? ""
     // Some servers begin with a placeholder, or repeat the whole arguments.
-    if (text[0] === "{" && (this.arguments === "{}" || this.arguments === text) && this.isComplete) this.arguments = text
-    else this.arguments += text
+    const isWhole = text[0] === "{" && (this.arguments === "{}" || this.arguments === text) && this.isComplete
+    this.isRepeated = isWhole && this.arguments === fragment.arguments
+    this.arguments = isWhole ? text : this.arguments + text
   }
 
   /** Whether the arguments are a complete JSON object. */
@@ -120,13 +129,13 @@ export class ToolCalls {
   #last: Call | undefined = undefined
   #next = 0
 
-  /** Adds a fragment, and returns the index of its call. */
-  add(fragment: ToolCallDelta): number {
+  /** Adds a fragment, and returns its call. */
+  add(fragment: ToolCallDelta): Call {
     // Fast path: most fragments continue a call by its index.
     const call = (isText(fragment.id) || isText(nameOf(fragment)) ? undefined : this.#byIndex.get(fragment.index)) ?? this.#place(fragment)
     this.#last = call
     call.addAll(fragment)
-    return call.index
+    return call
   }
 
   #place(fragment: ToolCallDelta): Call {

@@ -3,6 +3,7 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as ErrorBody from "../ErrorBody.ts"
 import { excerpt, ParadigmError, RedirectRefused, UnexpectedResponse } from "../ParadigmError.ts"
 import { type OpenResponse, type Reads, timed } from "./attempt.ts"
@@ -105,7 +106,8 @@ const decide = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked
  * stream without a content type do not arrive within the limit.
  */
 export const accept = (response: OpenResponse, asked: Asked): Effect.Effect<OpenResponse, ParadigmError> =>
-  Effect.onError(decide(response, asked), () => response.close)
+  // `Effect.onError` would add bytes to a page.
+  Effect.onExit(decide(response, asked), (exit) => (Exit.isFailure(exit) ? response.close : Effect.void))
 
 // In characters. Bounds an endless body. A completion is far smaller.
 const maxBodySize = 64 * 1024 * 1024

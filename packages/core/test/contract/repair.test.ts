@@ -790,7 +790,39 @@ describe("tool calls", () => {
   })
 })
 
+describe("a tool call without a name", () => {
+  it("has an empty one, which is an anomaly, streamed and whole", () => {
+    const streamed = readEvents(
+      delta({ tool_calls: [{ index: 0, id: "a", function: { arguments: "{}" } }] }),
+      finish({ finish_reason: "tool_calls" })
+    )
+    assert.deepStrictEqual([streamed.calls, streamed.repairs], [[["a", "", "{}"]], ["tool-call-name"]])
+    for (const name of ["", null, undefined]) {
+      const call = { id: "a", type: "function", function: { name, arguments: "{}" } }
+      const { message, repairs } = readCompletion(completionOf({ role: "assistant", content: null, tool_calls: [call] }))
+      assert.deepStrictEqual(message?.tool_calls, [{ id: "a", type: "function", function: { name: "", arguments: "{}" } }])
+      assert.deepStrictEqual(repairs, ["tool-call-name"])
+    }
+  })
+})
+
+describe("arguments that arrive whole a second time", () => {
+  it("are removed from the chunk and the call, which is an anomaly", () => {
+    const pieces = ['{"a":', "1}", '{"a":1}'].map((text) =>
+      delta({ tool_calls: [{ index: 0, id: "a", function: { name: "f", arguments: text } }] })
+    )
+    const { calls, repairs } = readEvents(...pieces, finish({ finish_reason: "tool_calls" }))
+    assert.deepStrictEqual([calls, repairs], [[["a", "f", '{"a":1}']], ["arguments"]])
+  })
+})
+
 describe("log probabilities", () => {
+  it("of the prompt that are not finite are -9999, which is an anomaly", () => {
+    const tokens = (logprob: number | null) => [null, { 7: { logprob, rank: 3, decoded_token: "a" } }]
+    const { completion, repairs } = readCompletion(completionOf({ role: "assistant", content: "a" }, { prompt_logprobs: tokens(null) }))
+    assert.deepStrictEqual([Reflect.get(completion, "prompt_logprobs"), repairs], [tokens(-9999), ["logprobs"]])
+  })
+
   const logprobsOf = (entry: unknown) => {
     const logprobs = { content: [entry] }
     const streamed = readEvents(delta({ content: "ab" }, { logprobs }), finish())

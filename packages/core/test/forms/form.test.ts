@@ -2,7 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { ChatCompletionRequest } from "../../src/ChatCompletion.ts"
+import type { ChatCompletionRequest } from "../../src/ChatCompletion.ts"
+import * as ContractSchema from "../../src/ContractSchema.ts"
 import { InvalidRequest } from "../../src/ParadigmError.ts"
 import * as RequestEncoding from "../../src/RequestEncoding.ts"
 
@@ -127,7 +128,7 @@ describe("any request", () => {
       Effect.sync(() => {
         const result = RequestEncoding.decodeForm(entries)
         if (Result.isFailure(result)) assert.instanceOf(result.failure, InvalidRequest)
-        else assert.isTrue(Schema.is(ChatCompletionRequest)(result.success))
+        else assert.isTrue(Schema.is(ContractSchema.ChatCompletionRequest)(result.success))
       }),
     { arbitrary: { runs: 500 }, timeout: 60_000 }
   )
