@@ -22,6 +22,8 @@ import * as RedisServer from "./RedisServer.ts"
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url))
 const key = "pk-mix"
+// Silence after which a client leaves: longer than any pause of a busy machine, in milliseconds.
+const leaving = 1500
 
 /** What was counted. */
 export interface Counts {
@@ -167,7 +169,7 @@ const call = async (agent: Agent, gateways: ReadonlyArray<GatewayProcess>, i: nu
         for await (const bytes of response.body) {
           text += String(bytes)
           clearTimeout(silence)
-          if (kind === "left") silence = setTimeout(() => abort.abort(), 300)
+          if (kind === "left") silence = setTimeout(() => abort.abort(), leaving)
         }
       } catch {
         // It left, or the stream broke off: the request is over.

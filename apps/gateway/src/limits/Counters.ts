@@ -62,8 +62,25 @@ class Counter {
   held = 0
   readonly holds = new Map<string, Hold>()
   begin = 0
+  /** No hold expires before this: renewals only move an expiry further. */
+  firstExpiry = Number.POSITIVE_INFINITY
   /** When nothing is left to know. */
   expires = 0
+
+  take(id: string, amount: number, expires: number): void {
+    this.held += amount
+    this.holds.set(id, { amount, expires })
+    this.firstExpiry = Math.min(this.firstExpiry, expires)
+  }
+
+  expire(now: number): void {
+    if (now < this.firstExpiry) return
+    this.firstExpiry = Number.POSITIVE_INFINITY
+    for (const [id, hold] of this.holds) {
+      if (hold.expires <= now) this.release(id, hold)
+      else this.firstExpiry = Math.min(this.firstExpiry, hold.expires)
+    }
+  }
 
   release(id: string, hold: Hold): void {
     this.held -= hold.amount
@@ -103,9 +120,7 @@ export class MemoryCounters {
       for (const [i, charge] of charges.entries()) {
         const counter = counters[i] ?? this.#make(charge, now)
         counters[i] = counter
-        const amount = heldOf(charge)
-        counter.held += amount
-        counter.holds.set(id, { amount, expires: now + this.#lease })
+        counter.take(id, heldOf(charge), now + this.#lease)
       }
     }
     return { refusedBy, standings: charges.map((charge, i) => standingOf(charge, counters[i], now)) }
@@ -145,8 +160,7 @@ export class MemoryCounters {
       return undefined
     }
     if (charge.seed > counter.used) counter.used = charge.seed
-    // Holds are in the order of their beginning, not of their expiry, which renewals change.
-    for (const [id, hold] of counter.holds) if (hold.expires <= now) counter.release(id, hold)
+    counter.expire(now)
     return counter
   }
 

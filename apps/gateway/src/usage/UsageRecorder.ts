@@ -2,12 +2,14 @@
  * The way of usage from requests to the database: a request's event goes to the spool on the disk, and from there, in batches, to the ledger. While
  * the database is away events wait in the spool.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as SqlClient from "effect/sql/SqlClient"
+import { isSqlError } from "effect/sql/SqlError"
 import { migrate, SchemaMismatch } from "../control/Migrations.ts"
 import * as Sql from "../control/Sql.ts"
 import type { GatewayMetrics } from "../GatewayMetrics.ts"
@@ -40,6 +42,11 @@ const batch = 500
 const pruning = 3_600_000
 // What a gateway that stops gives to the last events. What is left is written by the next one.
 const lastFlush = 5000
+
+const reasonOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return isSqlError(error) ? error.reason._tag : error instanceof Error ? error.name : "unknown"
+}
 
 /** Records usage. */
 export class UsageRecorder {
@@ -117,11 +124,15 @@ export class UsageRecorder {
     let pruned = 0
     for (;;) {
       yield* Effect.sleep(this.#delay)
+      const wasDegraded = this.isDegraded
       const exit = yield* Effect.exit(this.flush)
+      if (wasDegraded && Exit.isSuccess(exit)) yield* Effect.logInfo("The usage ledger is written again")
       if (Exit.isSuccess(exit)) this.#delay = flushing
       else {
         this.#delay = Math.min(this.#delay * 2, maxDelay)
-        yield* Effect.logWarning(`The usage ledger cannot be written, ${this.waiting} bytes wait`, exit.cause)
+        // Neither a statement nor the URL of the database, which a log would keep.
+        if (!wasDegraded)
+          yield* Effect.logWarning(`The usage ledger cannot be written (${reasonOf(exit.cause)}): its events wait in the spool`)
         continue
       }
       if (Date.now() - pruned < pruning) continue
