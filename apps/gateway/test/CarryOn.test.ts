@@ -125,7 +125,7 @@ describe("a stream that is carried on", () => {
       const upstreams = [yield* Upstream.start(answer), yield* Upstream.start(answer)]
       const gateway = yield* Gateway.startWith(
         upstreams.map(({ origin }) => origin),
-        { model: { carryOn: ["again"], timeouts: { idle: 50 } } }
+        { model: { carryOn: ["again"], timeouts: { idle: 500 } } }
       )
       const { text } = yield* Gateway.ask(gateway, { body: Gateway.chat({ stream: true, temperature: 0 }) })
       assert.include(text, '{"content":" two"}')

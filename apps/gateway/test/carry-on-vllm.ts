@@ -56,7 +56,8 @@ const quiet = gateway.log.length
 events = 0
 const kill = async () => {
   const enough = (total / requests.length) * streams * 0.15
-  for (let i = 0; i < 5000 && events < enough; i++) await wait(1)
+  const isBegun = () => events >= enough
+  for (let i = 0; i < 5000 && !isBegun(); i++) await wait(1)
   process.kill(Number(pid), signal)
 }
 const texts = Array.from({ length: streams }, (_, i) => stream(requests[i % requests.length] ?? {}))
