@@ -5,6 +5,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { sha256 } from "../src/Authentication.ts"
 import type { Actor } from "../src/control/Changes.ts"
 import { ControlStore } from "../src/control/ControlStore.ts"
 import { migrate } from "../src/control/Migrations.ts"
@@ -210,6 +211,22 @@ describe.each(databases)("gateways on one database in $name", (database) => {
       )
     }))
 
+  test("read everything again when the database is restored", ({ gateways: [gateway], sql, store, upstream }) =>
+    Effect.gen(function* () {
+      yield* addModel(store, upstream.origin)
+      const [kept, lost] = [yield* store.keys.create(actor, { name: "kept" }), yield* store.keys.create(actor, { name: "lost" })]
+      yield* until(
+        "the last key is known",
+        Effect.map(statusOf(gateway, lost.secret), (status) => status === 200)
+      )
+      yield* sql.withTransaction(Effect.andThen(sql`DELETE FROM key_secret WHERE key_id = ${lost.key.id}`, sql`UPDATE revision SET n = 2`))
+      yield* until(
+        "the lost key is refused",
+        Effect.map(statusOf(gateway, lost.secret), (status) => status === 401)
+      )
+      assert.strictEqual(yield* statusOf(gateway, kept.secret), 200)
+    }))
+
   test("keep their state in a file that only its owner reads and that has no secret", ({ gateways, stateFile, store, upstream }) =>
     Effect.gen(function* () {
       yield* addModel(store, upstream.origin)
@@ -325,6 +342,31 @@ describe("a gateway with a file and a database", () => {
     Effect.gen(function* () {
       const gateway = yield* withFile(["stored"])
       for (const model of ["alfred", "stored"]) assert.strictEqual(yield* statusOf(gateway, Gateway.key, model), 200)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("serves a model of the database when the file gives up its name", () =>
+    Effect.gen(function* () {
+      const target = join(yield* folder, "data.db")
+      const upstream = yield* Upstream.start((exchange) => exchange.answer(200, answer))
+      const gateway = yield* Gateway.startWith([upstream.origin], {}, { sql: Sql.layer(target), stateFile: `${target}.json` })
+      const { secret } = yield* Effect.gen(function* () {
+        const store = yield* ControlStore.make()
+        yield* addModel(store, upstream.origin, "other")
+        return yield* store.keys.create(actor, { name: "last" })
+      }).pipe(Effect.provide(Sql.layer(target)))
+      yield* until(
+        "the last key is known",
+        Effect.map(statusOf(gateway, secret), (status) => status === 200)
+      )
+      const config = yield* Gateway.configure([upstream.origin], {
+        models: { alfred: { health: { path: null }, replicas: [{ baseUrl: `${upstream.origin}/v1` }] } },
+        keys: { all: { sha256: sha256(Gateway.key) } }
+      })
+      yield* gateway.reload(config)
+      assert.strictEqual(yield* statusOf(gateway, Gateway.key, "other"), 200)
+      assert.include(upstream.exchanges.at(-1)?.body ?? "", "org/alfred")
+      assert.match(String(yield* Effect.flip(gateway.reload(yield* Gateway.configure([upstream.origin])))), /models → other/)
     }).pipe(Effect.scoped)
   )
 

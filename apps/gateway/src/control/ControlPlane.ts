@@ -16,7 +16,7 @@ import { type GatewayConfig, InvalidGatewayConfig, type ModelConfig, toModel } f
 import type { Registry } from "../Registry.ts"
 import type { Unavailable } from "./ControlError.ts"
 import { ControlStore } from "./ControlStore.ts"
-import { ControlReader } from "./ControlReader.ts"
+import { type Changes, ControlReader } from "./ControlReader.ts"
 import { ServedState, type StoredModel, type StoredState } from "./ServedState.ts"
 import { migrate, SchemaMismatch } from "./Migrations.ts"
 import { toUnavailable, within } from "./Sql.ts"
@@ -108,16 +108,14 @@ export class ControlPlane {
     return this.#state.revision
   }
 
-  /** Replaces the configuration of the file. Fails if one of its names is a model of the database. */
+  /** Replaces the configuration of the file, and reads the credentials of all models again. Fails if one of its names is a model of the database. */
   readonly reload = (config: GatewayConfig): Effect.Effect<void, InvalidGatewayConfig> =>
     Effect.gen({ self: this }, function* () {
       yield* this.#checkNames(config)
-      const changesBodies = config.maxBodyBytes !== this.#config.maxBodyBytes
       this.#config = config
       this.store.names.file = fileModels(config)
-      if (changesBodies) yield* this.#configure(new Set(this.#models.keys()))
-      yield* this.#registry.load(this.#effective)
-    })
+      yield* this.#serve(new Set([...this.#state.models].map(({ id }) => id)))
+    }).pipe(Effect.uninterruptible, this.#polls.withPermits(1))
 
   get #begin(): Effect.Effect<void, SchemaMismatch | InvalidGatewayConfig> {
     return Effect.gen({ self: this }, function* () {
@@ -180,17 +178,27 @@ export class ControlPlane {
     return Effect.gen({ self: this }, function* () {
       for (;;) {
         const changes = yield* this.#reader.changes(this.#state.revision)
+        if (changes === "restored") {
+          // Its schema may be older, too. The next poll begins anew, and has the time for it.
+          this.#isMigrated = false
+          return
+        }
         if (changes === undefined) break
-        if ("found" in changes) {
-          const keys = this.#state.patch(changes.ids, changes.found)
-          this.#state.revision = changes.revision
-          if (changes.ids.models.size > 0 || changes.found.limits !== undefined) yield* this.#serve(changes.ids.models)
-          this.#patchKeys(keys)
-        } else yield* this.#load(changes)
-        this.#file.changed()
+        yield* this.#apply(changes)
       }
       yield* this.#answered
     })
+  }
+
+  // As a whole: a state whose revision was counted and whose keys are not served would never be mended.
+  #apply({ found, ids, revision }: Changes): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const keys = this.#state.patch(ids, found)
+      if (ids.models.size > 0 || found.limits !== undefined) yield* this.#serve(ids.models)
+      this.#patchKeys(keys)
+      this.#state.revision = revision
+      this.#file.changed()
+    }).pipe(Effect.uninterruptible)
   }
 
   #load(state: StoredState): Effect.Effect<void> {
@@ -199,7 +207,7 @@ export class ControlPlane {
       const keys = this.#state.load(state)
       yield* this.#serve(new Set([...before, ...state.models.map(({ id }) => id)]))
       this.#patchKeys(keys)
-    })
+    }).pipe(Effect.uninterruptible)
   }
 
   #patchKeys(ids: ReadonlySet<string>): void {

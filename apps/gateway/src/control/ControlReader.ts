@@ -55,24 +55,23 @@ export class ControlReader {
   )
 
   /**
-   * What changed after a revision: at most some hundred objects, of which the revision tells how far they reach. Everything if the database is older: it
-   * was restored.
+   * What changed after a revision: at most some hundred objects, of which the revision tells how far they reach. `restored` if the database is older.
    */
-  changes(after: number): Effect.Effect<Changes | StoredState | undefined, SqlError> {
+  changes(after: number): Effect.Effect<Changes | "restored" | undefined, SqlError> {
     const sql = this.#sql
     return Effect.gen({ self: this }, function* () {
       const revision = yield* this.#revision
       if (revision === after) return undefined
       const rows = yield* sql<{ n: bigint; entity: string; entity_id: string }>`SELECT n, entity, entity_id FROM change
         WHERE n > ${after} AND n <= ${revision} ORDER BY n LIMIT ${maxIds}`
-      if (revision < after) return yield* this.all
+      if (revision < after) return "restored"
       const idsOf = (entity: string) => new Set(rows.filter((row) => row.entity === entity).map(({ entity_id }) => entity_id))
       const replicas = [...idsOf("replica")]
       const ofReplicas =
         replicas.length === 0 ? [] : yield* sql<{ model_id: string }>`SELECT model_id FROM replica WHERE ${sql.in("id", replicas)}`
-      // The model of a replica that was removed is not known any more.
-      if (ofReplicas.length < replicas.length) return yield* this.all
-      const models = new Set([...idsOf("model"), ...ofReplicas.map(({ model_id }) => model_id)])
+      // The model of a replica that was removed is not known any more: it may be any.
+      const any = ofReplicas.length < replicas.length ? yield* sql<{ id: string }>`SELECT id FROM model WHERE archived_at IS NULL` : []
+      const models = new Set([...idsOf("model"), ...ofReplicas.map(({ model_id }) => model_id), ...any.map(({ id }) => id)])
       const ids = { teams: idsOf("team"), keys: idsOf("key"), models }
       const isLimited = rows.some(({ entity }) => entity === "limit" || entity === "price")
       const limits = isLimited ? yield* readLimits(sql, modelIdOf) : undefined
