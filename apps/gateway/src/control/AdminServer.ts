@@ -55,8 +55,19 @@ const checkOrigin = ({ hosts }: Administration, request: HttpServerRequest.HttpS
 
 // The endpoints of somebody who administers one team: reading what concerns it, and its keys.
 const ofTeam = new Set([
-  ...["listTeams", "getTeam", "listKeys", "getKey", "createKey", "updateKey", "rotateKey", "revokeKey", "archiveKey"],
-  ...["listLimits", "getLimit", "whoami", "logout", "ownUsage"]
+  "listTeams",
+  "getTeam",
+  "listKeys",
+  "getKey",
+  "createKey",
+  "updateKey",
+  "rotateKey",
+  "revokeKey",
+  "archiveKey",
+  "listLimits",
+  "getLimit",
+  "whoami",
+  "logout"
 ])
 const ofEverybody = new Set(["whoami", "logout"])
 // Read by administrators alone: other administrators and the log name what a viewer need not know.
@@ -125,6 +136,20 @@ const expectedVersion = (ifMatch: string | undefined): Effect.Effect<number | un
     ? Effect.fail(new Invalid({ field: "If-Match", detail: 'If-Match has the entity tag of the object, for example "3".' }))
     : Effect.succeed(Number(version))
 }
+
+// The cookie of a session, which scripts cannot read and other sites do not send.
+const setCookie = (text: string, maxAge: number) =>
+  HttpEffect.appendPreResponseHandler((request, response) =>
+    Effect.succeed(
+      HttpServerResponse.setCookieUnsafe(response, cookieName, text, {
+        httpOnly: true,
+        sameSite: "strict",
+        path: "/admin",
+        maxAge,
+        secure: request.headers["x-forwarded-proto"] === "https"
+      })
+    )
+  )
 
 const handlers = (administration: Administration) => {
   const { access, status, store, test } = administration
@@ -212,18 +237,6 @@ const handlers = (administration: Administration) => {
       removeAdmin: ({ params: { id } }) => Effect.flatMap(actor, (by) => access.remove(by, id))
     })
   )
-  const setCookie = (text: string, maxAge: number) =>
-    HttpEffect.appendPreResponseHandler((request, response) =>
-      Effect.succeed(
-        HttpServerResponse.setCookieUnsafe(response, cookieName, text, {
-          httpOnly: true,
-          sameSite: "strict",
-          path: "/admin",
-          maxAge,
-          secure: request.headers["x-forwarded-proto"] === "https"
-        })
-      )
-    )
   const system = HttpApiBuilder.group(AdminApi, "system", (group) =>
     group.handleAll({
       status: () => status,
