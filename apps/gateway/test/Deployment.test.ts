@@ -2,12 +2,13 @@ import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
+import { install, pnpm } from "../../../packages/node/test/pnpm.ts"
 import { sha256 } from "../src/Authentication.ts"
 import * as Gateway from "./GatewayUnderTest.ts"
 import * as Upstream from "./ScriptedUpstream.ts"
@@ -16,7 +17,8 @@ vi.setConfig({ testTimeout: 120_000 })
 
 const packageFolder = fileURLToPath(new URL("..", import.meta.url))
 const document = readFileSync(new URL("../../../docs/operate/deployment.md", import.meta.url), "utf8")
-const event = (text: string) => `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`
+const event = (text: string) =>
+  `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`
 const done = "data: [DONE]\n\n"
 
 const freePort = Effect.promise(async () => {
@@ -46,7 +48,8 @@ const child = (command: string, args: ReadonlyArray<string>, cwd: string) =>
   )
 
 const hasNginx = spawnSync("nginx", ["-v"]).status === 0
-if (!hasNginx) console.warn("nginx is not installed: its configuration in docs/operate/deployment.md is not tried (Debian: apt-get install nginx-light)")
+if (!hasNginx)
+  console.warn("nginx is not installed: its configuration in docs/operate/deployment.md is not tried (Debian: apt-get install nginx-light)")
 
 // nginx with the configuration of the documentation, on a free port.
 const startNginx = Effect.fnUntraced(function* (gateway: string) {
@@ -101,17 +104,41 @@ describe.runIf(hasNginx)("nginx in front", () => {
 })
 
 describe("the packed package", () => {
-  it.live("starts in an empty folder without dependencies", () =>
+  it.live("starts in an empty folder, and has no dependency", () =>
     Effect.gen(function* () {
-      const path = yield* folder
-      execFileSync(process.execPath, ["bundle.ts"], { cwd: packageFolder })
-      // What is published: the files of the manifest, with the fields of publishConfig.
-      const { files, name, publishConfig, type, version } = JSON.parse(readFileSync(join(packageFolder, "package.json"), "utf8"))
-      const source = join(path, "source")
-      for (const file of files as ReadonlyArray<string>) {
-        execFileSync("cp", ["-r", "--parents", file, `${source}/`.replace(/^/, "")], { cwd: packageFolder, stdio: "ignore" })
-      }
-      writeFileSync(join(source, "package.json"), JSON.stringify({ name, version, type, bin: publishConfig.bin, files }))
+      const project = yield* folder
+      yield* Effect.promise(async () => {
+        execFileSync(process.execPath, ["bundle.ts"], { cwd: packageFolder })
+        await pnpm(packageFolder, "pack", "--pack-destination", project)
+        const [tarball = ""] = readdirSync(project)
+        writeFileSync(
+          join(project, "package.json"),
+          JSON.stringify({ private: true, dependencies: { "@paradigm-effect/gateway": `file:${tarball}` } })
+        )
+        await install(project)
+      })
+      assert.deepStrictEqual(readdirSync(join(project, "node_modules", "@paradigm-effect")), ["gateway"])
+      const command = join(project, "node_modules", ".bin", "paradigm-gateway")
+      assert.include(execFileSync(command, ["key"], { encoding: "utf8" }), "sha256")
+      const models = { alfred: { replicas: [{ baseUrl: `${yield* Upstream.refused}/v1` }], health: { path: null } } }
+      const config = { operator: { port: 0 }, models, keys: { me: { sha256: sha256(Gateway.key) } } }
+      writeFileSync(join(project, "gateway.yaml"), JSON.stringify(config))
+      const { stdout } = yield* child(command, ["--config", "gateway.yaml", "--port", "0"], project)
+      const said = yield* Effect.promise(async () => {
+        let output = ""
+        for await (const text of stdout) {
+          output += String(text)
+          if (/listens on/.test(output)) break
+        }
+        return output
+      })
+      const [, origin = ""] = /listens on (http:\/\/[^ ]+) for alfred/.exec(said) ?? []
+      const [, operator = ""] = /documentation: (http:\/\/[^" ]+)/.exec(said) ?? []
+      const get = (url: string) => Effect.promise(() => fetch(url).then((response) => response.text()))
+      assert.include(yield* get(`${origin}/openapi.json`), '"openapi"')
+      assert.include(yield* get(`${operator}/docs`), "<html")
+      assert.include(yield* get(`${operator}/metrics`), "http_server_active_requests")
+      assert.strictEqual((yield* Gateway.ask({ origin })).status, 502)
     })
   )
 })
