@@ -55,8 +55,8 @@ const make = Effect.fnUntraced(function* (options: Options, environment?: Paradi
   const socketPath = UnixSocket.socketPathOf(options.baseUrl ?? environment?.find("baseUrl")?.[1])
   const connectTimeout = Timeouts.toMillis(options.timeouts?.connect) ?? 10_000
   const dispatcher = yield* Dispatcher.make(options, connectTimeout, socketPath)
-  const origin = socketPath === undefined ? undefined : `unix:${socketPath}`
-  return yield* ParadigmClient.makeWith(UndiciTransport.make(dispatcher, origin), options, here)
+  const peers = socketPath === undefined ? { proxyFor: Dispatcher.proxyFor(options) } : { origin: `unix:${socketPath}` }
+  return yield* ParadigmClient.makeWith(UndiciTransport.make(dispatcher, peers), options, here)
 })
 
 /**
