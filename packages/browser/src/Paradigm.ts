@@ -59,7 +59,7 @@ const make = Effect.fnUntraced(function* ({ url, ...given }: Options): Effect.fn
   // The key may be absent.
   const client = yield* ParadigmClient.makeWith(transport, { ...given, baseUrl } as ParadigmClient.Options, runtime)
   if (apiKey !== undefined && allowKeyInBrowser !== true) {
-    return yield* invalid("allowKeyInBrowser", "must be true: everybody who opens the page can read the key")
+    return yield* invalid("allowKeyInBrowser", "must be true: visitors can read the key")
   }
   if (!/^(omit|same-origin|include)$/.test(credentials)) return yield* invalid("credentials", "must be omit, same-origin or include")
   return client

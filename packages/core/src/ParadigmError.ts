@@ -70,7 +70,7 @@ export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
  * @since 0.1.0
  */
 export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
-  /** The origin of the endpoint. */
+  /** The origin of the endpoint, the path of a Unix socket after `unix:`, or in Node `proxy` and the origin of the proxy. */
   readonly origin: string
   /** The runtime's error code, for example `ECONNREFUSED`. `undefined` in browsers and Deno. */
   readonly code: string | undefined
@@ -164,12 +164,12 @@ export class TransportFailed extends Data.TaggedError("TransportFailed")<{
 export class RedirectRefused extends Data.TaggedError("RedirectRefused")<{
   /** 301 to 308, or 0 if the runtime (a browser) hides it. */
   readonly status: number
-  /** The origin of the redirect's target, if it is readable. */
-  readonly origin: string | undefined
+  /** The redirect's target without its query, if it is readable. */
+  readonly url: string | undefined
 }> {
   readonly isRetryable = false
   override get message(): string {
-    return `The server redirects${this.origin === undefined ? "" : ` to ${this.origin}`}; set baseUrl to the final URL`
+    return `The server redirects${this.url === undefined ? "" : ` to ${this.url}`}; set baseUrl to the final URL`
   }
 }
 

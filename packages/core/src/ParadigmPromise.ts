@@ -258,7 +258,8 @@ export const withHelpers = (client: LeanClient): ParadigmPromise => {
 
 /**
  * Creates a client with promises from an effect that makes a client, and runs the effect. `close` closes its scope. Throws
- * `InvalidConfiguration` when an option is missing, wrong or unknown.
+ * `InvalidConfiguration` when an option is missing, wrong or unknown. `provide` is called with each call, in the context of its caller:
+ * `OpenTelemetry.provide` makes its spans children of the active span.
  *
  * @example
  * ```ts
@@ -281,7 +282,10 @@ export const withHelpers = (client: LeanClient): ParadigmPromise => {
  * @category constructors
  * @since 0.1.0
  */
-export const make = (client: Effect.Effect<Service, ParadigmError, Scope.Scope>): ParadigmPromise => withHelpers(makeLean(client))
+export const make = (
+  client: Effect.Effect<Service, ParadigmError, Scope.Scope>,
+  provide?: <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): ParadigmPromise => withHelpers(leanClient(new Connection(client, provide)))
 
 /**
  * Reads the chunks of another program's stream, for example in a page: the body of `toResponse`, or the lines of `toReadableStream`. Cancels the

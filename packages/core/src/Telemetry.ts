@@ -26,7 +26,7 @@ import type { Anomaly } from "./Anomaly.ts"
 import type { ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, CompletionUsage } from "./ChatCompletion.ts"
 import { errorType, requestAttributes, responseAttributes, serverOf } from "./client/attributes.ts"
 import { type Attributes, counter, counterWith, durations, durationsWith } from "./client/metric.ts"
-import { openSpan, setAttributes, traceHeaders } from "./client/span.ts"
+import { openSpan, PropagateTrace, setAttributes, traceHeaders } from "./client/span.ts"
 import type { ParadigmError } from "./ParadigmError.ts"
 
 /**
@@ -36,7 +36,10 @@ import type { ParadigmError } from "./ParadigmError.ts"
  * @since 0.1.0
  */
 export interface TelemetryOptions {
-  /** Whether to send the `traceparent` header. Triggers a CORS preflight in browsers. Defaults to `false`. */
+  /**
+   * Whether to send the `traceparent` header. Triggers a CORS preflight in browsers. Defaults to `true` for the spans of OpenTelemetry that the
+   * client with promises creates, and otherwise to `false`.
+   */
   readonly propagateTrace?: boolean | undefined
   /**
    * Whether to record messages, tool names and the raw text of deviations in the span. They may hold personal data. API keys of the client are
@@ -370,7 +373,7 @@ export const make = (options: TelemetryOptions = {}): Telemetry => ({
   httpSpan: Effect.fnUntraced(function* (url, evaluate) {
     // Without the query: it may hold credentials.
     const span = yield* openSpan("POST", { "http.request.method": "POST", "url.full": url.origin + url.pathname, ...serverOf(url) })
-    const request = evaluate(options.propagateTrace === true ? yield* traceHeaders(span) : {})
+    const request = evaluate((options.propagateTrace ?? (yield* PropagateTrace)) ? yield* traceHeaders(span) : {})
     if (span === undefined) return yield* request
     const clock = yield* Clock.Clock
     return yield* Effect.onExit(request, (exit) =>

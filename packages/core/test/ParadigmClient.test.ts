@@ -306,7 +306,7 @@ describe("a response with an error status", () => {
         const client = yield* clientOf({ baseUrl })
         for (const call of [client.createChatCompletion(request), Stream.runDrain(client.streamChatCompletion(request))]) {
           const { error, reason } = yield* failure(call, "RedirectRefused")
-          assert.deepStrictEqual([reason.status, reason.origin], [status, elsewhere.baseUrl])
+          assert.deepStrictEqual([reason.status, reason.url], [status, `${elsewhere.baseUrl}/there`])
           assert.isFalse(error.isRetryable)
         }
         assert.strictEqual(yield* Queue.size(requests), 2)
@@ -317,9 +317,9 @@ describe("a response with an error status", () => {
 
   it.live("fails with RedirectRefused for a missing, invalid or relative location", () =>
     Effect.gen(function* () {
-      assert.isUndefined((yield* failure(create(redirect()), "RedirectRefused")).reason.origin)
-      assert.isUndefined((yield* failure(create(redirect("http://[")), "RedirectRefused")).reason.origin)
-      assert.match((yield* failure(create(redirect("/login")), "RedirectRefused")).reason.origin ?? "", /^http:\/\/127\.0\.0\.1:\d+$/)
+      assert.isUndefined((yield* failure(create(redirect()), "RedirectRefused")).reason.url)
+      assert.isUndefined((yield* failure(create(redirect("http://[")), "RedirectRefused")).reason.url)
+      assert.match((yield* failure(create(redirect("/login")), "RedirectRefused")).reason.url ?? "", /^http:\/\/127\.0\.0\.1:\d+\/login$/)
       yield* failure(
         create((response) => response.writeHead(304).end()),
         "RedirectRefused"
@@ -332,7 +332,11 @@ describe("a response that is not a completion", () => {
   const html = "<!doctype html><html><title>Welcome</title></html>"
 
   it.live.each<[string, Answer, RegExp]>([
-    ["HTML", json(html, 200, { "content-type": "text/html" }), /JSON/],
+    [
+      "HTML",
+      json(html, 200, { "content-type": "text/html" }),
+      /^http:\/\/127\.0\.0\.1:\d+\/api\/v3\/chat\/completions is a page; check baseUrl and its path \(\/api\/v3\)$/
+    ],
     ["HTML with the content type of JSON", json(html), /JSON/],
     ["empty", json(""), /empty/],
     ["no content", (response) => response.writeHead(204).end(), /status/],
@@ -357,15 +361,15 @@ describe("a response that is not a completion", () => {
     })
   )
 
-  it.live.each<[string, Answer]>([
-    ["HTML", json(html, 200, { "content-type": "text/html" })],
-    ["a completion in JSON", json(completion)],
-    ["empty", json("")],
-    ["half a completion", json(JSON.stringify(completion).slice(0, 60))]
-  ])("fails with UnexpectedResponse for a stream: %s", ([, answer]) =>
+  it.live.each<[string, Answer, RegExp]>([
+    ["HTML", json(html, 200, { "content-type": "text/html" }), /chat\/completions is a page; check baseUrl/],
+    ["a completion in JSON", json(completion), /event stream/],
+    ["empty", json(""), /event stream/],
+    ["half a completion", json(JSON.stringify(completion).slice(0, 60)), /event stream/]
+  ])("fails with UnexpectedResponse for a stream: %s", ([, answer, detail]) =>
     Effect.gen(function* () {
       const { error, reason } = yield* failure(stream(answer), "UnexpectedResponse")
-      assert.match(reason.detail, /event stream/)
+      assert.match(reason.detail, detail)
       assert.isFalse(error.isRetryable)
     })
   )

@@ -87,12 +87,12 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
   ],
   RedirectRefused: [
     {
-      reason: new Errors.RedirectRefused({ status: 307, origin: "https://other" }),
-      message: "The server redirects to https://other; set baseUrl to the final URL",
+      reason: new Errors.RedirectRefused({ status: 307, url: "https://other/v2" }),
+      message: "The server redirects to https://other/v2; set baseUrl to the final URL",
       isRetryable: false
     },
     {
-      reason: new Errors.RedirectRefused({ status: 0, origin: undefined }),
+      reason: new Errors.RedirectRefused({ status: 0, url: undefined }),
       message: "The server redirects; set baseUrl to the final URL",
       isRetryable: false
     }

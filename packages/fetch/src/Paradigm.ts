@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as OpenTelemetry from "@paradigm-effect/core/OpenTelemetry"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import { InvalidConfiguration, ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
@@ -17,6 +18,7 @@ export type * from "@paradigm-effect/core/CallerTypes"
 export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export { fromReadableStream, toResponse, withHelpers } from "@paradigm-effect/core/ParadigmPromise"
 export { logTo } from "@paradigm-effect/core/ParadigmClient"
+export { make as telemetry } from "@paradigm-effect/core/Telemetry"
 export { responseFormat, tool } from "@paradigm-effect/core/StandardSchema"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
@@ -159,4 +161,7 @@ export const layerConfig: Layer.Layer<ParadigmClient.ParadigmClient, ParadigmErr
  */
 export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmPromise =>
   // The environment may have the key.
-  ParadigmPromise.make(make(options as Options, { ...runtime, environment: ParadigmClient.environmentOf(environment) }))
+  ParadigmPromise.make(
+    make(options as Options, { ...runtime, environment: ParadigmClient.environmentOf(environment) }),
+    OpenTelemetry.provide
+  )

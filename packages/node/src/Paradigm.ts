@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+import * as OpenTelemetry from "@paradigm-effect/core/OpenTelemetry"
 import * as ParadigmClient from "@paradigm-effect/core/ParadigmClient"
 import type { ParadigmError } from "@paradigm-effect/core/ParadigmError"
 import * as ParadigmConfig from "@paradigm-effect/core/ParadigmConfig"
@@ -22,6 +23,7 @@ export { ParadigmClient as Client } from "@paradigm-effect/core/ParadigmClient"
 export type { ConnectionOptions, Pem, UndiciDispatcher } from "./ConnectionOptions.ts"
 export { fromReadableStream, toResponse, withHelpers } from "@paradigm-effect/core/ParadigmPromise"
 export { logTo } from "@paradigm-effect/core/ParadigmClient"
+export { make as telemetry } from "@paradigm-effect/core/Telemetry"
 export { responseFormat, tool } from "@paradigm-effect/core/StandardSchema"
 export { isParadigmError as isError, ParadigmError as Error } from "@paradigm-effect/core/ParadigmError"
 
@@ -55,8 +57,8 @@ const make = Effect.fnUntraced(function* (options: Options, environment?: Paradi
   const socketPath = UnixSocket.socketPathOf(options.baseUrl ?? environment?.find("baseUrl")?.[1])
   const connectTimeout = Timeouts.toMillis(options.timeouts?.connect) ?? 10_000
   const dispatcher = yield* Dispatcher.make(options, connectTimeout, socketPath)
-  const origin = socketPath === undefined ? undefined : `unix:${socketPath}`
-  return yield* ParadigmClient.makeWith(UndiciTransport.make(dispatcher, origin), options, here)
+  const peers = socketPath === undefined ? { proxyFor: Dispatcher.proxyFor(options) } : { origin: `unix:${socketPath}` }
+  return yield* ParadigmClient.makeWith(UndiciTransport.make(dispatcher, peers), options, here)
 })
 
 /**
@@ -129,5 +131,6 @@ export const connect = (options: ConnectOptions = {}): ParadigmPromise.ParadigmP
     make(
       options as Options,
       ParadigmClient.environmentOf((name) => process.env[name])
-    )
+    ),
+    OpenTelemetry.provide
   )

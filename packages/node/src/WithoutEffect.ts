@@ -11,6 +11,7 @@ export {
   isError,
   logTo,
   responseFormat,
+  telemetry,
   tool,
   toResponse,
   withHelpers,

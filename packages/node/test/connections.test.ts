@@ -147,8 +147,41 @@ describe("a proxy", () => {
     })
     const error = await reasonOf(paradigm.chat.completions.create(request))
     assert.include(error.message, "407")
+    if (scheme === "https") assert.include(error.message, `Could not connect to proxy http://127.0.0.1:${proxy.port} (PROXY_407)`)
     assert.notInclude(JSON.stringify(error), "s3cret-word")
     assert.notInclude(JSON.stringify(error), btoa("user:s3cret-word"))
+  })
+
+  it.each([
+    ["http", "option", "127.0.0.1"],
+    ["https", "option", "127.0.0.1"],
+    ["http", "environment", "127.0.0.1"],
+    ["https", "environment", "127.0.0.1"],
+    ["https", "environment", "localhost"],
+    ["https", "option", "proxy.invalid"]
+  ])("is named by the failure of a call if it does not listen (%s, by the %s, %s)", async (scheme, given, host) => {
+    const { port } = await listening(createServer(answer)).then(async (server) => {
+      await server[Symbol.asyncDispose]()
+      return server
+    })
+    const proxy = `http://user:s3cret-word@${host}:${port}`
+    const baseUrl = `${scheme}://192.0.2.1`
+    await environment({ HTTP_PROXY: given === "option" ? "" : proxy }, async () => {
+      const options = { apiKey: key, baseUrl, retry: false } as const
+      await using paradigm = Paradigm.connect(given === "option" ? { ...options, proxy } : options)
+      const error = await reasonOf(paradigm.chat.completions.create(request))
+      assert.match(error.message, new RegExp(`^ConnectFailed: Could not connect to proxy http://${host}:${port} \\(E\\w+\\)$`))
+      assert.notInclude(JSON.stringify(error), "s3cret-word")
+    })
+  })
+
+  it("is not named by the failure of a call to a host of NO_PROXY", async () => {
+    await using proxy = await startProxy()
+    await environment({ HTTP_PROXY: `http://127.0.0.1:${proxy.port}`, NO_PROXY: "127.0.0.1" }, async () => {
+      await using paradigm = Paradigm.connect({ apiKey: key, baseUrl: "http://127.0.0.1:9", retry: false })
+      const error = await reasonOf(paradigm.chat.completions.create(request))
+      assert.strictEqual(error.message, "ConnectFailed: Could not connect to http://127.0.0.1:9 (ECONNREFUSED)")
+    })
   })
 })
 

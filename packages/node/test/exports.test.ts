@@ -17,7 +17,7 @@ describe("the runtime packages", () => {
     for (const runtime of [Node, Browser, Deno, Fetch]) assert.deepStrictEqual(namesOf(runtime), names)
   })
 
-  it("give Paradigm the same names, except for the environment in a browser", () => {
+  it("give Paradigm the same names, except for environment and telemetry in a browser", () => {
     const names = [
       "Client",
       "Error",
@@ -28,13 +28,14 @@ describe("the runtime packages", () => {
       "layerConfig",
       "logTo",
       "responseFormat",
+      "telemetry",
       "toResponse",
       "tool",
       "withHelpers"
     ]
     for (const { Paradigm } of [Node, Deno, Fetch]) assert.deepStrictEqual(namesOf(Paradigm), names)
-    // A page has no environment variables.
-    const ofPages = names.filter((name) => name !== "layerConfig")
+    // A page has no environment variables, and does not load telemetry unless it imports it.
+    const ofPages = names.filter((name) => name !== "layerConfig" && name !== "telemetry")
     assert.deepStrictEqual(namesOf(Browser.Paradigm), ofPages)
   })
 

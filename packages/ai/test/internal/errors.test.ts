@@ -47,7 +47,7 @@ const reasons: { readonly [Tag in ParadigmError.ParadigmErrorReason["_tag"]]: Re
   ConnectionLost: [[new ParadigmError.ConnectionLost({ phase: "body", code: "ECONNRESET" }), "NetworkError", true]],
   TransportFailed: [[new ParadigmError.TransportFailed({ phase: "headers", exception: "TypeError" }), "NetworkError", true]],
   RedirectRefused: [
-    [new ParadigmError.RedirectRefused({ status: 302, origin: undefined }), "InvalidRequestError", false, { parameter: "baseUrl" }]
+    [new ParadigmError.RedirectRefused({ status: 302, url: undefined }), "InvalidRequestError", false, { parameter: "baseUrl" }]
   ],
   Unauthorized: [[new ParadigmError.Unauthorized({ ...answered, status: 401 }), "AuthenticationError", false, { kind: "InvalidKey" }]],
   Forbidden: [

@@ -182,14 +182,13 @@ const isNear = (a: string, b: string, edits: number): boolean => {
   if (a === b || edits === 0) return a === b
   let i = 0
   while (a[i] === b[i]) i++
-  const [c, d] = [a.slice(i + 1), b.slice(i + 1)]
-  return isNear(c, d, edits - 1) || isNear(c, b.slice(i), edits - 1) || isNear(a.slice(i), d, edits - 1)
+  return [a.slice(i), a.slice(i + 1)].some((c) => [b.slice(i), b.slice(i + 1)].some((d) => isNear(c, d, edits - 1)))
 }
 
-// The known option with the nearest name.
-const suggestion = (name: string, known: ReadonlyArray<string>): string | undefined => {
+// The known option of a group with the nearest name.
+const suggestion = (path: string, name: string, known: ReadonlyArray<string>): string | undefined => {
   const given = normalized(name)
-  const alias = Object.hasOwn(aliases, given) ? (aliases[given] ?? "") : ""
+  const alias = Object.hasOwn(aliases, given) ? (aliases[given] ?? "").replace(path, "") : ""
   if (known.includes(alias.replace(/\..*/, ""))) return alias
   for (const edits of [0, 1, 2]) {
     const near = known.find((other) => isNear(given, normalized(other), edits))
@@ -198,20 +197,23 @@ const suggestion = (name: string, known: ReadonlyArray<string>): string | undefi
   return known.find((other) => given.includes(normalized(other)) || normalized(other).includes(given))
 }
 
+const listOf = (known: ReadonlyArray<string>) => `the options are ${known.join(", ")}`
+
 const unknownOption = (path: string, name: string, known: ReadonlyArray<string>): never => {
-  const option = path + name.slice(0, 80)
-  const meant = suggestion(name.slice(0, 80), known)
-  const hint = meant === undefined ? `the options are ${known.join(", ")}` : `did you mean ${path}${meant}?`
+  const given = name.slice(0, 80)
+  const option = path + given
+  const meant = suggestion(path, given, known)
+  const hint = meant === undefined ? listOf(known) : `did you mean ${path}${meant}?`
   return refuse(option, `unknown option ${option}: ${hint}`)
 }
 
 const group =
   <A extends object>(readers: { readonly [Name in keyof A]: Reader<A[Name]> }): Reader<A> =>
   (value, path, base) => {
-    if (!Predicate.isObject(value)) return refuse(path || "options", "must be an object")
-    const prefix = path === "" ? "" : `${path}.`
     const known = readers as unknown as Readonly<Record<string, Reader<unknown>>>
-    const result: Record<string, unknown> = Object.fromEntries(Object.entries(base))
+    const prefix = path === "" ? "" : `${path}.`
+    if (!Predicate.isObject(value)) return refuse(path || "options", `must be an object: ${listOf(Object.keys(known))}`)
+    const result: Record<string, unknown> = { ...(base as object) }
     for (const [name, given] of Object.entries(value)) {
       if (given === undefined) continue
       const read = Object.hasOwn(known, name) ? known[name] : undefined
@@ -226,7 +228,7 @@ const flag: Reader<boolean> = (value, option) => (typeof value === "boolean" ? v
 
 const callback: Reader<unknown> = (value, option) => (typeof value === "function" ? value : refuse(option, "must be a function"))
 
-const duration: Reader<number> = (value, option) => toMillis(value) ?? refuse(option, 'is not a duration such as 500 or "30s"')
+const duration: Reader<number> = (value, option) => toMillis(value) ?? refuse(option, 'is not a duration such as 500 (ms) or "30s"')
 
 const timeouts = /* @__PURE__ */ group<Limits>({
   connect: duration,
@@ -255,7 +257,7 @@ const baseUrl =
   (value, option) => {
     const url = typeof value === "string" || value instanceof URL ? toUrl(value) : null
     if (url === null || !/^https?:$/.test(url.protocol)) return refuse(option, "must be an absolute http:// or https:// URL")
-    if (url.username !== "" || url.password !== "") return refuse(option, "must have no user or password")
+    if (url.username + url.password !== "") return refuse(option, "must have no user or password")
     for (const [name, text] of url.searchParams) if (secretName.test(name)) secrets.add(text)
     url.hash = ""
     if (isUrlExact === true) return url
@@ -268,7 +270,7 @@ const checkedKey = (value: unknown, option: string, secrets: Secrets): Redacted.
   const key: unknown = Redacted.isRedacted(value) ? Redacted.value(value) : value
   if (typeof key !== "string") return refuse(option, "must be a string or a function")
   if (key === "") return refuse(option, "is empty")
-  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a space, line end or other character that no key has")
+  if (!/^[\x21-\x7e]+$/.test(key)) return refuse(option, "has a space, line end or the like")
   secrets.add(key)
   return Redacted.make(key)
 }

@@ -1,9 +1,15 @@
 // Spans of the tracer that the application provides.
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { AnySpan, Span } from "effect/Tracer"
 
 type Attributes = Readonly<Record<string, unknown>>
+
+/** The default of the option `propagateTrace`. */
+export const PropagateTrace = /* @__PURE__ */ Context.Reference<boolean>("@paradigm-effect/core/PropagateTrace", {
+  defaultValue: () => false
+})
 
 /** Sets the attributes that have a value. */
 export const setAttributes = (span: Span | undefined, attributes: Attributes): void => {

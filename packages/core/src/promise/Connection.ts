@@ -4,6 +4,7 @@ import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -75,6 +76,9 @@ const attempt = <A>(read: () => A): A | undefined => {
 
 type Client = Effect.Effect<Service, ParadigmError>
 
+/** Provides what a call needs of the place where it is called. */
+export type Provide = <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
 export class Connection {
   readonly all = Scope.makeUnsafe()
   // Closed in reverse order: calls and their streams before the client they run on.
@@ -83,8 +87,11 @@ export class Connection {
   /** Waits for the client. */
   readonly client: Client
 
+  readonly provide: Provide
+
   /** Makes the client. Throws the error of an effect that fails at once, as it does for wrong options. */
-  constructor(make: Effect.Effect<Service, ParadigmError, Scope.Scope>) {
+  constructor(make: Effect.Effect<Service, ParadigmError, Scope.Scope>, provide: Provide = identity) {
+    this.provide = provide
     const scoped = Effect.provideService(make, Scope.Scope, this.#resources)
     const building = Effect.runFork(scoped, { onFiberStart: Fiber.runIn(this.calls) })
     const exit = building.pollUnsafe()
@@ -114,7 +121,7 @@ export class Connection {
     const { all, calls } = this
     const isClosed = () => all.state._tag === "Closed"
     if (isClosed()) throw toThrown(closed("client"))
-    const exit = await Effect.runPromiseExit(call(options, signal), { signal, onFiberStart: Fiber.runIn(calls) })
+    const exit = await Effect.runPromiseExit(this.provide(call(options, signal)), { signal, onFiberStart: Fiber.runIn(calls) })
     if (Exit.isSuccess(exit)) return exit.value
     signal?.throwIfAborted()
     throw toThrown(Cause.hasInterruptsOnly(exit.cause) && isClosed() ? closed("client") : Cause.squash(exit.cause))

@@ -36,6 +36,9 @@ const readBeginning = ({ reads }: OpenResponse): Effect.Effect<string> =>
     return Effect.map(Effect.raceFirst(all, Effect.sleep(2000)), () => (isCut && !/[\]}>"]\s*$/.test(text) ? `${text}…` : text))
   })
 
+// Without the query, which may hold credentials.
+const addressOf = ({ origin, pathname }: URL) => origin + pathname
+
 /** The error of a response that has a success status but is not a completion. */
 export const unexpected = ({ headers, requestId, status }: OpenResponse, detail: string, body: string): ParadigmError =>
   new ParadigmError({
@@ -48,8 +51,9 @@ const refuse = Effect.fnUntraced(function* (response: OpenResponse, { model, url
   const body = yield* readBeginning(response)
   // A browser hides a redirect behind the status 0.
   if (status === 0 || (status >= 300 && status < 400)) {
-    const origin = headers["location"] === undefined ? undefined : URL.parse(headers["location"], url)?.origin
-    return yield* new ParadigmError({ reason: new RedirectRefused({ status, origin }), requestId })
+    // A URL without a host is none.
+    const target = URL.parse(headers["location"] ?? "http://", url)
+    return yield* new ParadigmError({ reason: new RedirectRefused({ status, url: target ? addressOf(target) : undefined }), requestId })
   }
   if (status < 400) return yield* unexpected(response, "its status is not 200", body)
   const now = yield* Clock.currentTimeMillis
@@ -87,16 +91,19 @@ const decide = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked
   const contentType = response.headers["content-type"] ?? ""
   const labelled = /^\s*text\/event-stream\s*(;|$)/i.test(contentType)
   // Decided before the body is read, because the body of a page or of a stream may be endless.
+  // A page is usually an answer to a wrong path.
+  const isPage = /^\s*text\/html/i.test(contentType)
+  const other = isPage ? `${addressOf(asked.url)} is a page; check baseUrl and its path (/api/v3)` : undefined
   if (!asked.stream) {
-    if (!labelled && !/^\s*text\/html/i.test(contentType)) return response
-    return yield* unexpected(response, "it is not JSON", yield* readBeginning(response))
+    if (!labelled && !isPage) return response
+    return yield* unexpected(response, other ?? "it is not JSON", yield* readBeginning(response))
   }
   if (labelled) return response
   const peeked = yield* timed(peek(response), "firstChunk", asked.firstChunk)
   if (eventStream.test(peeked.beginning)) return peeked.response
   const body = yield* readBeginning(peeked.response)
   const fault = ErrorBody.fromText(body)
-  if (fault === undefined) return yield* unexpected(response, "it is not an event stream", body)
+  if (fault === undefined) return yield* unexpected(response, other ?? "it is not an event stream", body)
   return yield* new ParadigmError({ reason: fault, requestId: response.requestId })
 })
 

@@ -61,11 +61,11 @@ export const fromTransport = (
 ): ParadigmErrorReason => {
   const { origin = requested } = reason
   const chain = causes(reason.cause)
-  if (chain.some((link) => /^(NotCapable|PermissionDenied)$/.test(member(link, "name")))) {
-    return new InvalidConfiguration({ option: "baseUrl", detail: "may not be requested: run Deno with --allow-net" })
-  }
   const code = chain.map((link) => member(link, "code")).find((code) => /^\w+$/.test(code))
   const words = [code ?? "", ...chain.flatMap((link) => [member(link, "name"), member(link, "message")])].join("\n")
+  if (/^(NotCapable|PermissionDenied)$/m.test(words)) {
+    return new InvalidConfiguration({ option: "baseUrl", detail: "needs --allow-net" })
+  }
   if (phase === "headers") {
     if (code === "UND_ERR_CONNECT_TIMEOUT" || code === "ETIMEDOUT") {
       return new Timeout({ stage: "connect", limit: Duration.millis(limits.connect) })

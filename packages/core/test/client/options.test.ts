@@ -199,6 +199,12 @@ describe("an unknown option", () => {
       { proxy: "x" },
       "unknown option proxy: the options are apiKey, headers, retry, timeouts, encode, telemetry, acceptUnfinished, extraBody, onAttempt, baseUrl"
     ],
+    [{ retry: { maxRetries: 2 } }, "unknown option retry.maxRetries: did you mean retry.maxAttempts?"],
+    [{ retry: { retries: 2 } }, "unknown option retry.retries: did you mean retry.maxAttempts?"],
+    [{ timeouts: { timeout: 5 } }, "unknown option timeouts.timeout: did you mean timeouts.total?"],
+    [{ timeouts: 30 }, "timeouts must be an object: the options are connect, headers, firstChunk, idle, total, keepAliveCounts"],
+    [{ retry: 2 }, "retry must be an object: the options are maxAttempts, baseDelay, maxDelay, maxRetryAfter"],
+    [{ timeouts: { total: "30" } }, 'timeouts.total is not a duration such as 500 (ms) or "30s"'],
     [{ retry: { x: 1 } }, "unknown option retry.x: did you mean retry.maxAttempts?"],
     [{ timeouts: { q: 1 } }, "unknown option timeouts.q: the options are connect, headers, firstChunk, idle, total, keepAliveCounts"]
   ])("is refused with a suggestion: %j", (options, message) => {

@@ -308,7 +308,7 @@ describe("an error without the key", () => {
   it("masks the key in another case, and in usage and completion except for names and the model's text", () => {
     const extended = { ...completion.usage, billed: [{ to: key }], [key]: 1 }
     const masked = { ...completion.usage, billed: [{ to: "<redacted>" }], [key]: 1 }
-    const refused = new RedirectRefused({ status: 307, origin: `https://${key.toUpperCase()}.example.com` })
+    const refused = new RedirectRefused({ status: 307, url: `https://${key.toUpperCase()}.example.com/` })
     const error = redact(new ParadigmError({ reason: refused, usage: extended, partial: Object.assign({}, partial, { account: { key } }) }))
     assert.include(error.message, "https://<redacted>.example.com")
     assert.deepStrictEqual<unknown>(error.usage, masked)

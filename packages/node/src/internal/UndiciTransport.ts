@@ -17,9 +17,34 @@ const highWaterMark = 64 * 1024
 // undici has no code for the refusal of a proxy.
 const refusedByProxy = /^Proxy .*\((\d{3})\)/
 
-const failure = (cause: unknown, origin: string | undefined): TransportError => {
+/** What errors name as the other end of a connection. */
+export interface Peers {
+  /** Replaces the origin of the URL. */
+  readonly origin?: string | undefined
+  /** The proxy of requests to URLs of a protocol, if they are not excluded from it. */
+  readonly proxyFor?: ((protocol: string) => URL | null) | undefined
+}
+
+const portOf = ({ port, protocol }: URL) => Number(port || (protocol === "https:" ? 443 : 80))
+
+// Whether an exception of Node's sockets names the proxy. It also may be of a host that is excluded from the proxy.
+const isOfProxy = (cause: unknown, proxy: URL, url: URL): boolean => {
+  const { errors, hostname, port } = cause as {
+    readonly errors?: ReadonlyArray<unknown>
+    readonly hostname?: unknown
+    readonly port?: unknown
+  }
+  if (errors?.[0] !== undefined) return isOfProxy(errors[0], proxy, url)
+  if (hostname !== undefined) return hostname === proxy.hostname && hostname !== url.hostname
+  return port === portOf(proxy) && port !== portOf(url)
+}
+
+const failureOf = (cause: unknown, url: URL, { origin, proxyFor }: Peers): TransportError => {
   const status = cause instanceof Error ? refusedByProxy.exec(cause.message)?.[1] : undefined
-  return { reason: { _tag: "TransportError", cause: status === undefined ? cause : { code: `PROXY_${status}` }, origin } }
+  const proxy = cause instanceof Error ? proxyFor?.(url.protocol) : undefined
+  const isProxy = proxy && (status !== undefined || isOfProxy(cause, proxy, url))
+  const code = status === undefined ? cause : { code: `PROXY_${status}` }
+  return { reason: { _tag: "TransportError", cause: code, origin: isProxy ? `proxy ${proxy.origin}` : origin } }
 }
 
 /** One request: it receives undici's events, and the body is pulled from it. */
@@ -32,14 +57,17 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   #end: Effect.Effect<never, TransportError | Cause.Done> | undefined
   #wake: (() => void) | undefined
   #isAborted = false
-  readonly #origin: string | undefined
+  readonly #request: TransportRequest
+  readonly #peers: Peers
 
-  constructor(origin: string | undefined) {
-    this.#origin = origin
+  constructor(request: TransportRequest, peers: Peers) {
+    this.#request = request
+    this.#peers = peers
   }
 
   /** Dispatches the request and waits for the head of its response. */
-  dispatch(dispatcher: Dispatcher, { body, headers, url }: TransportRequest): Effect.Effect<TransportResponse, TransportError> {
+  dispatch(dispatcher: Dispatcher): Effect.Effect<TransportResponse, TransportError> {
+    const { body, headers, url } = this.#request
     return Effect.callback((resume) => {
       this.#onHead = resume
       const path = url.pathname + url.search
@@ -47,7 +75,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
         const sent = body === undefined ? { method: "GET" as const } : { method: "POST" as const, body }
         dispatcher.dispatch({ origin: url.origin, path, headers, ...sent, headersTimeout: 0, bodyTimeout: 0 }, this)
       } catch (error) {
-        resume(Effect.fail(failure(error, this.#origin)))
+        resume(Effect.fail(this.#failure(error)))
       }
       return Effect.sync(() => this.abort())
     })
@@ -75,7 +103,7 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
     this.#decompressor = decompressor(joined["content-encoding"], {
       onData: (bytes) => this.#push(bytes),
       onEnd: () => this.#finish(Cause.done()),
-      onError: (error) => this.#finish(Effect.fail(failure(error, this.#origin)))
+      onError: (error) => this.#finish(Effect.fail(this.#failure(error)))
     })
     this.#onHead?.(Effect.succeed({ status, headers: joined, stream: Stream.fromPull(Effect.succeed(this.#reads)) }))
   }
@@ -91,9 +119,13 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#onHead?.(Effect.fail(failure(error, this.#origin)))
-    if (this.#decompressor === undefined) this.#finish(Effect.fail(failure(error, this.#origin)))
+    this.#onHead?.(Effect.fail(this.#failure(error)))
+    if (this.#decompressor === undefined) this.#finish(Effect.fail(this.#failure(error)))
     else this.#decompressor.fail(error)
+  }
+
+  #failure(cause: unknown): TransportError {
+    return failureOf(cause, this.#request.url, this.#peers)
   }
 
   #push(bytes: Uint8Array) {
@@ -134,11 +166,11 @@ class ResponseHandler implements Dispatcher.DispatchHandler {
   )
 }
 
-/** The transport on a dispatcher. Errors name the origin instead of the URL's. */
+/** The transport on a dispatcher. */
 export const make =
-  (dispatcher: Dispatcher, origin?: string): Transport =>
+  (dispatcher: Dispatcher, peers: Peers = {}): Transport =>
   (request) =>
     Effect.acquireRelease(
-      Effect.sync(() => new ResponseHandler(origin)),
+      Effect.sync(() => new ResponseHandler(request, peers)),
       (handler) => Effect.sync(() => handler.abort())
-    ).pipe(Effect.flatMap((handler) => handler.dispatch(dispatcher, request)))
+    ).pipe(Effect.flatMap((handler) => handler.dispatch(dispatcher)))

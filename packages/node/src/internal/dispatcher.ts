@@ -31,8 +31,18 @@ const isPem = (name: "ca" | "cert" | "key", value: unknown): boolean => {
   return texts.length > 0 && texts.every((text) => typeof text === "string" || text instanceof Uint8Array) && isReadable({ [name]: value })
 }
 
-const hasProxy = () =>
-  ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"].some((name) => process.env[name] !== undefined && process.env[name] !== "")
+const variable = (name: string) => process.env[name] || process.env[name.toUpperCase()]
+
+const hasProxy = () => (variable("http_proxy") ?? variable("https_proxy") ?? "") !== ""
+
+/** The proxy of requests to URLs of a protocol, unless their host is excluded from it. */
+export const proxyFor =
+  ({ dispatcher, proxy }: ConnectionOptions) =>
+  (protocol: string): URL | null => {
+    if (dispatcher !== undefined || proxy === false) return null
+    const http = variable("http_proxy") ?? ""
+    return URL.parse(proxy ?? (protocol === "https:" ? (variable("https_proxy") ?? http) : http))
+  }
 
 // Loaded with the first client: undici costs more to load than the rest of this package.
 const loadUndici: Effect.Effect<typeof import("undici"), ParadigmError> = Effect.flatMap(
