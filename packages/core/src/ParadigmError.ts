@@ -77,7 +77,7 @@ export class ConnectFailed extends Data.TaggedError("ConnectFailed")<{
 }> {
   readonly isRetryable = true
   override get message(): string {
-    const hint = this.code === undefined ? ": unreachable, or not open to pages of this origin (CORS)" : ""
+    const hint = this.code === undefined ? ": unreachable, or refused by CORS" : ""
     return `Could not connect to ${this.origin}${inBrackets(this.code)}${hint}`
   }
 }
@@ -422,7 +422,7 @@ export class Aborted extends Data.TaggedError("Aborted")<{
 }> {
   readonly isRetryable = true
   override get message(): string {
-    return "The model server aborted the generation: the answer is incomplete"
+    return "The model server aborted the answer"
   }
 }
 

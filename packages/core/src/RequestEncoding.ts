@@ -161,7 +161,7 @@ const prepare = (request: ChatCompletionRequest, extraBody: ExtraBody = {}): Res
   if (Result.isFailure(decoded)) return decoded
   const { seed } = decoded.success
   if (typeof seed === "number" && !Number.isSafeInteger(seed)) {
-    return invalid("it would be sent with another seed", "seed", "Expected a bigint, since a number of this size is not exact")
+    return invalid("it would be sent with another seed", "seed", "Expected a bigint")
   }
   validator.removeNulls(decoded.success)
   return decoded

@@ -51,7 +51,7 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
     },
     {
       reason: new Errors.ConnectFailed({ origin: "http://host", code: undefined }),
-      message: "Could not connect to http://host: unreachable, or not open to pages of this origin (CORS)",
+      message: "Could not connect to http://host: unreachable, or refused by CORS",
       isRetryable: true
     }
   ],
@@ -147,7 +147,7 @@ const examples: { readonly [T in Tag]: ReadonlyArray<Example & { readonly reason
   Aborted: [
     {
       reason: new Errors.Aborted({ choices: [0] }),
-      message: "The model server aborted the generation: the answer is incomplete",
+      message: "The model server aborted the answer",
       isRetryable: true
     }
   ],

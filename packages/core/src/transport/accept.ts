@@ -93,7 +93,7 @@ const decide = Effect.fnUntraced(function* (response: OpenResponse, asked: Asked
   // Decided before the body is read, because the body of a page or of a stream may be endless.
   // A page is usually an answer to a wrong path.
   const isPage = /^\s*text\/html/i.test(contentType)
-  const other = isPage ? `${addressOf(asked.url)} is a page; check baseUrl and its path (/api/v3)` : undefined
+  const other = isPage ? `${addressOf(asked.url)} is a page: check baseUrl (/api/v3)` : undefined
   if (!asked.stream) {
     if (!labelled && !isPage) return response
     return yield* unexpected(response, other ?? "it is not JSON", yield* readBeginning(response))
