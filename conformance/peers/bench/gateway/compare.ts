@@ -4,7 +4,7 @@
  * Prints a page of tables; `--write` also writes it to `docs/benchmarks-gateway.md`. `--rounds N` defaults to 3, `--only NAME` selects gateways.
  */
 import { writeFileSync } from "node:fs"
-import { cpus, totalmem } from "node:os"
+import { cpus, loadavg, totalmem } from "node:os"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
@@ -73,6 +73,7 @@ const number = (value: number, digits = value < 10 ? 2 : value < 100 ? 1 : 0) =>
 const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
   [head, head.map((_, i) => (i === 0 ? "---" : "---:")), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
 
+const [loadBefore = 0] = loadavg()
 const model = await ModelServer.start()
 const direct: Pick<RunningGateway, "url" | "headers" | "cpuNanos" | "name"> = {
   name: "direct",
@@ -215,6 +216,7 @@ const page = `# Benchmarks of the gateway
 
 \`pnpm bench gateway --write\` writes this page. It ran on ${new Date().toISOString().slice(0, 10)}, with Node ${process.versions.node}, ${cpus().length} x
 ${processor?.model.trim() ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${rounds} rounds. Every gateway is one worker on the same machine as the model server and the client.
+The load average was ${number(loadBefore, 1)} before: times depend on it, ratios of CPU time hardly do.
 ${skipped.map((problem) => `\nNot measured: ${problem}.\n`).join("")}
 ## CPU time
 

@@ -2,7 +2,7 @@
  * The gateways of the benchmark: each is started in front of a model server, and measured by the CPU time and memory of its processes.
  */
 import { type ChildProcess, fork, spawn, spawnSync } from "node:child_process"
-import { createHash } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { once } from "node:events"
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
@@ -271,16 +271,18 @@ const litellm: Gateway = {
   start: async (upstream) => {
     const folder = temporary()
     const port = await freePort()
+    // It refuses to start with a weak key.
+    const master = `sk-${randomBytes(24).toString("hex")}`
     const params = { model: "openai/bench", api_base: `${upstream}/v1`, api_key: "none" }
     writeFileSync(join(folder, "config.yaml"), JSON.stringify({ model_list: [{ model_name: "bench", litellm_params: params }] }))
     const began = performance.now()
     const child = spawn(litellmCommand, ["--config", join(folder, "config.yaml"), "--port", String(port), "--host", "127.0.0.1"], {
       stdio: ["ignore", "ignore", "ignore"],
-      env: { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: "True" }
+      env: { ...process.env, LITELLM_LOCAL_MODEL_COST_MAP: "True", LITELLM_MASTER_KEY: master }
     })
     await answers(`http://127.0.0.1:${port}/health/liveliness`, child)
     const url = `http://127.0.0.1:${port}/v1/chat/completions`
-    return new RunningGateway("LiteLLM", url, child, performance.now() - began, { authorization: `Bearer ${key}` }, folder)
+    return new RunningGateway("LiteLLM", url, child, performance.now() - began, { authorization: `Bearer ${master}` }, folder)
   }
 }
 
