@@ -189,6 +189,11 @@ export const start = Effect.fnUntraced(function* (
     Effect.sync(() => new Limiter({ ...limiterOptions(config), metrics, readUse: usage?.readUse })),
     (limiter) => Effect.sync(() => limiter.close())
   )
+  const scrape = () =>
+    metrics.text(registry, writer.dropped, {
+      controlAge: plane?.age,
+      limits: { isDegraded: limiter.isDegraded, waiting: usage?.waiting }
+    })
   const { telemetry } = config
   const tracer =
     telemetry === undefined
@@ -198,7 +203,7 @@ export const start = Effect.fnUntraced(function* (
           ({ start }) =>
             start(telemetry, {
               writer,
-              metrics: { registry: metrics.registry, collect: () => void metrics.text(registry, writer.dropped) }
+              metrics: { registry: metrics.registry, collect: () => void scrape() }
             })
         )
   const endpoint = new PublicServer({ registry, writer, metrics, limiter, usage, tracer })
@@ -221,17 +226,10 @@ export const start = Effect.fnUntraced(function* (
   let isReady = true
   let operatorUrl: string | undefined
   if (config.operator !== undefined) {
-    const routes = operatorRoutes(
-      () =>
-        metrics.text(registry, writer.dropped, {
-          controlAge: plane?.age,
-          limits: { isDegraded: limiter.isDegraded, waiting: usage?.waiting }
-        }),
-      () => {
-        const status = isReady ? (plane?.status ?? "ok") : "stopping"
-        return status === "ok" && (limiter.isDegraded || usage?.isDegraded === true) ? "degraded" : status
-      }
-    )
+    const routes = operatorRoutes(scrape, () => {
+      const status = isReady ? (plane?.status ?? "ok") : "stopping"
+      return status === "ok" && (limiter.isDegraded || usage?.isDegraded === true) ? "degraded" : status
+    })
     const { operator } = config
     const { admin } = config
     const all =
