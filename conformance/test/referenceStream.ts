@@ -230,6 +230,8 @@ class Mender {
     const item = known[at]
     if (item !== undefined) {
       item.id ??= id
+      // Some servers send the whole arguments again at the end.
+      if (item.text !== "" && called["arguments"] === item.text && isObject(tryParse(item.text))) called["arguments"] = ""
       if (typeof called["arguments"] === "string") item.text += called["arguments"]
     }
     if (wire !== undefined) this.#current.set(wire, at)

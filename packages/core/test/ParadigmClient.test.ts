@@ -335,7 +335,7 @@ describe("a response that is not a completion", () => {
     [
       "HTML",
       json(html, 200, { "content-type": "text/html" }),
-      /^http:\/\/127\.0\.0\.1:\d+\/api\/v3\/chat\/completions is a page; check baseUrl and its path \(\/api\/v3\)$/
+      /^http:\/\/127\.0\.0\.1:\d+\/api\/v3\/chat\/completions is a page: check baseUrl \(\/api\/v3\)$/
     ],
     ["HTML with the content type of JSON", json(html), /JSON/],
     ["empty", json(""), /empty/],
@@ -362,7 +362,7 @@ describe("a response that is not a completion", () => {
   )
 
   it.live.each<[string, Answer, RegExp]>([
-    ["HTML", json(html, 200, { "content-type": "text/html" }), /chat\/completions is a page; check baseUrl/],
+    ["HTML", json(html, 200, { "content-type": "text/html" }), /chat\/completions is a page: check baseUrl/],
     ["a completion in JSON", json(completion), /event stream/],
     ["empty", json(""), /event stream/],
     ["half a completion", json(JSON.stringify(completion).slice(0, 60)), /event stream/]
