@@ -49,12 +49,13 @@ export const typo = () => client.chat.completions.create({ model: "m", messages,
 `
 
 const modules = `import * as Core from "@paradigm-effect/node"
+import * as Schemas from "@paradigm-effect/node/Schemas"
 
-export const schema = Core.ChatCompletion.ChatCompletion
+export const schema = Schemas.ContractSchema.ChatCompletion
 export const unknownFields = Core.ChatCompletion.unknownFields
 export const encode = Core.RequestEncoding.encodeJson
-export const tool = Core.ChatTool.toolMessage
-export const api = Core.ParadigmApi.path
+export const tool = Schemas.ChatTool.toolMessage
+export const api = Schemas.ParadigmApi.path
 `
 
 // Effect's declarations name `Storage`, so the project has the types of a browser. It has no others: @types/node is not needed.
