@@ -95,7 +95,8 @@ const chat = (key: string, model: string) =>
 
 const open = async (section: string) => {
   await page.getByRole("link", { name: section }).click()
-  await page.getByRole("heading", { level: 2 }).first().waitFor()
+  // The section before has a heading, too.
+  await page.locator(`h2#${section}`).waitFor()
 }
 
 // In the order of a first day: each step works on what the one before made.
