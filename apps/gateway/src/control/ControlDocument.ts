@@ -75,8 +75,6 @@ export interface Step {
   readonly run: Effect.Effect<unknown, ControlError>
 }
 
-const fileName = (id: string) => (id.startsWith("file:") ? id.slice("file:".length) : id)
-
 // Objects are equal whatever the order of their fields.
 const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) =>
@@ -170,8 +168,8 @@ class Current {
     }
     const limitItem = ({ amount, kind, mode, modelId, scope, scopeId }: Limit) => {
       const key = scope === "key" ? keysById.get(scopeId) : undefined
-      const name = key?.name ?? nameOf.get(scopeId) ?? fileName(scopeId)
-      const model = modelId === "" ? null : (nameOf.get(modelId) ?? fileName(modelId))
+      const name = key?.name ?? nameOf.get(scopeId) ?? scopeId
+      const model = modelId === "" ? null : (nameOf.get(modelId) ?? modelId)
       return { scope, name, team: key === undefined ? null : ofTeam(key), model, kind, amount, mode }
     }
     this.store = store
@@ -192,7 +190,7 @@ class Current {
       teams: all.teams.map((team) => ({ name: team.name, enabled: team.enabled, models: modelsOf(team) })),
       keys: all.keys.map(keyItem),
       limits: all.limits.map(limitItem),
-      prices: all.prices.map(({ modelId, ...rest }) => ({ model: nameOf.get(modelId) ?? fileName(modelId), ...rest }))
+      prices: all.prices.map(({ modelId, ...rest }) => ({ model: nameOf.get(modelId) ?? modelId, ...rest }))
     }
   }
 

@@ -6,15 +6,13 @@ import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { readLimits } from "../limits/StoredLimits.ts"
+import { toNumberOrNull } from "./Rows.ts"
 import { type ChangedIds, StoredModel, type StoredObjects, type StoredState } from "./ServedState.ts"
 
 interface Grant {
   readonly owner: string
   readonly model_id: string
 }
-
-const numberOf = (value: bigint | null): number | null => (value === null ? null : Number(value))
-const modelIdOf = (id: string) => (id.startsWith("file:") ? id.slice("file:".length) : id)
 
 const groupBy = <Row>(rows: ReadonlyArray<Row>, ownerOf: (row: Row) => string): ReadonlyMap<string, ReadonlyArray<Row>> => {
   const groups = new Map<string, Array<Row>>()
@@ -50,7 +48,7 @@ export class ControlReader {
     Effect.gen({ self: this }, function* () {
       const revision = yield* this.#revision
       const found = yield* this.#objects({ teams: undefined, keys: undefined, models: undefined })
-      return { revision, ...found, limits: yield* readLimits(this.#sql, modelIdOf) }
+      return { revision, ...found, limits: yield* readLimits(this.#sql) }
     })
   )
 
@@ -74,7 +72,7 @@ export class ControlReader {
       const models = new Set([...idsOf("model"), ...ofReplicas.map(({ model_id }) => model_id), ...any.map(({ id }) => id)])
       const ids = { teams: idsOf("team"), keys: idsOf("key"), models }
       const isLimited = rows.some(({ entity }) => entity === "limit" || entity === "price")
-      const limits = isLimited ? yield* readLimits(sql, modelIdOf) : undefined
+      const limits = isLimited ? yield* readLimits(sql) : undefined
       // Each revision is one change.
       const reached = rows.length === maxIds ? Number(rows.at(-1)?.n) : revision
       return { revision: reached, ids, found: { ...(yield* this.#objects(ids)), limits } }
@@ -114,7 +112,7 @@ export class ControlReader {
         name,
         isValid: enabled === 1n && archived_at === null,
         allModels: all_models === 1n,
-        models: (grants.get(id) ?? []).map(({ model_id }) => modelIdOf(model_id))
+        models: (grants.get(id) ?? []).map(({ model_id }) => model_id)
       }))
     })
   }
@@ -147,13 +145,13 @@ export class ControlReader {
         teamId: row.team_id,
         name: row.name,
         isValid: row.enabled === 1n,
-        expiresAt: numberOf(row.expires_at),
+        expiresAt: toNumberOrNull(row.expires_at),
         endUserHeader: row.end_user_header === 1n,
         allModels: row.all_models === 1n,
-        models: (grants.get(row.id) ?? []).map(({ model_id }) => modelIdOf(model_id)),
+        models: (grants.get(row.id) ?? []).map(({ model_id }) => model_id),
         secrets: (secrets.get(row.id) ?? []).map(({ digest, valid_until }) => ({
           digest: Buffer.from(digest).toString("hex"),
-          validUntil: numberOf(valid_until)
+          validUntil: toNumberOrNull(valid_until)
         }))
       }))
     })
@@ -195,7 +193,7 @@ export class ControlReader {
             baseUrl: replica.base_url,
             remoteName: replica.remote_name,
             weight: Number(replica.weight),
-            maxConcurrent: numberOf(replica.max_concurrent),
+            maxConcurrent: toNumberOrNull(replica.max_concurrent),
             credential: replica.credential_ref === null ? null : (JSON.parse(replica.credential_ref) as unknown)
           }))
         }))

@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { baseUrl, Model as FileModel, Secret } from "../ConfigFile.ts"
+import { kinds } from "../limits/LimitRule.ts"
 
 const name = Schema.NonEmptyString.check(
   Schema.isMaxLength(200),
@@ -173,15 +174,7 @@ export const ModelPatch = Schema.Struct({
 }).annotate({ identifier: "ModelPatch" })
 
 export const LimitScope = Schema.Literals(["key", "team", "model"])
-export const LimitKind = Schema.Literals([
-  "requests_per_minute",
-  "tokens_per_minute",
-  "concurrent_streams",
-  "tokens_per_day",
-  "tokens_per_month",
-  "budget_per_day",
-  "budget_per_month"
-])
+export const LimitKind = Schema.Literals(kinds)
 export const LimitMode = Schema.Literals(["enforce", "report"])
 
 /** A limit of a key, a team or a model; of a key or a team at one model if `modelId` is not empty. */

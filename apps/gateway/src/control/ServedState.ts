@@ -3,9 +3,10 @@
  * model of the configuration file has its name as its id.
  */
 import * as Schema from "effect/Schema"
-import { Model as FileModel, Secret } from "../ConfigFile.ts"
+import { Secret } from "../ConfigFile.ts"
 import type { KeyHolder } from "../GatewayConfig.ts"
 import { StoredLimits } from "../limits/StoredLimits.ts"
+import { ModelSettings } from "./Entity.ts"
 
 const time = Schema.NullOr(Schema.Int)
 const grants = { allModels: Schema.Boolean, models: Schema.Array(Schema.String) }
@@ -28,17 +29,6 @@ export const StoredKey = Schema.Struct({
 })
 export type StoredKey = typeof StoredKey.Type
 
-const {
-  aliases: _aliases,
-  apiKey: _apiKey,
-  enabled: _enabled,
-  limits: _limits,
-  name: _name,
-  price: _price,
-  replicas: _replicas,
-  ...settings
-} = FileModel.fields
-
 /** A model with the replicas that get requests. */
 export const StoredModel = Schema.Struct({
   id: Schema.String,
@@ -46,7 +36,7 @@ export const StoredModel = Schema.Struct({
   /** Further names, former ones too. */
   aliases: Schema.Array(Schema.String),
   isEnabled: Schema.Boolean,
-  settings: Schema.Struct(settings),
+  settings: ModelSettings,
   replicas: Schema.Array(
     Schema.Struct({
       baseUrl: Schema.String,

@@ -27,8 +27,8 @@ export type StoredLimits = typeof StoredLimits.Type
 
 type Rule = StoredLimits["rules"][number]
 
-/** Reads all of them: they are few, and change seldom. `idOf` gives the id that requests have of a model. */
-export const readLimits = (sql: SqlClient.SqlClient, idOf: (modelId: string) => string): Effect.Effect<StoredLimits, SqlError> =>
+/** Reads all of them: they are few, and change seldom. */
+export const readLimits = (sql: SqlClient.SqlClient): Effect.Effect<StoredLimits, SqlError> =>
   Effect.gen(function* () {
     const rules = yield* sql<{
       readonly scope: Rule["scope"]
@@ -48,14 +48,14 @@ export const readLimits = (sql: SqlClient.SqlClient, idOf: (modelId: string) => 
     return {
       rules: rules.map(({ amount, kind, mode, model_id, scope, scope_id }) => ({
         scope,
-        scopeId: scope === "model" ? idOf(scope_id) : scope_id,
-        modelId: model_id === "" ? undefined : idOf(model_id),
+        scopeId: scope_id,
+        modelId: model_id === "" ? undefined : model_id,
         kind,
         amount: Number(amount),
         mode
       })),
       prices: prices.map(({ cached, input, model_id, output, valid_from }) => ({
-        modelId: idOf(model_id),
+        modelId: model_id,
         validFrom: Number(valid_from),
         input: Number(input),
         cached: Number(cached),
