@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as SqlClient from "effect/sql/SqlClient"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { hash } from "node:crypto"
-import { Conflict, type ControlError, Unavailable } from "./ControlError.ts"
+import { Conflict, type ControlError, Unavailable, VersionMismatch } from "./ControlError.ts"
 
 /** Who changes something. */
 export interface Actor {
@@ -28,6 +28,14 @@ export interface Change {
 
 /** A result, and the change that made it; no change if everything was so already. */
 export type Changed<A> = readonly [result: A, change: Change | undefined]
+
+/** Fails if a caller read another version than the one that is there. */
+export const checkVersion = (expected: number | undefined, version: number): Effect.Effect<void, VersionMismatch> =>
+  expected === undefined || expected === version
+    ? Effect.void
+    : Effect.fail(
+        new VersionMismatch({ detail: `The object was changed: it has version ${version}, not ${expected}. Read it again.`, version })
+      )
 
 const textOf = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value))
 

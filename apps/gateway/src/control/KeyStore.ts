@@ -6,25 +6,23 @@ import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { hash } from "node:crypto"
-import { type Actor, change, orUnavailable } from "./Changes.ts"
+import { type Actor, change, checkVersion, orUnavailable } from "./Changes.ts"
 import { Conflict, type ControlError, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import type { Key, KeyPatch, MadeKey, NewKey } from "./Entity.ts"
 import { digestOf, makeKeyText, startOf } from "./KeyText.ts"
 import type { ModelNames } from "./ModelNames.ts"
 import {
-  containing,
   fromBoolean,
+  listed,
   mergePatch,
   newId,
   type Page,
-  pageLimit,
   type PageRequest,
+  readPage,
   toBoolean,
   toNumber,
-  toNumberOrNull,
-  toPage
+  toNumberOrNull
 } from "./Rows.ts"
-import { checkVersion } from "./TeamStore.ts"
 
 interface KeyRow {
   readonly id: string
@@ -123,16 +121,11 @@ export class KeyStore {
 
   list(request: KeyPageRequest = {}, within?: string): Effect.Effect<Page<Key>, Unavailable> {
     const sql = this.#sql
-    const limit = pageLimit(request)
-    const conditions = [sql`id > ${request.after ?? ""}`]
-    for (const team of [within, request.teamId]) if (team !== undefined) conditions.push(sql`team_id = ${team}`)
-    if (request.archived !== true) conditions.push(sql`archived_at IS NULL`)
-    if (request.search !== undefined) conditions.push(sql`LOWER(name) LIKE ${containing(request.search)} ESCAPE '\\'`)
-    return sql<KeyRow>`SELECT ${sql.literal(columns)} FROM key WHERE ${sql.and(conditions)} ORDER BY id LIMIT ${limit + 1}`.pipe(
-      Effect.flatMap((rows) => this.#toKeys(rows)),
-      Effect.map((keys) => toPage(keys, limit, ({ id }) => id)),
-      orUnavailable
-    )
+    const where = [
+      ...[within, request.teamId].flatMap((team) => (team === undefined ? [] : [sql`team_id = ${team}`])),
+      ...listed(sql, request, (pattern) => sql`LOWER(name) LIKE ${pattern} ESCAPE '\\'`)
+    ]
+    return readPage<KeyRow, Key>(sql, request, { table: "key", columns, where }, (rows) => this.#toKeys(rows))
   }
 
   // The key that an earlier request with the same Idempotency-Key made.

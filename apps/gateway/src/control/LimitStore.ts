@@ -4,12 +4,11 @@
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { type Actor, change, orUnavailable } from "./Changes.ts"
+import { type Actor, change, checkVersion, orUnavailable } from "./Changes.ts"
 import { type ControlError, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import type { Limit, LimitPatch, NewLimit, Price } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
-import { newId, type Page, pageLimit, type PageRequest, toNumber, toPage } from "./Rows.ts"
-import { checkVersion } from "./TeamStore.ts"
+import { newId, type Page, type PageRequest, readPage, toNumber } from "./Rows.ts"
 
 interface LimitRow {
   readonly id: string
@@ -84,12 +83,9 @@ export class LimitStore {
 
   list(request: LimitPageRequest = {}, within?: string): Effect.Effect<Page<Limit>, Unavailable> {
     const sql = this.#sql
-    const limit = pageLimit(request)
-    const conditions = [sql`id > ${request.after ?? ""}`, this.#within(within)]
-    if (request.scopeId !== undefined) conditions.push(sql`scope_id = ${request.scopeId}`)
-    return sql<LimitRow>`SELECT * FROM limit_rule WHERE ${sql.and(conditions)} ORDER BY id LIMIT ${limit + 1}`.pipe(
-      Effect.map((rows) => toPage(rows.map(toLimit), limit, ({ id }) => id)),
-      orUnavailable
+    const where = [this.#within(within), ...(request.scopeId === undefined ? [] : [sql`scope_id = ${request.scopeId}`])]
+    return readPage<LimitRow, Limit>(sql, request, { table: "limit_rule", columns: "*", where }, (rows) =>
+      Effect.succeed(rows.map(toLimit))
     )
   }
 

@@ -5,24 +5,22 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { type Actor, change, orUnavailable } from "./Changes.ts"
+import { type Actor, change, checkVersion, orUnavailable } from "./Changes.ts"
 import { Conflict, type ControlError, InUse, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import { type Model, type ModelPatch, ModelSettings, type NewModel, type NewReplica, type Replica, type ReplicaPatch } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
 import {
-  containing,
   fromBoolean,
+  listed,
   mergePatch,
   newId,
   type Page,
-  pageLimit,
   type PageRequest,
+  readPage,
   toBoolean,
   toNumber,
-  toNumberOrNull,
-  toPage
+  toNumberOrNull
 } from "./Rows.ts"
-import { checkVersion } from "./TeamStore.ts"
 
 interface ModelRow {
   readonly id: string
@@ -51,6 +49,8 @@ interface ReplicaRow {
 }
 
 const decodeSettings = Schema.decodeUnknownEffect(ModelSettings, { onExcessProperty: "error" })
+
+const columns = "id, enabled, settings, archived_at, version"
 
 const reserved = 90 * 86_400_000
 
@@ -102,7 +102,7 @@ export class ModelStore {
 
   #find(id: string): Effect.Effect<Model, NotFound | SqlError> {
     const sql = this.#sql
-    return sql<ModelRow>`SELECT id, enabled, settings, archived_at, version FROM model WHERE id = ${id}`.pipe(
+    return sql<ModelRow>`SELECT ${sql.literal(columns)} FROM model WHERE id = ${id}`.pipe(
       Effect.flatMap((rows) => this.#toModels(rows)),
       Effect.flatMap(([model]) => (model === undefined ? Effect.fail(NotFound.of("model", id)) : Effect.succeed(model)))
     )
@@ -122,19 +122,12 @@ export class ModelStore {
 
   list(request: PageRequest = {}): Effect.Effect<Page<Model>, Unavailable> {
     const sql = this.#sql
-    const limit = pageLimit(request)
-    const conditions = [sql`id > ${request.after ?? ""}`]
-    if (request.archived !== true) conditions.push(sql`archived_at IS NULL`)
-    if (request.search !== undefined) {
-      conditions.push(
-        sql`id IN (SELECT model_id FROM model_name WHERE freed_at IS NULL AND LOWER(name) LIKE ${containing(request.search)} ESCAPE '\\')`
-      )
-    }
-    return sql<ModelRow>`SELECT id, enabled, settings, archived_at, version FROM model WHERE ${sql.and(conditions)} ORDER BY id LIMIT ${limit + 1}`.pipe(
-      Effect.flatMap((rows) => this.#toModels(rows)),
-      Effect.map((models) => toPage(models, limit, ({ id }) => id)),
-      orUnavailable
+    const where = listed(
+      sql,
+      request,
+      (pattern) => sql`id IN (SELECT model_id FROM model_name WHERE freed_at IS NULL AND LOWER(name) LIKE ${pattern} ESCAPE '\\')`
     )
+    return readPage<ModelRow, Model>(sql, request, { table: "model", columns, where }, (rows) => this.#toModels(rows))
   }
 
   // Gives a model its names. A name of the file, of another model, or of one that lost it less than 90 days ago is refused.

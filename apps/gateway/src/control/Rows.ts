@@ -1,9 +1,14 @@
 /**
  * Rows and pages: integers of rows are `bigint`, ids are in the order of creation, and a page goes on after the id of the one before.
  */
-import type * as Schema from "effect/Schema"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Fragment } from "effect/sql/Statement"
 import { randomBytes } from "node:crypto"
+import { orUnavailable } from "./Changes.ts"
+import type { Unavailable } from "./ControlError.ts"
 
 export const toNumber = (value: bigint): number => Number(value)
 export const toNumberOrNull = (value: bigint | null): number | null => (value === null ? null : Number(value))
@@ -60,7 +65,31 @@ export const readAll = <Item, E>(list: (request: PageRequest) => Effect.Effect<P
   })
 
 /** A pattern of LIKE for text that is found anywhere, with `\` as the escape. */
-export const containing = (text: string): string => `%${text.toLowerCase().replace(/[\\%_]/g, "\\$&")}%`
+const containing = (text: string): string => `%${text.toLowerCase().replace(/[\\%_]/g, "\\$&")}%`
+
+/** Reads a page of the objects of a table that meet all conditions, in the order of their ids. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- what a row has is known to who names the columns
+export const readPage = <Row extends object, Item extends { readonly id: string }>(
+  sql: SqlClient.SqlClient,
+  request: PageRequest,
+  from: { readonly table: string; readonly columns: string; readonly where: ReadonlyArray<Fragment> },
+  toItems: (rows: ReadonlyArray<Row>) => Effect.Effect<ReadonlyArray<Item>, SqlError>
+): Effect.Effect<Page<Item>, Unavailable> => {
+  const limit = pageLimit(request)
+  const where = sql.and([sql`id > ${request.after ?? ""}`, ...from.where])
+  const rows = sql<Row>`SELECT ${sql.literal(from.columns)} FROM ${sql(from.table)} WHERE ${where} ORDER BY id LIMIT ${limit + 1}`
+  return orUnavailable(Effect.map(Effect.flatMap(rows, toItems), (items) => toPage(items, limit, ({ id }) => id)))
+}
+
+/** The conditions of a request for the tables that keep archived objects. `name` is where the searched text is, in lower case. */
+export const listed = (
+  sql: SqlClient.SqlClient,
+  { archived, search }: PageRequest,
+  name: (pattern: string) => Fragment
+): ReadonlyArray<Fragment> => [
+  ...(archived === true ? [] : [sql`archived_at IS NULL`]),
+  ...(search === undefined ? [] : [name(containing(search))])
+]
 
 type JsonObject = { readonly [name: string]: Schema.Json }
 

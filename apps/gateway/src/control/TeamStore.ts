@@ -4,22 +4,11 @@
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
-import { type Actor, change, orUnavailable } from "./Changes.ts"
-import { type ControlError, InUse, NotFound, VersionMismatch, type Unavailable } from "./ControlError.ts"
+import { type Actor, change, checkVersion, orUnavailable } from "./Changes.ts"
+import { type ControlError, InUse, NotFound, type Unavailable } from "./ControlError.ts"
 import type { NewTeam, Team, TeamPatch } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
-import {
-  containing,
-  fromBoolean,
-  newId,
-  type Page,
-  pageLimit,
-  type PageRequest,
-  toBoolean,
-  toNumber,
-  toNumberOrNull,
-  toPage
-} from "./Rows.ts"
+import { fromBoolean, listed, newId, type Page, type PageRequest, readPage, toBoolean, toNumber, toNumberOrNull } from "./Rows.ts"
 
 interface TeamRow {
   readonly id: string
@@ -29,14 +18,6 @@ interface TeamRow {
   readonly archived_at: bigint | null
   readonly version: bigint
 }
-
-/** Fails if a caller read another version than the one that is there. */
-export const checkVersion = (expected: number | undefined, version: number): Effect.Effect<void, VersionMismatch> =>
-  expected === undefined || expected === version
-    ? Effect.void
-    : Effect.fail(
-        new VersionMismatch({ detail: `The object was changed: it has version ${version}, not ${expected}. Read it again.`, version })
-      )
 
 const columns = "id, name, enabled, all_models, archived_at, version"
 
@@ -84,16 +65,11 @@ export class TeamStore {
 
   list(request: PageRequest = {}, within?: string): Effect.Effect<Page<Team>, Unavailable> {
     const sql = this.#sql
-    const limit = pageLimit(request)
-    const conditions = [sql`id > ${request.after ?? ""}`]
-    if (within !== undefined) conditions.push(sql`id = ${within}`)
-    if (request.archived !== true) conditions.push(sql`archived_at IS NULL`)
-    if (request.search !== undefined) conditions.push(sql`name_fold LIKE ${containing(request.search)} ESCAPE '\\'`)
-    return sql<TeamRow>`SELECT ${sql.literal(columns)} FROM team WHERE ${sql.and(conditions)} ORDER BY id LIMIT ${limit + 1}`.pipe(
-      Effect.flatMap((rows) => this.#toTeams(rows)),
-      Effect.map((teams) => toPage(teams, limit, ({ id }) => id)),
-      orUnavailable
-    )
+    const where = [
+      ...(within === undefined ? [] : [sql`id = ${within}`]),
+      ...listed(sql, request, (pattern) => sql`name_fold LIKE ${pattern} ESCAPE '\\'`)
+    ]
+    return readPage<TeamRow, Team>(sql, request, { table: "team", columns, where }, (rows) => this.#toTeams(rows))
   }
 
   create(actor: Actor, { allModels, enabled = true, models, name }: typeof NewTeam.Type): Effect.Effect<Team, ControlError> {
