@@ -2,6 +2,7 @@
  * Who administers the gateway: the administrator of the configuration, those of the database, and the sessions of pages.
  */
 import * as Clock from "effect/Clock"
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import { timingSafeEqual } from "node:crypto"
@@ -9,7 +10,7 @@ import type { Admin, Role } from "./AdminApi.ts"
 import { type Actor, change, orUnavailable } from "./Changes.ts"
 import { Conflict, type ControlError, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import { digestOf, makeKeyText } from "./KeyText.ts"
-import { newId, toNumberOrNull } from "./Rows.ts"
+import { toNumberOrNull } from "./Rows.ts"
 
 const hour = 3_600_000
 /** A session ends after this time, in milliseconds, and after a quarter of it without a request. */
@@ -114,7 +115,7 @@ export class AdminAccess {
   ): Effect.Effect<{ readonly admin: Admin; readonly secret: string }, ControlError> {
     const sql = this.#sql
     const { expiresAt = null, name, role, teamId = null } = input
-    return change<{ readonly admin: Admin; readonly secret: string }>(sql, actor, (now) =>
+    return change<{ readonly admin: Admin; readonly secret: string }>(sql, actor, () =>
       Effect.gen(function* () {
         if ((role === "team_admin") !== (teamId !== null)) {
           return yield* new Invalid({ field: "teamId", detail: "A team_admin has a team, and nobody else has one." })
@@ -124,7 +125,7 @@ export class AdminAccess {
         }
         if (name === root.name) return yield* new Conflict({ detail: "This name is that of the configuration's administrator." })
         const secret = makeKeyText("pda_")
-        const id = newId(now)
+        const id = uuidV7Unsafe()
         yield* sql`INSERT INTO admin ${sql.insert({ id, name, role, team_id: teamId, expires_at: expiresAt, digest: digestOf(secret) })}`
         const admin: Admin = { id, name, role, teamId, expiresAt }
         return [

@@ -2,6 +2,7 @@
  * Keys. A secret is shown once, when it is made; the database has its digest. Rights, limits and usage belong to the key, not to the secret, so that a
  * rotation changes nothing but the secret.
  */
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -11,18 +12,7 @@ import { Conflict, type ControlError, Invalid, NotFound, type Unavailable } from
 import type { Key, KeyPatch, MadeKey, NewKey } from "./Entity.ts"
 import { digestOf, makeKeyText, startOf } from "./KeyText.ts"
 import type { ModelNames } from "./ModelNames.ts"
-import {
-  fromBoolean,
-  listed,
-  mergePatch,
-  newId,
-  type Page,
-  type PageRequest,
-  readPage,
-  toBoolean,
-  toNumber,
-  toNumberOrNull
-} from "./Rows.ts"
+import { fromBoolean, listed, mergePatch, type Page, type PageRequest, readPage, toBoolean, toNumber, toNumberOrNull } from "./Rows.ts"
 
 interface KeyRow {
   readonly id: string
@@ -177,7 +167,7 @@ export class KeyStore {
         if (teamId !== null && (yield* sql`SELECT 1 FROM team WHERE id = ${teamId} AND archived_at IS NULL`).length === 0) {
           return yield* new Invalid({ field: "teamId", detail: "There is no such team." })
         }
-        const id = newId(now)
+        const id = uuidV7Unsafe()
         const granted = yield* this.#names.idsOf(models ?? [])
         yield* sql`INSERT INTO key ${sql.insert({
           id,

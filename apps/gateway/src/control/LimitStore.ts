@@ -1,6 +1,7 @@
 /**
  * Limits and prices.
  */
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -8,7 +9,7 @@ import { type Actor, change, checkVersion, orUnavailable } from "./Changes.ts"
 import { type ControlError, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import type { Limit, LimitPatch, NewLimit, Price } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
-import { newId, type Page, type PageRequest, readPage, toNumber } from "./Rows.ts"
+import { type Page, type PageRequest, readPage, toNumber } from "./Rows.ts"
 
 interface LimitRow {
   readonly id: string
@@ -100,7 +101,7 @@ export class LimitStore {
 
   create(actor: Actor, input: typeof NewLimit.Type): Effect.Effect<Limit, ControlError> {
     const sql = this.#sql
-    return change<Limit>(sql, actor, (now) =>
+    return change<Limit>(sql, actor, () =>
       Effect.gen({ self: this }, function* () {
         const { amount, kind, mode = "enforce", modelId = "", scope } = input
         const scope_id = yield* this.#scopeIdOf(input)
@@ -108,7 +109,7 @@ export class LimitStore {
           return yield* new Invalid({ field: "modelId", detail: "A limit of a model is of its `scopeId`." })
         }
         const model_id = modelId === "" ? "" : yield* this.#names.idOf(modelId)
-        const id = newId(now)
+        const id = uuidV7Unsafe()
         yield* sql`INSERT INTO limit_rule ${sql.insert({ id, scope, scope_id, model_id, kind, amount, mode, version: 1 })}`
         const after = yield* this.#find(id)
         return [after, { action: "create", entity: "limit", id, after }] as const

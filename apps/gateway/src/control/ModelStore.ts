@@ -1,6 +1,7 @@
 /**
  * Models, their names and their replicas. A name that a model had goes on working until it is removed, and is not given to another model for 90 days.
  */
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
@@ -9,18 +10,7 @@ import { type Actor, change, checkVersion, orUnavailable } from "./Changes.ts"
 import { Conflict, type ControlError, InUse, Invalid, NotFound, type Unavailable } from "./ControlError.ts"
 import { type Model, type ModelPatch, ModelSettings, type NewModel, type NewReplica, type Replica, type ReplicaPatch } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
-import {
-  fromBoolean,
-  listed,
-  mergePatch,
-  newId,
-  type Page,
-  type PageRequest,
-  readPage,
-  toBoolean,
-  toNumber,
-  toNumberOrNull
-} from "./Rows.ts"
+import { fromBoolean, listed, mergePatch, type Page, type PageRequest, readPage, toBoolean, toNumber, toNumberOrNull } from "./Rows.ts"
 
 interface ModelRow {
   readonly id: string
@@ -159,10 +149,10 @@ export class ModelStore {
     })
   }
 
-  #addReplica(model: Pick<Model, "id" | "name">, input: typeof NewReplica.Type, now: number) {
+  #addReplica(model: Pick<Model, "id" | "name">, input: typeof NewReplica.Type) {
     const sql = this.#sql
     const { baseUrl, credential = null, maxConcurrent = null, remoteName = model.name, state = "on", weight = 1 } = input
-    const id = newId(now)
+    const id = uuidV7Unsafe()
     const row = {
       id,
       model_id: model.id,
@@ -190,10 +180,10 @@ export class ModelStore {
     return change<Model>(sql, actor, (now) =>
       Effect.gen({ self: this }, function* () {
         const { aliases = [], enabled = true, formerNames = [], name, replicas = [], settings = {} } = input
-        const id = newId(now)
+        const id = uuidV7Unsafe()
         yield* sql`INSERT INTO model ${sql.insert({ id, enabled: fromBoolean(enabled), settings: JSON.stringify(settings), version: 1 })}`
         yield* this.#setNames(id, { name, aliases, formerNames }, now, isForced)
-        yield* Effect.forEach(replicas, (replica) => this.#addReplica({ id, name }, replica, now), { discard: true })
+        yield* Effect.forEach(replicas, (replica) => this.#addReplica({ id, name }, replica), { discard: true })
         const after = yield* this.#find(id)
         return [after, { action: "create", entity: "model", id, after }] as const
       })
@@ -263,10 +253,10 @@ export class ModelStore {
   }
 
   addReplica(actor: Actor, modelId: string, input: typeof NewReplica.Type): Effect.Effect<Replica, ControlError> {
-    return change<Replica>(this.#sql, actor, (now) =>
+    return change<Replica>(this.#sql, actor, () =>
       Effect.gen({ self: this }, function* () {
         const model = yield* this.#findLive(modelId)
-        const id = yield* this.#addReplica(model, input, now)
+        const id = yield* this.#addReplica(model, input)
         const after = yield* this.#findReplica(id)
         return [after, { action: "create", entity: "replica", id, after }] as const
       })

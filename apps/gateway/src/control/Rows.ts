@@ -6,7 +6,6 @@ import type * as Schema from "effect/Schema"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
-import { randomBytes } from "node:crypto"
 import { orUnavailable } from "./Changes.ts"
 import type { Unavailable } from "./ControlError.ts"
 
@@ -14,16 +13,6 @@ export const toNumber = (value: bigint): number => Number(value)
 export const toNumberOrNull = (value: bigint | null): number | null => (value === null ? null : Number(value))
 export const toBoolean = (value: bigint): boolean => value === 1n
 export const fromBoolean = (value: boolean): number => (value ? 1 : 0)
-
-/** A UUID of version 7, whose order is that of the times. */
-export const newId = (now: number): string => {
-  const bytes = randomBytes(16)
-  bytes.writeUIntBE(now, 0, 6)
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
-  const text = bytes.toString("hex")
-  return `${text.slice(0, 8)}-${text.slice(8, 12)}-${text.slice(12, 16)}-${text.slice(16, 20)}-${text.slice(20)}`
-}
 
 /** Which part of a list is asked for. */
 export interface PageRequest {

@@ -1,6 +1,7 @@
 /**
  * Teams.
  */
+import { uuidV7Unsafe } from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import type * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
@@ -8,7 +9,7 @@ import { type Actor, change, checkVersion, orUnavailable } from "./Changes.ts"
 import { type ControlError, InUse, NotFound, type Unavailable } from "./ControlError.ts"
 import type { NewTeam, Team, TeamPatch } from "./Entity.ts"
 import type { ModelNames } from "./ModelNames.ts"
-import { fromBoolean, listed, newId, type Page, type PageRequest, readPage, toBoolean, toNumber, toNumberOrNull } from "./Rows.ts"
+import { fromBoolean, listed, type Page, type PageRequest, readPage, toBoolean, toNumber, toNumberOrNull } from "./Rows.ts"
 
 interface TeamRow {
   readonly id: string
@@ -74,9 +75,9 @@ export class TeamStore {
 
   create(actor: Actor, { allModels, enabled = true, models, name }: typeof NewTeam.Type): Effect.Effect<Team, ControlError> {
     const sql = this.#sql
-    return change(sql, actor, (now) =>
+    return change(sql, actor, () =>
       Effect.gen({ self: this }, function* () {
-        const id = newId(now)
+        const id = uuidV7Unsafe()
         const granted = yield* this.#names.idsOf(models ?? [])
         const all_models = fromBoolean(allModels ?? models === undefined)
         yield* sql`INSERT INTO team ${sql.insert({ id, name, name_fold: name.toLowerCase(), enabled: fromBoolean(enabled), all_models, version: 1 })}`
