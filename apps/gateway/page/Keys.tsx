@@ -3,7 +3,7 @@
  */
 import { useState } from "preact/hooks"
 import { type Admin, type Key, type MadeKey, send } from "./AdminClient.ts"
-import { ask, Field, FormDialog, More, namesOf, Problem, textOf, Time, useList } from "./Parts.tsx"
+import { ask, Field, FormDialog, ListSection, namesOf, textOf, Time, useList } from "./Parts.tsx"
 
 const stateOf = (key: Key): string => {
   if (key.revokedAt !== null) return "revoked"
@@ -44,79 +44,61 @@ export const Keys = ({ admin }: { readonly admin: Admin }) => {
     void list.reload()
   }
   return (
-    <section aria-labelledby="keys">
-      <h2 id="keys">Keys</h2>
-      {made === undefined ? null : <Secret made={made} onClose={() => setMade(undefined)} />}
-      <search>
-        <label>
-          Search <input type="search" value={search} onInput={({ currentTarget }) => setSearch(currentTarget.value)} />
-        </label>
-        {mayChange ? (
-          <button type="button" class="main" onClick={() => setDialog({ kind: "new", id: crypto.randomUUID() })}>
-            New key
-          </button>
-        ) : null}
-      </search>
-      <Problem error={error ?? list.error} />
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Secret</th>
-            <th scope="col">Models</th>
-            <th scope="col">State</th>
-            <th scope="col">Expires</th>
-            <th scope="col">Made</th>
-            {mayChange ? <th scope="col">Actions</th> : null}
+    <>
+      <ListSection
+        id="keys"
+        title="Keys"
+        notice={made === undefined ? null : <Secret made={made} onClose={() => setMade(undefined)} />}
+        list={list}
+        error={error}
+        columns={["Name", "Secret", "Models", "State", "Expires", "Made", ...(mayChange ? ["Actions"] : [])]}
+        search={{ value: search, onInput: setSearch }}
+        make={mayChange ? { label: "New key", onClick: () => setDialog({ kind: "new", id: crypto.randomUUID() }) } : undefined}
+      >
+        {list.items.map((key) => (
+          <tr key={key.id}>
+            <th scope="row">
+              {key.name}
+              {key.owner === null ? null : <small>{key.owner}</small>}
+            </th>
+            <td>{key.secrets.map(({ start }) => `${start}…`).join(", ")}</td>
+            <td>{key.allModels ? "all" : key.models.join(", ")}</td>
+            <td>{stateOf(key)}</td>
+            <td>
+              <Time at={key.expiresAt} />
+            </td>
+            <td>
+              <Time at={key.createdAt} /> by {key.createdBy}
+            </td>
+            {mayChange ? (
+              <td class="actions">
+                <button type="button" onClick={() => setDialog({ kind: "rotate", key })}>
+                  Rotate
+                </button>
+                <button type="button" onClick={run(() => send("PATCH", `/keys/${key.id}`, { enabled: !key.enabled }))}>
+                  {key.enabled ? "Disable" : "Enable"}
+                </button>
+                {key.revokedAt === null ? (
+                  <button
+                    type="button"
+                    onClick={run(
+                      async () =>
+                        ask(`Revoke the key ${key.name}? Its streams end, and it cannot be used again.`) &&
+                        send("POST", `/keys/${key.id}/revoke`)
+                    )}
+                  >
+                    Revoke
+                  </button>
+                ) : (
+                  <button type="button" onClick={run(() => send("DELETE", `/keys/${key.id}`))}>
+                    Archive
+                  </button>
+                )}
+              </td>
+            ) : null}
           </tr>
-        </thead>
-        <tbody>
-          {list.items.map((key) => (
-            <tr key={key.id}>
-              <th scope="row">
-                {key.name}
-                {key.owner === null ? null : <small>{key.owner}</small>}
-              </th>
-              <td>{key.secrets.map(({ start }) => `${start}…`).join(", ")}</td>
-              <td>{key.allModels ? "all" : key.models.join(", ")}</td>
-              <td>{stateOf(key)}</td>
-              <td>
-                <Time at={key.expiresAt} />
-              </td>
-              <td>
-                <Time at={key.createdAt} /> by {key.createdBy}
-              </td>
-              {mayChange ? (
-                <td class="actions">
-                  <button type="button" onClick={() => setDialog({ kind: "rotate", key })}>
-                    Rotate
-                  </button>
-                  <button type="button" onClick={run(() => send("PATCH", `/keys/${key.id}`, { enabled: !key.enabled }))}>
-                    {key.enabled ? "Disable" : "Enable"}
-                  </button>
-                  {key.revokedAt === null ? (
-                    <button
-                      type="button"
-                      onClick={run(
-                        async () =>
-                          ask(`Revoke the key ${key.name}? Its streams end, and it cannot be used again.`) &&
-                          send("POST", `/keys/${key.id}/revoke`)
-                      )}
-                    >
-                      Revoke
-                    </button>
-                  ) : (
-                    <button type="button" onClick={run(() => send("DELETE", `/keys/${key.id}`))}>
-                      Archive
-                    </button>
-                  )}
-                </td>
-              ) : null}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <More list={list} />
+        ))}
+      </ListSection>
       {dialog?.kind === "new" ? (
         <FormDialog
           title="New key"
@@ -156,6 +138,6 @@ export const Keys = ({ admin }: { readonly admin: Admin }) => {
           <Field label="Hours for which the old secret works on" name="hours" type="number" value={0} min={0} />
         </FormDialog>
       ) : null}
-    </section>
+    </>
   )
 }

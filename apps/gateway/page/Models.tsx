@@ -3,7 +3,7 @@
  */
 import { useEffect, useState } from "preact/hooks"
 import { type Admin, type Model, send, type Status } from "./AdminClient.ts"
-import { ask, Field, FormDialog, More, namesOf, Problem, textOf, useList, withForce } from "./Parts.tsx"
+import { ask, Field, FormDialog, ListSection, namesOf, Problem, Table, textOf, useList, withForce } from "./Parts.tsx"
 
 const interval = 2000
 
@@ -43,34 +43,24 @@ const Live = () => {
             {status.activeRequests} requests in flight, {status.keys} valid secrets, revision {status.revision}
             {status.degraded ? " — the database does not answer; an earlier state is served" : ""}
           </p>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Model</th>
-                <th scope="col">Comes from</th>
-                <th scope="col">Waiting</th>
-                <th scope="col">Replicas</th>
+          <Table columns={["Model", "Comes from", "Waiting", "Replicas"]}>
+            {status.models.map((model) => (
+              <tr key={model.id}>
+                <th scope="row">{[model.name, ...model.aliases].join(", ")}</th>
+                <td>{model.owner === "file" ? "configuration file" : "administration"}</td>
+                <td class="number">{model.waiting}</td>
+                <td>
+                  <ul>
+                    {model.replicas.map(({ inFlight, isHealthy, origin }) => (
+                      <li key={origin} class={isHealthy ? "good" : "bad"}>
+                        {origin}: {isHealthy ? "healthy" : "not healthy"}, {inFlight} in flight
+                      </li>
+                    ))}
+                  </ul>
+                </td>
               </tr>
-            </thead>
-            <tbody>
-              {status.models.map((model) => (
-                <tr key={model.id}>
-                  <th scope="row">{[model.name, ...model.aliases].join(", ")}</th>
-                  <td>{model.owner === "file" ? "configuration file" : "administration"}</td>
-                  <td class="number">{model.waiting}</td>
-                  <td>
-                    <ul>
-                      {model.replicas.map(({ inFlight, isHealthy, origin }) => (
-                        <li key={origin} class={isHealthy ? "good" : "bad"}>
-                          {origin}: {isHealthy ? "healthy" : "not healthy"}, {inFlight} in flight
-                        </li>
-                      ))}
-                    </ul>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+            ))}
+          </Table>
         </>
       )}
     </section>
@@ -136,66 +126,48 @@ export const Models = ({ admin }: { readonly admin: Admin }) => {
   return (
     <>
       <Live />
-      <section aria-labelledby="models">
-        <h2 id="models">Administered models</h2>
-        <search>
-          <label>
-            Search <input type="search" value={search} onInput={({ currentTarget }) => setSearch(currentTarget.value)} />
-          </label>
-          {mayChange ? (
-            <button type="button" class="main" onClick={() => setDialog({ kind: "new" })}>
-              New model
-            </button>
-          ) : null}
-        </search>
-        <Problem error={error ?? list.error} />
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Also</th>
-              <th scope="col">State</th>
-              <th scope="col">Replicas</th>
-              {mayChange ? <th scope="col">Actions</th> : null}
-            </tr>
-          </thead>
-          <tbody>
-            {list.items.map((model) => (
-              <tr key={model.id}>
-                <th scope="row">{model.name}</th>
-                <td>{[...model.aliases, ...model.formerNames.map((name) => `${name} (former)`)].join(", ")}</td>
-                <td>{model.enabled ? "enabled" : "disabled"}</td>
-                <td>
-                  <Replicas model={model} mayChange={mayChange} reload={list.reload} />
-                </td>
-                {mayChange ? (
-                  <td class="actions">
-                    <button type="button" onClick={() => setDialog({ kind: "replica", model })}>
-                      Add replica
-                    </button>
-                    <button type="button" onClick={() => setDialog({ kind: "edit", model })}>
-                      Edit
-                    </button>
-                    <button
-                      type="button"
-                      onClick={() =>
-                        ask(`Archive the model ${model.name}? Callers cannot use it any more.`) &&
-                        void withForce((force) => send("DELETE", `/models/${model.id}${force ? "?force=true" : ""}`)).then(
-                          list.reload,
-                          setError
-                        )
-                      }
-                    >
-                      Archive
-                    </button>
-                  </td>
-                ) : null}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-        <More list={list} />
-      </section>
+      <ListSection
+        id="models"
+        title="Administered models"
+        list={list}
+        error={error}
+        columns={["Name", "Also", "State", "Replicas", ...(mayChange ? ["Actions"] : [])]}
+        search={{ value: search, onInput: setSearch }}
+        make={mayChange ? { label: "New model", onClick: () => setDialog({ kind: "new" }) } : undefined}
+      >
+        {list.items.map((model) => (
+          <tr key={model.id}>
+            <th scope="row">{model.name}</th>
+            <td>{[...model.aliases, ...model.formerNames.map((name) => `${name} (former)`)].join(", ")}</td>
+            <td>{model.enabled ? "enabled" : "disabled"}</td>
+            <td>
+              <Replicas model={model} mayChange={mayChange} reload={list.reload} />
+            </td>
+            {mayChange ? (
+              <td class="actions">
+                <button type="button" onClick={() => setDialog({ kind: "replica", model })}>
+                  Add replica
+                </button>
+                <button type="button" onClick={() => setDialog({ kind: "edit", model })}>
+                  Edit
+                </button>
+                <button
+                  type="button"
+                  onClick={() =>
+                    ask(`Archive the model ${model.name}? Callers cannot use it any more.`) &&
+                    void withForce((force) => send("DELETE", `/models/${model.id}${force ? "?force=true" : ""}`)).then(
+                      list.reload,
+                      setError
+                    )
+                  }
+                >
+                  Archive
+                </button>
+              </td>
+            ) : null}
+          </tr>
+        ))}
+      </ListSection>
       {dialog?.kind === "new" ? (
         <FormDialog
           title="New model"

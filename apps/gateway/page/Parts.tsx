@@ -44,13 +44,72 @@ export const useList = <Item,>(path: string, parameters: Record<string, string |
   return { items, next, error, reload: () => load(), more: () => load(next ?? undefined) }
 }
 
-/** The button that reads the next page. */
-export const More = ({ list }: { readonly list: { readonly next: string | null; readonly more: () => void } }) =>
-  list.next === null ? null : (
-    <button type="button" onClick={list.more}>
-      Show more
-    </button>
-  )
+/** A section with a list: its heading, what a reader searches and makes, its table, and its next page. */
+export const ListSection = ({
+  children,
+  columns,
+  error,
+  id,
+  list,
+  make,
+  notice,
+  search,
+  title
+}: {
+  readonly id: string
+  readonly title: string
+  readonly list: { readonly next: string | null; readonly more: () => void; readonly error: unknown }
+  readonly columns: ReadonlyArray<string>
+  /** The rows of the table. */
+  readonly children: ComponentChildren
+  /** What is shown above the list. */
+  readonly notice?: ComponentChildren
+  /** What an action of the section failed with. */
+  readonly error?: unknown
+  readonly search?: { readonly value: string; readonly onInput: (text: string) => void }
+  /** The button that makes an object, for who may. */
+  readonly make?: { readonly label: string; readonly onClick: () => void } | undefined
+}) => (
+  <section aria-labelledby={id}>
+    <h2 id={id}>{title}</h2>
+    {notice}
+    <search>
+      {search === undefined ? null : (
+        <label>
+          Search <input type="search" value={search.value} onInput={({ currentTarget }) => search.onInput(currentTarget.value)} />
+        </label>
+      )}
+      {make === undefined ? null : (
+        <button type="button" class="main" onClick={make.onClick}>
+          {make.label}
+        </button>
+      )}
+    </search>
+    <Problem error={error ?? list.error} />
+    <Table columns={columns}>{children}</Table>
+    {list.next === null ? null : (
+      <button type="button" onClick={list.more}>
+        Show more
+      </button>
+    )}
+  </section>
+)
+
+/** A table with the names of its columns. */
+export const Table = ({ children, columns }: { readonly columns: ReadonlyArray<string>; readonly children: ComponentChildren }) => (
+  <table>
+    <thead>
+      <tr>
+        {columns.map((name) => (
+          <th key={name} scope="col">
+            {name}
+          </th>
+        ))}
+      </tr>
+    </thead>
+    <tbody>{children}</tbody>
+  </table>
+)
 
 /** Asks again, for something that cannot be undone. */
 export const ask = (question: string): boolean => window.confirm(question)

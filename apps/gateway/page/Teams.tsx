@@ -3,7 +3,7 @@
  */
 import { useState } from "preact/hooks"
 import { type Admin, type Limit, send, type Team } from "./AdminClient.ts"
-import { ask, Field, FormDialog, More, namesOf, Problem, textOf, useList, withForce } from "./Parts.tsx"
+import { ask, Field, FormDialog, ListSection, namesOf, textOf, useList, withForce } from "./Parts.tsx"
 
 export const Teams = ({ admin }: { readonly admin: Admin }) => {
   const list = useList<Team>("/teams")
@@ -11,60 +11,45 @@ export const Teams = ({ admin }: { readonly admin: Admin }) => {
   const [error, setError] = useState<unknown>(undefined)
   const mayChange = admin.role === "admin"
   return (
-    <section aria-labelledby="teams">
-      <h2 id="teams">Teams</h2>
-      {mayChange ? (
-        <button type="button" class="main" onClick={() => setNew(true)}>
-          New team
-        </button>
-      ) : null}
-      <Problem error={error ?? list.error} />
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Name</th>
-            <th scope="col">Id</th>
-            <th scope="col">Models</th>
-            <th scope="col">State</th>
-            {mayChange ? <th scope="col">Actions</th> : null}
-          </tr>
-        </thead>
-        <tbody>
-          {list.items.map((team) => (
-            <tr key={team.id}>
-              <th scope="row">{team.name}</th>
-              <td>
-                <code>{team.id}</code>
+    <>
+      <ListSection
+        id="teams"
+        title="Teams"
+        list={list}
+        error={error}
+        columns={["Name", "Id", "Models", "State", ...(mayChange ? ["Actions"] : [])]}
+        make={mayChange ? { label: "New team", onClick: () => setNew(true) } : undefined}
+      >
+        {list.items.map((team) => (
+          <tr key={team.id}>
+            <th scope="row">{team.name}</th>
+            <td>
+              <code>{team.id}</code>
+            </td>
+            <td>{team.allModels ? "all" : team.models.join(", ")}</td>
+            <td>{team.enabled ? "enabled" : "disabled"}</td>
+            {mayChange ? (
+              <td class="actions">
+                <button
+                  type="button"
+                  onClick={() => void send("PATCH", `/teams/${team.id}`, { enabled: !team.enabled }).then(list.reload, setError)}
+                >
+                  {team.enabled ? "Disable" : "Enable"}
+                </button>
+                <button
+                  type="button"
+                  onClick={() =>
+                    ask(`Archive the team ${team.name}?`) &&
+                    void withForce((force) => send("DELETE", `/teams/${team.id}${force ? "?force=true" : ""}`)).then(list.reload, setError)
+                  }
+                >
+                  Archive
+                </button>
               </td>
-              <td>{team.allModels ? "all" : team.models.join(", ")}</td>
-              <td>{team.enabled ? "enabled" : "disabled"}</td>
-              {mayChange ? (
-                <td class="actions">
-                  <button
-                    type="button"
-                    onClick={() => void send("PATCH", `/teams/${team.id}`, { enabled: !team.enabled }).then(list.reload, setError)}
-                  >
-                    {team.enabled ? "Disable" : "Enable"}
-                  </button>
-                  <button
-                    type="button"
-                    onClick={() =>
-                      ask(`Archive the team ${team.name}?`) &&
-                      void withForce((force) => send("DELETE", `/teams/${team.id}${force ? "?force=true" : ""}`)).then(
-                        list.reload,
-                        setError
-                      )
-                    }
-                  >
-                    Archive
-                  </button>
-                </td>
-              ) : null}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <More list={list} />
+            ) : null}
+          </tr>
+        ))}
+      </ListSection>
       {isNew ? (
         <FormDialog
           title="New team"
@@ -82,7 +67,7 @@ export const Teams = ({ admin }: { readonly admin: Admin }) => {
           <Field label="Models" name="models" hint="Separated by commas. Empty for all." />
         </FormDialog>
       ) : null}
-    </section>
+    </>
   )
 }
 
@@ -104,61 +89,49 @@ export const Limits = ({ admin }: { readonly admin: Admin }) => {
   const [error, setError] = useState<unknown>(undefined)
   const mayChange = admin.role === "admin"
   return (
-    <section aria-labelledby="limits">
-      <h2 id="limits">Limits</h2>
-      {mayChange ? (
-        <button type="button" class="main" onClick={() => setNew(true)}>
-          New limit
-        </button>
-      ) : null}
-      <Problem error={error ?? list.error} />
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Of</th>
-            <th scope="col">Model</th>
-            <th scope="col">Amount</th>
-            <th scope="col">Beyond it</th>
-            {mayChange ? <th scope="col">Actions</th> : null}
-          </tr>
-        </thead>
-        <tbody>
-          {list.items.map((limit) => (
-            <tr key={limit.id}>
-              <th scope="row">
-                {limit.scope} <code>{limit.scopeId}</code>
-              </th>
-              <td>{limit.modelId === "" ? "all" : limit.modelId}</td>
-              <td>
-                {limit.amount.toLocaleString()} {unitOf.get(limit.kind)}
+    <>
+      <ListSection
+        id="limits"
+        title="Limits"
+        list={list}
+        error={error}
+        columns={["Of", "Model", "Amount", "Beyond it", ...(mayChange ? ["Actions"] : [])]}
+        make={mayChange ? { label: "New limit", onClick: () => setNew(true) } : undefined}
+      >
+        {list.items.map((limit) => (
+          <tr key={limit.id}>
+            <th scope="row">
+              {limit.scope} <code>{limit.scopeId}</code>
+            </th>
+            <td>{limit.modelId === "" ? "all" : limit.modelId}</td>
+            <td>
+              {limit.amount.toLocaleString()} {unitOf.get(limit.kind)}
+            </td>
+            <td>{limit.mode === "enforce" ? "refused" : "reported"}</td>
+            {mayChange ? (
+              <td class="actions">
+                <button
+                  type="button"
+                  onClick={() =>
+                    void send("PATCH", `/limits/${limit.id}`, { mode: limit.mode === "enforce" ? "report" : "enforce" }).then(
+                      list.reload,
+                      setError
+                    )
+                  }
+                >
+                  {limit.mode === "enforce" ? "Only report" : "Enforce"}
+                </button>
+                <button
+                  type="button"
+                  onClick={() => ask("Remove the limit?") && void send("DELETE", `/limits/${limit.id}`).then(list.reload, setError)}
+                >
+                  Remove
+                </button>
               </td>
-              <td>{limit.mode === "enforce" ? "refused" : "reported"}</td>
-              {mayChange ? (
-                <td class="actions">
-                  <button
-                    type="button"
-                    onClick={() =>
-                      void send("PATCH", `/limits/${limit.id}`, { mode: limit.mode === "enforce" ? "report" : "enforce" }).then(
-                        list.reload,
-                        setError
-                      )
-                    }
-                  >
-                    {limit.mode === "enforce" ? "Only report" : "Enforce"}
-                  </button>
-                  <button
-                    type="button"
-                    onClick={() => ask("Remove the limit?") && void send("DELETE", `/limits/${limit.id}`).then(list.reload, setError)}
-                  >
-                    Remove
-                  </button>
-                </td>
-              ) : null}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <More list={list} />
+            ) : null}
+          </tr>
+        ))}
+      </ListSection>
       {isNew ? (
         <FormDialog
           title="New limit"
@@ -205,6 +178,6 @@ export const Limits = ({ admin }: { readonly admin: Admin }) => {
           </label>
         </FormDialog>
       ) : null}
-    </section>
+    </>
   )
 }
