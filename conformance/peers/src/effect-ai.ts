@@ -38,6 +38,7 @@ export const inexpressible = (id: string, { kind, request }: Operation): string 
   if (request["model"] === undefined) return "effect/ai requires a model"
   if (["functions", "function_call"].some((name) => name in request)) return "effect/ai has tools instead of functions"
   if (listOf(request["tools"]).some((tool) => isObject(tool) && tool["type"] !== "function")) return "effect/ai has function tools only"
+  if (typeof request["n"] === "number" && request["n"] > 1) return "the parts of a response of effect/ai have no choice"
   const isForeign = (message: unknown) => isObject(message) && !["system", "user", "assistant", "tool"].includes(String(message["role"]))
   return listOf(request["messages"]).some(isForeign) ? "effect/ai has no such role" : undefined
 }
