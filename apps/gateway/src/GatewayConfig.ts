@@ -22,9 +22,10 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { isNode, LineCounter, parseDocument } from "yaml"
 import { weaknessOf } from "./control/KeyText.ts"
 import { ConfigFile, type Model, type Secret } from "./ConfigFile.ts"
+import { ConfigSource, type Path } from "./ConfigSource.ts"
+import { readTelemetry, type TelemetryConfig } from "./TelemetryConfig.ts"
 import { LimitIndex, type LimitRule, rulesOf } from "./limits/LimitRule.ts"
 import { Calendar } from "./limits/Period.ts"
 import { carryLevels, type CarryOn } from "./Continuation.ts"
@@ -82,13 +83,6 @@ export interface Address {
   readonly port: number
 }
 
-/** How telemetry is sent over OTLP. */
-export interface TelemetryConfig {
-  /** URL of the collector; `undefined` if the environment has one for each signal. */
-  readonly endpoint: string | undefined
-  readonly protocol: "http/protobuf" | "http/json"
-}
-
 /** A validated configuration. Durations are milliseconds. */
 export interface GatewayConfig {
   readonly listen: Address & {
@@ -126,35 +120,6 @@ export class InvalidGatewayConfig extends Data.TaggedError("InvalidGatewayConfig
 
 const decodeFile = Schema.decodeUnknownResult(ConfigFile, { errors: "all", onExcessProperty: "error" })
 const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
-
-type Path = ReadonlyArray<string | number>
-
-// A YAML document, which JSON is too, with the lines of its nodes.
-class Source {
-  readonly value: unknown
-  readonly problems: Array<string>
-  readonly #document: ReturnType<typeof parseDocument>
-  readonly #lines = new LineCounter()
-
-  constructor(text: string) {
-    this.#document = parseDocument(text, { lineCounter: this.#lines, uniqueKeys: true, prettyErrors: false })
-    this.problems = this.#document.errors.map(({ message, pos: [start] }) => {
-      const { col, line } = this.#lines.linePos(start)
-      return `line ${line}, column ${col}: ${/keys must be unique/.test(message) ? "the name is there twice" : message}`
-    })
-    this.value = this.problems.length > 0 ? undefined : this.#document.toJS({ maxAliasCount: 100 })
-  }
-
-  /** A problem with its line and path. */
-  at(path: Path, problem: string): string {
-    let end = path.length
-    let node: unknown
-    for (; end >= 0 && node === undefined; end--) node = this.#document.getIn(path.slice(0, end), true)
-    const start = isNode(node) ? node.range?.[0] : undefined
-    const place = start === undefined ? "" : `line ${this.#lines.linePos(start).line}: `
-    return `${place}${path.length === 0 ? "" : `${path.join(" → ")}: `}${problem}`
-  }
-}
 
 const millisOf = (given: number | string | undefined, fallback: number): number =>
   given === undefined ? fallback : typeof given === "number" ? given : Duration.toMillis(Duration.fromInputUnsafe(given as Duration.Input))
@@ -307,22 +272,6 @@ const toAdmin = Effect.fnUntraced(function* (
   return typeof secret === "string" ? undefined : { secret, hosts: new Set(admin?.hosts ?? []) }
 })
 
-const readOtlp = (name: string) => Effect.map(Effect.option(Config.String(`OTEL_EXPORTER_OTLP_${name}`)), Option.getOrUndefined)
-
-// OpenTelemetry's variables win over the file.
-const readTelemetry = Effect.fnUntraced(function* (file: typeof ConfigFile.Type.telemetry): Effect.fn.Return<TelemetryConfig | undefined> {
-  const endpoints = [
-    yield* readOtlp("ENDPOINT"),
-    yield* readOtlp("TRACES_ENDPOINT"),
-    yield* readOtlp("METRICS_ENDPOINT"),
-    yield* readOtlp("LOGS_ENDPOINT"),
-    file?.endpoint
-  ]
-  if (endpoints.every((endpoint) => endpoint === undefined || endpoint === "")) return undefined
-  const protocol = (yield* readOtlp("PROTOCOL")) ?? file?.protocol
-  return { endpoint: file?.endpoint, protocol: protocol === "http/json" ? "http/json" : "http/protobuf" }
-})
-
 /**
  * Parses a configuration. Reads the environment variables and files that it names. Fails with every problem at once. Without a database, a
  * configuration without models or keys is a problem.
@@ -332,7 +281,7 @@ export const parse = Effect.fnUntraced(function* (
   file: string,
   origin: Origin = "file"
 ): Effect.fn.Return<GatewayConfig, InvalidGatewayConfig, FileSystem.FileSystem> {
-  const source = new Source(text)
+  const source = new ConfigSource(text)
   if (source.problems.length > 0) return yield* new InvalidGatewayConfig({ file, problems: source.problems })
   const config = yield* Effect.mapError(Effect.fromResult(decodeFile(source.value)), ({ issue }) => {
     const problems = formatIssues(issue).issues.map(({ message, path = [] }) =>

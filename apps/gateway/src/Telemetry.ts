@@ -17,7 +17,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import packageJson from "../package.json" with { type: "json" }
-import type { TelemetryConfig } from "./GatewayConfig.ts"
+import type { TelemetryConfig } from "./TelemetryConfig.ts"
 import type { LineWriter } from "./LineWriter.ts"
 
 /** What is exported. */

@@ -1,98 +1,19 @@
 /**
- * The commands that administer a database: `keys`, `teams`, `models`, `limits` and `control`. They work on the database itself, with or without a
+ * The commands that administer the objects of a database: `keys`, `teams`, `models` and `limits`. They work on the database itself, with or without a
  * running gateway, and write JSON.
  */
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import * as Console from "effect/Console"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { SqlClient } from "effect/sql/SqlClient"
-import { parseDocument } from "yaml"
-import * as GatewayConfig from "../GatewayConfig.ts"
 import { kinds } from "../limits/LimitRule.ts"
-import type { Actor } from "./Changes.ts"
+import { actor, database, print, withStore } from "./CommandDatabase.ts"
 import { type ControlError, Invalid, NotFound } from "./ControlError.ts"
 import type { ControlStore } from "./ControlStore.ts"
 import type { Page, PageRequest } from "./Rows.ts"
-
-/** No database was named. */
-export class NoDatabase extends Data.TaggedError("NoDatabase") {
-  override get message(): string {
-    return "Name the database: --data FILE, --data postgres://…, or the environment variable PARADIGM_DATA."
-  }
-}
-
-/** A document is not one. */
-export class InvalidDocument extends Data.TaggedError("InvalidDocument")<{ readonly file: string; readonly detail: string }> {
-  override get message(): string {
-    return `${this.file} cannot be applied: ${this.detail}`
-  }
-}
-
-const dataFlag = Flag.optional(
-  Flag.String("data").pipe(
-    Flag.withMetavar("DATABASE"),
-    Flag.withDescription("The file of SQLite, or a postgres: URL. Defaults to PARADIGM_DATA")
-  )
-)
-
-const database = {
-  data: dataFlag,
-  config: Flag.optional(
-    Flag.String("config").pipe(
-      Flag.withAlias("c"),
-      Flag.withMetavar("FILE"),
-      Flag.withDescription("The configuration of the gateway, whose models keys and limits may name, too")
-    )
-  )
-}
-
-interface Database {
-  readonly data: Option.Option<string>
-  readonly config: Option.Option<string>
-}
-
-const actor: Actor = { id: "cli", name: process.env["USER"] ?? "cli", via: "cli" }
-
-const dataOf = (data: Option.Option<string>): Effect.Effect<string, NoDatabase> => {
-  const found = Option.getOrUndefined(data) ?? process.env["PARADIGM_DATA"]
-  return found === undefined ? Effect.fail(new NoDatabase()) : Effect.succeed(found)
-}
-
-// The modules of the database are loaded when a command needs them: they would cost every start of a gateway.
-const withStore = Effect.fnUntraced(function* <A, E, R>(
-  { config, data }: Database,
-  run: (store: ControlStore, sql: SqlClient) => Effect.Effect<A, E, R>
-) {
-  const target = yield* dataOf(data)
-  const [Sql, { ControlStore }, { migrate }, { fileModels }, { SqlClient }, { isSqlError }] = yield* Effect.promise(() =>
-    Promise.all([
-      import("./Sql.ts"),
-      import("./ControlStore.ts"),
-      import("./Migrations.ts"),
-      import("./ControlPlane.ts"),
-      import("effect/sql/SqlClient"),
-      import("effect/sql/SqlError")
-    ])
-  )
-  const file = Option.isNone(config) ? undefined : fileModels(yield* GatewayConfig.load(config.value, "database"))
-  return yield* Effect.gen(function* () {
-    yield* migrate()
-    const sql = yield* SqlClient
-    return yield* run(new ControlStore(sql, file), sql)
-  }).pipe(
-    Effect.provide(Sql.layer(target)),
-    Effect.catchIf(isSqlError, (error) => Effect.fail(Sql.toUnavailable(error)))
-  )
-})
-
-const print = (value: unknown) => Console.log(JSON.stringify(value))
 
 const printAll = <Item>(list: (request: PageRequest) => Effect.Effect<Page<Item>, ControlError>, request: PageRequest) =>
   Effect.gen(function* () {
@@ -389,88 +310,5 @@ export const limits = Command.make("limits").pipe(
         )
     ).pipe(Command.withDescription("Set a limit. Budgets are in micro-units of the currency")),
     onOne("remove", "Remove a limit", "limit-id", (store, id) => store.limits.remove(actor, id))
-  ])
-)
-
-const file = Argument.String("file")
-const prune = Flag.Boolean("prune").pipe(Flag.withDefault(false), Flag.withDescription("Archive what the document does not have"))
-
-const readDocument = Effect.fnUntraced(function* (path: string) {
-  const { ControlDocument } = yield* Effect.promise(() => import("./ControlDocument.ts"))
-  const fileSystem = yield* FileSystem.FileSystem
-  const invalid = (detail: string) => new InvalidDocument({ file: path, detail })
-  const text = yield* Effect.mapError(fileSystem.readFileString(path), () => invalid("it cannot be read."))
-  const document = parseDocument(text, { uniqueKeys: true })
-  if (document.errors.length > 0) return yield* invalid(document.errors.map(({ message }) => message).join("\n"))
-  const decode = Schema.decodeUnknownEffect(ControlDocument, { errors: "all", onExcessProperty: "error" })
-  return yield* Effect.mapError(decode(document.toJS({ maxAliasCount: 100 })), ({ message }) => invalid(message))
-})
-
-const apply = (verb: "apply" | "diff", description: string) =>
-  Command.make(verb, { ...database, file, prune }, (flags) =>
-    withStore(
-      flags,
-      Effect.fnUntraced(function* (store, sql) {
-        const { plan } = yield* Effect.promise(() => import("./ControlDocument.ts"))
-        const document = yield* readDocument(flags.file)
-        const run = Effect.gen(function* () {
-          const steps = yield* plan(store, sql, document, actor, flags.prune)
-          if (verb === "apply") yield* Effect.forEach(steps, (step) => step.run, { discard: true })
-          return steps
-        })
-        const steps = yield* sql.withTransaction(run)
-        for (const { action, kind, name } of steps) yield* Console.log(`${action} ${kind} ${name}`)
-        yield* Console.log(steps.length === 0 ? "Nothing differs." : `${steps.length} ${verb === "apply" ? "changed" : "would change"}.`)
-      })
-    )
-  ).pipe(Command.withDescription(description))
-
-const toFile = (verb: string, description: string, run: (data: string, file: string) => Promise<Effect.Effect<void, Error>>) =>
-  Command.make(verb, { data: dataFlag, file }, ({ data, file }) =>
-    Effect.gen(function* () {
-      const target = yield* dataOf(data)
-      yield* yield* Effect.promise(() => run(target, file))
-      yield* Console.log(`${target} → ${file}`)
-    })
-  ).pipe(Command.withDescription(description))
-
-/** The command `control`. */
-export const control = Command.make("control").pipe(
-  Command.withDescription("Move, compare, back up and check the whole database"),
-  Command.withSubcommands([
-    Command.make("export", { ...database }, (flags) =>
-      withStore(flags, (store, sql) =>
-        Effect.promise(() => import("./ControlDocument.ts")).pipe(
-          Effect.flatMap(({ exportDocument }) => exportDocument(store, sql)),
-          Effect.flatMap((document) => Console.log(JSON.stringify(document, undefined, 2)))
-        )
-      )
-    ).pipe(Command.withDescription("Write all objects as a document, with digests and without secrets")),
-    apply("diff", "Show what a document (JSON or YAML) would change"),
-    apply("apply", "Make the database as a document, in one transaction"),
-    Command.make("verify", { ...database }, (flags) =>
-      withStore(
-        flags,
-        Effect.fnUntraced(function* (store) {
-          const broken = yield* store.audit.broken
-          if (broken !== undefined) return yield* new Invalid({ field: "audit", detail: `The audit log is not whole at entry ${broken}.` })
-          yield* Console.log("The audit log is whole.")
-        })
-      )
-    ).pipe(Command.withDescription("Check the chain of the audit log")),
-    toFile("backup", "Copy a database of SQLite into a file, while gateways use it", async (data, file) =>
-      (await import("./Backup.ts")).backupTo(data, file)
-    ),
-    Command.make(
-      "restore",
-      { data: dataFlag, file, force: Flag.Boolean("force").pipe(Flag.withDefault(false), Flag.withDescription("Replace a database")) },
-      (flags) =>
-        Effect.gen(function* () {
-          const target = yield* dataOf(flags.data)
-          const { restoreFrom } = yield* Effect.promise(() => import("./Backup.ts"))
-          yield* restoreFrom(flags.file, target, flags.force)
-          yield* Console.log(`${flags.file} → ${target}`)
-        })
-    ).pipe(Command.withDescription("Put a backup in the place of a database. Stop its gateways before"))
   ])
 )
