@@ -24,6 +24,7 @@ import { GatewayMetrics } from "./GatewayMetrics.ts"
 import { Limiter } from "./limits/Limiter.ts"
 import { ListenError } from "./ListenError.ts"
 import { LineWriter } from "./LineWriter.ts"
+import { readModels } from "./ModelList.ts"
 import { type Certificate, PublicServer } from "./PublicServer.ts"
 import { Registry } from "./Registry.ts"
 import type { ReplicaTarget } from "./Replica.ts"
@@ -263,16 +264,14 @@ export const start = Effect.fnUntraced(function* (
 /** Asks a replica for its models. Returns what is wrong with it; `undefined` when it answers. */
 export const reach = ({ apiKey, model, url }: ReplicaTarget): Effect.Effect<string | undefined> =>
   Effect.promise(async (signal) => {
-    const headers = apiKey === undefined ? {} : { authorization: `Bearer ${Redacted.value(apiKey)}` }
     const models = new URL(url.href.replace(/chat\/completions$/, "models"))
     try {
-      const response = await fetch(models, { headers, redirect: "manual", signal: AbortSignal.any([signal, AbortSignal.timeout(5000)]) })
-      const text = await response.text()
-      if (response.status === 401 || response.status === 403) return `refuses its key (status ${response.status})`
-      if (response.status !== 200) return `answers ${response.status} at ${models.pathname}`
-      return text.includes(JSON.stringify(model)) ? undefined : `does not list the model ${model}`
+      const { names, status } = await readModels(models, apiKey, signal)
+      if (status === 401 || status === 403) return `refuses its key (status ${status})`
+      if (status !== 200) return `answers ${status} at ${models.pathname}`
+      return names(model) ? undefined : `does not list the model ${model}`
     } catch (error) {
-      const { cause } = error as { readonly cause?: { readonly code?: unknown } }
-      return `cannot be reached (${typeof cause?.code === "string" ? cause.code : "no answer"})`
+      const { code } = error as { readonly code?: unknown }
+      return `cannot be reached (${typeof code === "string" ? code : "no answer"})`
     }
   })

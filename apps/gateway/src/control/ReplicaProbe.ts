@@ -3,10 +3,10 @@
  * nothing of the answer is shown: a name cannot be used to read from the gateway's network.
  */
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import { lookup } from "node:dns"
 import { BlockList, isIP, type LookupFunction } from "node:net"
-import { Agent, request } from "undici"
+import { readModels } from "../ModelList.ts"
 
 // Addresses of metadata services, and those that are reached without a router. Private addresses stay allowed: vLLM is there.
 const barred = new BlockList()
@@ -35,9 +35,6 @@ const guardedLookup: LookupFunction = (hostname, options, callback) =>
     const allowed = addresses.filter(({ address }) => isAllowedAddress(address))
     return allowed.length === 0 ? callback(new BarredAddress(), []) : callback(null, allowed)
   })
-
-const timeout = 5000
-const maxBody = 1024 * 1024
 
 /** What was found. */
 export interface Finding {
@@ -68,26 +65,13 @@ export const probeReplica = (target: {
     const url = new URL(`${target.baseUrl.replace(/\/+$/, "")}/models`)
     const host = url.hostname.replace(/^\[|\]$/g, "")
     if (isIP(host) !== 0 && !isAllowedAddress(host)) return finding(false, detailOf(new BarredAddress()))
-    const agent = new Agent({
-      connect: { lookup: guardedLookup, timeout },
-      headersTimeout: timeout,
-      bodyTimeout: timeout,
-      maxResponseSize: maxBody
-    })
     try {
-      const { body, statusCode } = await request(url, {
-        dispatcher: agent,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]),
-        headers: target.apiKey === undefined ? {} : { authorization: `Bearer ${Redacted.value(target.apiKey)}` }
-      })
-      const text = await body.text()
-      if (statusCode === 401 || statusCode === 403) return finding(false, `It refuses the gateway's key (status ${statusCode}).`)
-      if (statusCode !== 200) return finding(false, `It answers status ${statusCode} for its models.`)
-      const isListed = text.includes(JSON.stringify(target.remoteName))
+      const { names, status } = await readModels(url, target.apiKey, signal, guardedLookup)
+      if (status === 401 || status === 403) return finding(false, `It refuses the gateway's key (status ${status}).`)
+      if (status !== 200) return finding(false, `It answers status ${status} for its models.`)
+      const isListed = names(target.remoteName)
       return finding(isListed, isListed ? "It answers, and lists the model." : "It answers, and does not list the model.")
     } catch (error) {
       return finding(false, detailOf(error))
-    } finally {
-      await agent.destroy()
     }
   })
