@@ -5,8 +5,8 @@ import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSy
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import type { UsageEvent } from "../src/usage/UsageEvent.ts"
 import { SpoolError, UsageSpool } from "../src/usage/UsageSpool.ts"
+import { eventOf } from "./UsageEventOf.ts"
 
 const root = mkdtempSync(join(tmpdir(), "paradigm-spool-"))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
@@ -14,29 +14,6 @@ afterAll(() => rmSync(root, { recursive: true, force: true }))
 let number = 0
 const folder = () => join(root, String(++number))
 const mebibyte = 1024 * 1024
-
-const event = (id: string, costPico = 0n): UsageEvent => ({
-  id,
-  startedAt: 1,
-  endedAt: 2,
-  keyId: "key",
-  teamId: "",
-  modelId: "model",
-  replicaId: "",
-  gatewayId: "gateway",
-  endUser: "é\n\u2028",
-  clientId: "",
-  upstreamId: "",
-  status: 200,
-  outcome: "ok",
-  attempts: 1,
-  prompt: 1,
-  cached: 0,
-  completion: 1,
-  reasoning: 0,
-  usageSource: "reported",
-  costPico
-})
 
 const drain = (spool: UsageSpool) => {
   const ids: Array<string> = []
@@ -50,17 +27,17 @@ const drain = (spool: UsageSpool) => {
 describe("the spool", () => {
   it("gives events back as they were, in their order", () => {
     const spool = UsageSpool.open({ folder: folder(), maxBytes: mebibyte })
-    const big = event("big", 12_345_678_901_234_567_890n)
-    for (const one of [event("a"), big]) assert.isTrue(spool.append(one))
-    assert.deepEqual(spool.take()?.events, [event("a"), big])
+    const big = eventOf("big", 12_345_678_901_234_567_890n)
+    for (const one of [eventOf("a"), big]) assert.isTrue(spool.append(one))
+    assert.deepEqual(spool.take()?.events, [eventOf("a"), big])
     spool.close()
   })
 
   it("gives what was not done again, and after it what came meanwhile", () => {
     const spool = UsageSpool.open({ folder: folder(), maxBytes: mebibyte })
-    spool.append(event("a"))
+    spool.append(eventOf("a"))
     const first = spool.take()
-    spool.append(event("b"))
+    spool.append(eventOf("b"))
     assert.deepEqual(
       spool.take()?.events.map(({ id }) => id),
       ["a"]
@@ -74,7 +51,7 @@ describe("the spool", () => {
   it("keeps files small, and leaves none when everything is done", () => {
     const options = { folder: folder(), maxBytes: 64 * mebibyte }
     const spool = UsageSpool.open(options)
-    for (let i = 0; i < 8000; i++) spool.append(event(`${i}`))
+    for (let i = 0; i < 8000; i++) spool.append(eventOf(`${i}`))
     const sizes = readdirSync(options.folder).map((name) => statSync(join(options.folder, name)).size)
     assert.isAbove(sizes.length, 2)
     assert.isBelow(Math.max(...sizes), 1.1 * mebibyte)
@@ -85,7 +62,7 @@ describe("the spool", () => {
 
   it("is full at its maximum, and has room again when events are done", () => {
     const spool = UsageSpool.open({ folder: folder(), maxBytes: 1000 })
-    while (!spool.isFull) spool.append(event("a"))
+    while (!spool.isFull) spool.append(eventOf("a"))
     assert.isBelow(spool.bytes, 1500)
     drain(spool)
     assert.isFalse(spool.isFull)
@@ -95,7 +72,7 @@ describe("the spool", () => {
   it("survives a line that was cut, and counts it", () => {
     const options = { folder: folder(), maxBytes: mebibyte }
     const before = UsageSpool.open(options)
-    before.append(event("a"))
+    before.append(eventOf("a"))
     before.close()
     const [name = ""] = readdirSync(options.folder)
     appendFileSync(join(options.folder, name), '{"id":"b","star')
@@ -126,9 +103,9 @@ describe("the spool", () => {
   // Report 21: 200 seconds without a database at 500 requests a second.
   it("keeps the memory flat while events wait, and has all of them afterwards", () => {
     const spool = UsageSpool.open({ folder: folder(), maxBytes: 200 * mebibyte })
-    for (let i = 0; i < 5000; i++) spool.append(event(`${i}`))
+    for (let i = 0; i < 5000; i++) spool.append(eventOf(`${i}`))
     const before = process.memoryUsage()
-    for (let i = 5000; i < 100_000; i++) spool.append(event(`${i}`))
+    for (let i = 5000; i < 100_000; i++) spool.append(eventOf(`${i}`))
     const { external, heapUsed } = process.memoryUsage()
     assert.isAbove(spool.bytes, 25 * mebibyte)
     // What waits is larger than what may be garbage here.
