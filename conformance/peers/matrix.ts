@@ -118,6 +118,7 @@ const steady = (problem: string) =>
   firstLine(problem)
     .replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1")
     .replaceAll(/(after|took|open) \d+ ms/g, "$1 some ms")
+    .replaceAll(/(call\\?":)\d+/g, "$1…")
     .replaceAll(/\/runs\/[0-9a-f]+\/cases\/[^\s"/]+/g, "…")
 
 const asPeer = async (name: string, title = `\`${name}\` ${versionOf(name)}`): Promise<Column> => {
